@@ -1,0 +1,1 @@
+"""Trace agent runs end to end."""

@@ -1,0 +1,101 @@
+"""What an event is: the model that every publisher validates with, over HTTP or straight to Kafka.
+
+Limits are in bytes of UTF-8. Nothing here does I/O, reads a clock or depends on a server part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+MAX_EVENT_BYTES = 1 << 20
+MAX_NAME_BYTES = 256
+MAX_DEPTH = 100
+EVENT_TYPE_PATTERN = r"^[a-z0-9_.]{1,64}$"
+MAX_ID = (1 << 63) - 1
+MAX_TIME_MS = 7_258_118_400_000  # 2200-01-01: inside of what DateTime64(3) holds
+
+
+class EventType(StrEnum):
+    """The event types with a meaning of their own; any other `[a-z0-9_.]{1,64}` is accepted too."""
+
+    AGENT_START = "agent.start"
+    AGENT_END = "agent.end"
+    AGENT_MESSAGE = "agent.message"
+    AGENT_TOOL_CALL_START = "agent.tool_call.start"
+    AGENT_TOOL_CALL_END = "agent.tool_call.end"
+    AGENT_ERROR = "agent.error"
+    AGENT_HANDOFF = "agent.handoff"
+    AGENT_LLM_TOKEN = "agent.llm.token"  # noqa: S105  a token of text, not a secret
+    AGENT_LOG = "agent.log"
+    APP_LOG = "app.log"
+    APP_SPAN = "app.span"
+    CUSTOM = "custom"
+
+
+def _name(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not hold a NUL character")
+    if len(value.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        raise ValueError(f"must be at most {MAX_NAME_BYTES} bytes of UTF-8")
+    return value
+
+
+def _number_as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _milliseconds(value: object) -> object:
+    """ISO 8601 with zone, a datetime with zone, or whole milliseconds since 1970."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("must be ISO 8601 with a zone, as 2026-01-31T12:00:00.000Z, or whole milliseconds") from None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("must carry a time zone, as 2026-01-31T12:00:00.000Z")
+        return round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+OptionalName = Annotated[Name | None, Field(default=None)]
+OpaqueId = Annotated[Name | None, BeforeValidator(_number_as_text), Field(default=None)]
+
+
+class EventInput(BaseModel):
+    """One event as a publisher hands it over; the wire names are camelCase, but for `channel_id`.
+
+    Does not promise that the channel or the parent exists. Unknown fields are ignored.
+    """
+
+    model_config = ConfigDict(populate_by_name=True, alias_generator=to_camel, extra="ignore", frozen=True)
+
+    identifier: Annotated[Name, Field(min_length=1)]
+    payload: dict[str, Any]
+    channel_id: Annotated[int, Field(alias="channel_id", ge=0, le=MAX_ID)]
+    agent_id: OptionalName
+    trace_id: Annotated[Name | None, Field(default=None, min_length=1)]
+    span_id: OptionalName
+    parent_event_id: OpaqueId
+    parent_span_id: OptionalName
+    event_type: Annotated[str, Field(pattern=EVENT_TYPE_PATTERN)] = EventType.CUSTOM.value
+    metadata: dict[str, Any] | None = None
+    dedup_key: OptionalName
+    environment: OptionalName
+    occurred_at: Annotated[int | None, BeforeValidator(_milliseconds), Field(default=None, ge=0, le=MAX_TIME_MS)]
+
+
+def event_id_of(tenant_id: str, trace_id: str, dedup_key: str) -> int:
+    """The 63-bit id of an event with a dedup key: the same key in the same trace is the same event."""
+    digest = blake2b(f"{tenant_id}\x00{trace_id}\x00{dedup_key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") & MAX_ID
+
+

@@ -1,0 +1,77 @@
+"""The one settings object of the server parts: `AXONSTREAM_<FIELD>` in the environment, nothing else reads it.
+
+The SDK does not use it; its settings are arguments.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOCAL_KEYS = "ak_local=1"
+
+
+class Settings(BaseSettings):
+    """Every field has a default that serves the local stack; a cluster needs only these settings changed."""
+
+    model_config = SettingsConfigDict(env_prefix="AXONSTREAM_", extra="ignore", frozen=True)
+
+    # Kafka
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port, comma separated")
+    kafka_security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+    kafka_sasl_mechanism: str = Field("PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_ssl_ca_file: Path | None = None
+    kafka_ssl_cert_file: Path | None = None
+    kafka_ssl_key_file: Path | None = None
+    topic_prefix: str = Field("", description="put before every topic, consumer group and Faust app id")
+    topic_partitions: int = Field(8, ge=1, description="of agent-events; made by init, never changed in place")
+    topic_replication_factor: int = Field(1, ge=1)
+    topic_retention_hours: int = Field(7 * 24, ge=1, description="of agent-events and trace-summaries")
+
+    # ClickHouse
+    clickhouse_url: str = Field("http://127.0.0.1:8123", description="http(s)://host:port of the HTTP interface")
+    clickhouse_user: str = "default"
+    clickhouse_password: SecretStr = SecretStr("")
+    clickhouse_database: str = Field("axonstream", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    clickhouse_cluster: str = Field("", description="name for ON CLUSTER and quorum settings; empty: one server")
+    events_ttl_days: int = Field(30, ge=1)
+    summaries_ttl_days: int = Field(90, ge=1)
+    dead_letters_ttl_days: int = Field(30, ge=1)
+
+    # Gateway
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(8080, ge=0, le=65535)
+    api_keys: SecretStr = Field(SecretStr(LOCAL_KEYS), description="key=tenant,key=tenant")
+    read_wait_ms: int = Field(5000, ge=0, description="how long a read waits for what was acknowledged before it")
+    publish_timeout_ms: int = Field(10_000, ge=1, description="after it a publish is answered with 503")
+
+    # Processor and sink
+    processor_instance: str = Field("processor-0", description="static group membership; one name per process")
+    sink_instance: str = Field("sink-0", description="static group membership; one name per process")
+    session_timeout_ms: int = Field(10_000, ge=6000)
+    sink_flush_ms: int = Field(50, ge=0)
+    sink_max_rows: int = Field(100_000, ge=1)
+    sink_max_bytes: int = Field(64 << 20, ge=1)
+    insert_timeout_ms: int = Field(5_000, ge=100, description="must be below the session timeout")
+
+    # Local stack
+    data_dir: Path = Path(".axonstream")
+    log_level: str = "INFO"
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys_are_pairs(cls, keys: SecretStr) -> SecretStr:
+        for pair in keys.get_secret_value().split(","):
+            key, _, tenant = pair.strip().partition("=")
+            if not key or not tenant:
+                raise ValueError("AXONSTREAM_API_KEYS must read key=tenant,key=tenant")
+        return keys
+
+    def tenants_by_key(self) -> dict[str, str]:
+        """API key -> tenant id."""
+        pairs = (pair.strip().partition("=") for pair in self.api_keys.get_secret_value().split(","))
+        return {key: tenant for key, _, tenant in pairs}
