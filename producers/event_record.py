@@ -1,6 +1,7 @@
 """The Kafka record of an event: one JSON object, encoded once, from a validated EventInput.
 
-Payload and metadata keep the sender's bytes when those are handed in, so that 2**70, 1.0 and null come back as they were.
+Payload and metadata keep the sender's bytes when those are handed in, so that 2**70, 1.0 and null come back as they
+were.
 """
 
 from __future__ import annotations

@@ -21,9 +21,7 @@ MAX_RECORD_BYTES = 2 << 20  # an event of 1 MiB, its metadata and the fields tha
 _REQUIRED_NAMES = ("tenant_id", "trace_id", "identifier", "event_type", "source")
 _OPTIONAL_NAMES = ("span_id", "parent_event_id", "parent_span_id", "agent_id", "dedup_key", "environment")
 _NUMBERS = (("event_id", MAX_ID), ("channel_id", MAX_ID), ("occurred_at", MAX_TIME_MS), ("received_at", MAX_TIME_MS))
-_FIELDS = frozenset(
-    {"v", "payload", "metadata", *_REQUIRED_NAMES, *_OPTIONAL_NAMES, *(name for name, _ in _NUMBERS)}
-)
+_FIELDS = frozenset({"v", "payload", "metadata", *_REQUIRED_NAMES, *_OPTIONAL_NAMES, *(name for name, _ in _NUMBERS)})
 _EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN[:-1] + r"\Z")
 
 

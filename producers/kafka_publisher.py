@@ -1,0 +1,197 @@
+"""Publish events straight to Kafka, for services that sit beside the broker: the HTTP publisher's contract, no hop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from pydantic import ValidationError as PydanticError
+
+from axonstream.errors import ValidationError
+from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
+from axonstream.trace_context import get_or_create_trace
+from producers.errors import NotAcknowledgedError
+from producers.event_ids import EventIds
+from producers.event_log import EventLog
+from producers.event_record import EventRecord, encode_event
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    record: EventRecord
+    size: int
+
+
+class KafkaPublisher:
+    """Idempotent, acks=all, keyed by trace_id.
+
+        async with KafkaPublisher(bootstrap_servers="127.0.0.1:9092", tenant_id="1") as publisher:
+            await publisher.publish("web_search", {"query": "AI"}, channel_id=1, event_type="agent.tool_call.start")
+
+    `publish` and `publish_many` return when Kafka has acknowledged, or raise NotAcknowledgedError. With `wait=False`
+    an event is taken into a buffer of at most `max_buffered_bytes` (the call waits while it is full) and `flush`,
+    or leaving the context, waits for all of it and raises if any was not acknowledged.
+
+    Not promised: that an event whose publish raised is not stored. Publish it again with the same `dedup_key`.
+    Order holds within a trace for calls that follow each other, not between calls under way at once.
+
+    `kafka` takes further options of aiokafka's clients (security_protocol, ssl_context, sasl_...).
+    """
+
+    def __init__(
+        self,
+        *,
+        bootstrap_servers: str,
+        tenant_id: str,
+        topic: str = "agent-events",
+        timeout_ms: int = 30_000,
+        max_buffered_bytes: int = 64 << 20,
+        environment: str | None = None,
+        kafka: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._tenant_id = tenant_id
+        self._environment = environment
+        self._log = EventLog(
+            topic=topic, timeout_ms=timeout_ms, kafka={**(kafka or {}), "bootstrap_servers": bootstrap_servers}
+        )
+        self._ids = EventIds()
+        self._max_buffered_bytes = max_buffered_bytes
+        self._buffered_bytes = 0
+        self._waiting: list[_Waiting] = []
+        self._room = asyncio.Condition()
+        self._pump: asyncio.Task[None] | None = None
+        self._failed: list[EventRecord] = []
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Connect. Raises NotAcknowledgedError when no broker answers."""
+        await self._log.start()
+
+    async def close(self) -> None:
+        """Flush, then disconnect, whatever the flush said."""
+        try:
+            await self.flush()
+        finally:
+            await self._log.stop()
+
+    async def publish(
+        self,
+        identifier: str,
+        payload: dict[str, Any],
+        channel_id: int,
+        *,
+        agent_id: str | None = None,
+        trace_id: str | None = None,
+        span_id: str | None = None,
+        parent_event_id: int | str | None = None,
+        parent_span_id: str | None = None,
+        event_type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        dedup_key: str | None = None,
+        environment: str | None = None,
+        occurred_at: datetime | int | None = None,
+        wait: bool = True,
+    ) -> EventRecord:
+        """Publish one event; the trace is that of the context when `trace_id` is not given.
+
+        Raises axonstream.ValidationError for an event that breaks the contract, NotAcknowledgedError (when waiting).
+        """
+        fields = {
+            "identifier": identifier,
+            "payload": payload,
+            "channel_id": channel_id,
+            "agent_id": agent_id,
+            "trace_id": trace_id,
+            "span_id": span_id,
+            "parent_event_id": parent_event_id,
+            "parent_span_id": parent_span_id,
+            "metadata": metadata,
+            "dedup_key": dedup_key,
+            "environment": environment,
+            "occurred_at": occurred_at,
+        }
+        if event_type is not None:
+            fields["event_type"] = str(event_type)
+        record = self._encode(fields)
+        if wait:
+            await self._log.append([record])
+        else:
+            await self._buffer(record)
+        return record
+
+    async def publish_many(self, events: Iterable[EventInput | Mapping[str, Any]]) -> list[EventRecord]:
+        """Publish many events and wait for all; none is sent when one of them breaks the contract.
+
+        After NotAcknowledgedError any part of them may be stored: repeat the call with events that carry dedup keys.
+        """
+        records = [
+            self._encode(event.model_dump() if isinstance(event, EventInput) else dict(event)) for event in events
+        ]
+        if records:
+            await self._log.append(records)
+        return records
+
+    async def flush(self) -> None:
+        """Wait until nothing is buffered; raises NotAcknowledgedError, naming how many events Kafka did not take."""
+        if self._pump is not None:
+            await self._pump
+        if failed := self._failed:
+            self._failed = []
+            raise NotAcknowledgedError(f"Kafka did not acknowledge {len(failed)} buffered events; publish them again")
+
+    def _encode(self, fields: dict[str, Any]) -> EventRecord:
+        fields["dedup_key"] = fields.get("dedup_key") or uuid4().hex
+        fields["environment"] = fields.get("environment") or self._environment
+        try:
+            event = EventInput.model_validate(fields)
+        except PydanticError as error:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ValidationError(f"the event was not published: {problems}") from None
+        now_ms = time.time_ns() // 1_000_000
+        record = encode_event(
+            event,
+            tenant_id=self._tenant_id,
+            trace_id=event.trace_id or get_or_create_trace().trace_id,
+            fresh_id=self._ids.next(now_ms),
+            now_ms=now_ms,
+        )
+        if len(record.value) > MAX_EVENT_BYTES:
+            raise ValidationError(f"the event was not published: it is larger than {MAX_EVENT_BYTES} bytes; shorten it")
+        return record
+
+    async def _buffer(self, record: EventRecord) -> None:
+        size = len(record.value)
+        async with self._room:
+            await self._room.wait_for(
+                lambda: not self._buffered_bytes or self._buffered_bytes + size <= self._max_buffered_bytes
+            )
+            self._buffered_bytes += size
+            self._waiting.append(_Waiting(record, size))
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            records = [waiting.record for waiting in batch]
+            try:
+                await self._log.append(records)
+            except NotAcknowledgedError:
+                self._failed += records
+            async with self._room:
+                self._buffered_bytes -= sum(waiting.size for waiting in batch)
+                self._room.notify_all()

@@ -1,0 +1,73 @@
+"""Make the topics once, and check what exists: idempotent, and never a change in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from producers.errors import TopicMismatchError
+from producers.kafka_client import kafka_options
+from producers.settings import Settings
+from producers.topics import Topics
+from producers.verdict import MAX_RECORD_BYTES
+
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    name: str
+    partitions: int
+    configs: dict[str, str]
+
+
+def _wanted(settings: Settings) -> list[_Wanted]:
+    topics, partitions = Topics(settings.topic_prefix), settings.topic_partitions
+    retention = str(settings.topic_retention_hours * _HOUR_MS)
+    record = str(MAX_RECORD_BYTES + (64 << 10))
+    return [
+        _Wanted(topics.events, partitions, {"retention.ms": retention, "max.message.bytes": record}),
+        _Wanted(topics.summaries, partitions, {"retention.ms": retention, "max.message.bytes": record}),
+        _Wanted(topics.changelog, partitions, {"cleanup.policy": "compact", "max.message.bytes": record}),
+        # A dead letter holds the refused bytes as base64, so its limit is above that of what it quotes.
+        _Wanted(topics.dead_letters, 1, {"retention.ms": retention, "max.message.bytes": str(4 * MAX_RECORD_BYTES)}),
+    ]
+
+
+async def make_topics(settings: Settings) -> None:
+    """Create what is missing, then check that the partition counts are those of the settings.
+
+    Raises TopicMismatchError when an existing topic differs; KafkaError when the broker does not answer.
+    """
+    wanted = _wanted(settings)
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
+    try:
+        await admin.start()
+        existing = set(await admin.list_topics())
+        missing = [topic for topic in wanted if topic.name not in existing]
+        if missing:
+            await _create(admin, missing, settings.topic_replication_factor)
+        described = await admin.describe_topics([topic.name for topic in wanted])
+    finally:
+        await admin.close()
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
+    for topic in wanted:
+        if counts.get(topic.name) != topic.partitions:
+            raise TopicMismatchError(
+                f"topic {topic.name} has {counts.get(topic.name, 0)} partitions, the settings say {topic.partitions}: "
+                "partition counts do not change in place. Set AXONSTREAM_TOPIC_PARTITIONS to the count that exists, "
+                "or use a new AXONSTREAM_TOPIC_PREFIX"
+            )
+
+
+async def _create(admin: AIOKafkaAdminClient, missing: list[_Wanted], replication: int) -> None:
+    answer: Any = await admin.create_topics(
+        [NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.configs) for topic in missing]
+    )
+    for name, code, *_ in answer.topic_errors:
+        error: type[KafkaError] = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise error(f"cannot create topic {name}")
