@@ -1,1 +1,110 @@
-"""Trace agent runs end to end."""
+"""Trace agent runs end to end.
+
+    from axonstream import AxonPush, EventType, get_or_create_trace
+
+    with AxonPush(api_key="ak_local", tenant_id="1") as client:
+        trace = get_or_create_trace()
+        client.events.publish("web_search", {"query": "AI frameworks"}, channel_id=1, agent_id="researcher",
+                              trace_id=trace.trace_id, span_id=trace.next_span_id(),
+                              event_type=EventType.AGENT_TOOL_CALL_START)
+        print(client.traces.get_summary(trace.trace_id).total_events)
+
+The errors are one tree:
+
+    AxonStreamError
+    ├── ValidationError
+    ├── AuthenticationError
+    ├── ForbiddenError
+    ├── NotFoundError
+    ├── ConflictError
+    ├── PayloadTooLargeError
+    ├── RateLimitError
+    ├── ServerError
+    ├── UnexpectedAnswerError
+    ├── APIConnectionError
+    │   └── APITimeoutError
+    └── ClientClosedError
+
+`axonstream.KafkaPublisher` publishes straight to Kafka; it needs `pip install "axonstream[kafka]"`. It is imported
+when it is first asked for, and is not in `__all__`, so that `from axonstream import *` works with the base install.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from axonstream.async_client import AsyncAxonPush
+from axonstream.client import AxonPush
+from axonstream.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    AuthenticationError,
+    AxonStreamError,
+    ClientClosedError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    PayloadTooLargeError,
+    RateLimitError,
+    ServerError,
+    UnexpectedAnswerError,
+    ValidationError,
+)
+from axonstream.event_contract import EventInput, EventType
+from axonstream.results import BatchResult, Event, FirstError, TraceListItem, TraceSummary
+from axonstream.trace_context import TraceContext, current_trace, get_or_create_trace, trace_scope
+from axonstream.version import VERSION
+
+if TYPE_CHECKING:
+    from producers.kafka_publisher import KafkaPublisher as KafkaPublisher
+
+__version__ = VERSION
+
+__all__ = [
+    "APIConnectionError",
+    "APITimeoutError",
+    "AsyncAxonPush",
+    "AuthenticationError",
+    "AxonPush",
+    "AxonStreamError",
+    "BatchResult",
+    "ClientClosedError",
+    "ConflictError",
+    "Event",
+    "EventInput",
+    "EventType",
+    "FirstError",
+    "ForbiddenError",
+    "NotFoundError",
+    "PayloadTooLargeError",
+    "RateLimitError",
+    "ServerError",
+    "TraceContext",
+    "TraceListItem",
+    "TraceSummary",
+    "UnexpectedAnswerError",
+    "ValidationError",
+    "__version__",
+    "current_trace",
+    "get_or_create_trace",
+    "trace_scope",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "KafkaPublisher":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from producers.kafka_publisher import KafkaPublisher
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing == "aiokafka":
+            raise ImportError('KafkaPublisher needs aiokafka: pip install "axonstream[kafka]"') from error
+        if missing == "producers":
+            raise ImportError("KafkaPublisher is hidden by another package that is named `producers`") from error
+        raise
+    return KafkaPublisher
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "KafkaPublisher"]

@@ -1,0 +1,166 @@
+"""Every question that the SDK asks, as a plain value: what to send, and how to read the answer. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+from pydantic import ValidationError as PydanticError
+
+from axonstream import wire_json
+from axonstream.errors import ValidationError
+from axonstream.event_contract import MAX_NAME_BYTES, EventInput
+from axonstream.results import BatchResult, Event, Rows, TraceListItem, TraceSummary
+from axonstream.trace_context import get_or_create_trace
+from axonstream.version import VERSION
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Result]):
+    """One request. It may be sent any number of times: reads change nothing, events carry a dedup key."""
+
+    method: str
+    path: str
+    read: Callable[[Any, bool], Result]  # (decoded JSON, stale) -> result
+    params: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+    body: bytes | None = None
+
+
+def headers_of(api_key: str, tenant_id: str) -> dict[str, str]:
+    """The headers of every request; a key or tenant that cannot stand in a header is a ValidationError."""
+    for name, value in (("api_key", api_key), ("tenant_id", tenant_id)):
+        if not value or not value.isascii() or not value.isprintable() or value != value.strip():
+            raise ValidationError(
+                f"{name} must be printable ASCII without spaces around it, and not empty",
+                hint="The local stack has api_key='ak_local' and tenant_id='1'.",
+            )
+    return {
+        "X-API-Key": api_key,
+        "x-tenant-id": tenant_id,
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "User-Agent": f"axonstream-python/{VERSION}",
+    }
+
+
+def new_dedup_key() -> str:
+    return uuid4().hex
+
+
+def publish_call(
+    identifier: str,
+    payload: Mapping[str, Any],
+    channel_id: int | str,
+    *,
+    agent_id: str | None,
+    trace_id: str | None,
+    span_id: str | None,
+    parent_event_id: int | str | None,
+    parent_span_id: str | None,
+    event_type: str | None,
+    metadata: Mapping[str, Any] | None,
+    dedup_key: str | None,
+    environment: str | None,
+    occurred_at: datetime | str | int | None,
+) -> Call[Event]:
+    """POST /event."""
+    given = {
+        "identifier": identifier,
+        "payload": payload,
+        "channel_id": channel_id,
+        "agent_id": agent_id,
+        "trace_id": trace_id,
+        "span_id": span_id,
+        "parent_event_id": parent_event_id,
+        "parent_span_id": parent_span_id,
+        "event_type": event_type,
+        "metadata": metadata,
+        "dedup_key": dedup_key,
+        "environment": environment,
+        "occurred_at": occurred_at,
+    }
+    event = _validated({name: value for name, value in given.items() if value is not None}, "")
+    body = wire_json.encode(_completed(event, environment))
+    return Call("POST", "/event", lambda answer, _: Event.model_validate(answer), body=body)
+
+
+def publish_many_call(
+    events: Iterable[EventInput | Mapping[str, Any]], *, environment: str | None
+) -> Call[BatchResult]:
+    """POST /events. One event that is wrong refuses the whole batch here, before anything is sent."""
+    validated = [
+        event if isinstance(event, EventInput) else _validated(event, f"events[{index}].")
+        for index, event in enumerate(events)
+    ]
+    body = wire_json.encode([_completed(event, environment) for event in validated])
+    return Call("POST", "/events", lambda answer, _: BatchResult.model_validate(answer), body=body)
+
+
+def list_traces_call(page: int, limit: int) -> Call[Rows[TraceListItem]]:
+    """GET /traces."""
+
+    def read(answer: Any, stale: bool) -> Rows[TraceListItem]:
+        return Rows([TraceListItem.model_validate(row) for row in answer], stale=stale)
+
+    return Call("GET", "/traces", read, params={"page": page, "limit": limit})
+
+
+def summary_call(trace_id: str) -> Call[TraceSummary]:
+    """GET /traces/{id}/summary, without the events that the server would read beside it."""
+
+    def read(answer: Any, stale: bool) -> TraceSummary:
+        return TraceSummary.model_validate({**answer, "stale": stale})
+
+    return Call("GET", f"{_path_of(trace_id)}/summary", read, params={"events": 0})
+
+
+def trace_events_call(trace_id: str) -> Call[Rows[Event]]:
+    """GET /traces/{id}/events."""
+
+    def read(answer: Any, stale: bool) -> Rows[Event]:
+        return Rows([Event.model_validate(row) for row in answer], stale=stale)
+
+    return Call("GET", f"{_path_of(trace_id)}/events", read)
+
+
+def _validated(fields: Mapping[str, Any], place: str) -> EventInput:
+    try:
+        return EventInput.model_validate(fields)
+    except PydanticError as error:
+        wrong = [f"{place}{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise ValidationError(
+            "; ".join(wrong), hint="Correct the fields that the message names; nothing was sent."
+        ) from error
+
+
+def _completed(event: EventInput, environment: str | None) -> dict[str, Any]:
+    """The event by its wire names, with the context's trace, a dedup key and the client's environment filled in."""
+    fields = {
+        info.alias or name: value
+        for name, info in EventInput.model_fields.items()
+        if (value := getattr(event, name)) is not None
+    }
+    if "traceId" not in fields:
+        fields["traceId"] = get_or_create_trace().trace_id
+    if not event.dedup_key:
+        fields["dedupKey"] = new_dedup_key()
+    if environment:
+        fields.setdefault("environment", environment)
+    return fields
+
+
+def _path_of(trace_id: str) -> str:
+    try:
+        size = len(trace_id.encode())
+    except UnicodeEncodeError as error:
+        raise ValidationError("trace_id is not valid Unicode", hint="Pass the id as it was published.") from error
+    if not 1 <= size <= MAX_NAME_BYTES:
+        raise ValidationError(f"trace_id is not 1 to {MAX_NAME_BYTES} bytes", hint="Pass the id as it was published.")
+    # A path segment of dots alone would be taken for a directory.
+    return f"/traces/{quote(trace_id, safe='').replace('.', '%2E')}"

@@ -1,0 +1,200 @@
+"""The client for threads. `async_client` mirrors it line by line; what both share is in calls, answers and retries."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+import httpx
+
+from axonstream.answers import Answer, answer_of, connection_error, result_of
+from axonstream.calls import (
+    Call,
+    headers_of,
+    list_traces_call,
+    publish_call,
+    publish_many_call,
+    summary_call,
+    trace_events_call,
+)
+from axonstream.errors import APIConnectionError, AxonStreamError, ClientClosedError
+from axonstream.event_contract import EventInput
+from axonstream.results import BatchResult, Event, Rows, TraceListItem, TraceSummary
+from axonstream.retries import Retries, RetryPolicy
+from axonstream.server_address import LOCAL_URL, checked_url
+
+Result = TypeVar("Result")
+
+
+class Ask(Protocol):
+    """Sends a call until its answer is final, and reads the answer."""
+
+    def __call__(self, call: Call[Result]) -> Result: ...
+
+
+class AxonPush:
+    """Publishes events and asks about traces. Safe to share between threads, and usable in a process after a fork.
+
+    `timeout` is in seconds and bounds every step of one attempt (connect, write, each read); with `max_retries` more
+    attempts after 429, 5xx or a lost connection, none of which starts later than 60 s after the first.
+    `environment` goes with every event that has none of its own. `transport`, `sleep`, `jitter` and `clock` are for
+    tests. Raises the errors of `axonstream.errors`, nothing of httpx.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        tenant_id: str,
+        *,
+        base_url: str = LOCAL_URL,
+        timeout: float = 30.0,
+        max_retries: int = 3,
+        environment: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._headers = headers_of(api_key, tenant_id)
+        self._base_url = checked_url(base_url)
+        self._timeout = timeout
+        self._policy = RetryPolicy(max_retries, jitter, clock)
+        self._transport = transport
+        self._sleep = sleep
+        self._closed = False
+        self._owner = os.getpid()
+        self._http = self._connect()
+        self.events = Events(self._ask, environment)
+        self.traces = Traces(self._ask)
+
+    def close(self) -> None:
+        """Closes the connections; may be called again. The client cannot be used after it."""
+        self._closed = True
+        if self._owner == os.getpid():
+            self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, call: Call[Result]) -> Result:
+        retries = Retries(self._policy)
+        while True:
+            outcome = self._attempt(call)
+            wait = retries.wait_after(outcome)
+            if wait is None:
+                break
+            self._sleep(wait)
+        try:
+            if isinstance(outcome, APIConnectionError):
+                raise outcome
+            return result_of(outcome, call.read, f"{call.method} {call.path}")
+        except AxonStreamError as error:
+            error.attempts = retries.attempts
+            raise
+
+    def _attempt(self, call: Call[Any]) -> Answer | APIConnectionError:
+        http = self._own_http()
+        try:
+            return answer_of(http.request(call.method, call.path, params=call.params, content=call.body))
+        except httpx.RequestError as error:
+            return connection_error(error, self._base_url)
+
+    def _own_http(self) -> httpx.Client:
+        """Connections of this process: those that came over in a fork belong to the parent."""
+        if self._closed:
+            raise ClientClosedError("the client has been closed", hint="Make a new client, or close this one later.")
+        if self._owner != os.getpid():
+            self._owner, self._http = os.getpid(), self._connect()
+        return self._http
+
+    def _connect(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self._base_url, headers=self._headers, timeout=self._timeout, transport=self._transport
+        )
+
+
+class Events:
+    """`client.events`."""
+
+    def __init__(self, ask: Ask, environment: str | None) -> None:
+        self._ask = ask
+        self._environment = environment
+
+    def publish(
+        self,
+        identifier: str,
+        payload: Mapping[str, Any],
+        channel_id: int | str,
+        *,
+        agent_id: str | None = None,
+        trace_id: str | None = None,
+        span_id: str | None = None,
+        parent_event_id: int | str | None = None,
+        parent_span_id: str | None = None,
+        event_type: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        dedup_key: str | None = None,
+        environment: str | None = None,
+        occurred_at: datetime | str | int | None = None,
+    ) -> Event:
+        """Publishes one event; when this returns, Kafka has acknowledged it and every later read sees it.
+
+        Without `trace_id` the event joins `get_or_create_trace()`. `occurred_at` is a datetime with zone, ISO 8601
+        with zone, or ms since 1970; without it the server's time of arrival. Events of one trace with the same
+        `dedup_key` count once; without one, a fresh key makes the retries of this call harmless, but a second call is
+        a second event.
+        """
+        return self._ask(
+            publish_call(
+                identifier,
+                payload,
+                channel_id,
+                agent_id=agent_id,
+                trace_id=trace_id,
+                span_id=span_id,
+                parent_event_id=parent_event_id,
+                parent_span_id=parent_span_id,
+                event_type=event_type,
+                metadata=metadata,
+                dedup_key=dedup_key,
+                environment=environment or self._environment,
+                occurred_at=occurred_at,
+            )
+        )
+
+    def publish_many(self, events: Iterable[EventInput | Mapping[str, Any]]) -> BatchResult:
+        """Publishes many events at once; the fields of each are those of `publish`.
+
+        A wrong field that is found here raises ValidationError and nothing is sent; what only the server finds is
+        in `rejected`, and the other events are stored.
+        """
+        return self._ask(publish_many_call(events, environment=self._environment))
+
+
+class Traces:
+    """`client.traces`. What was acknowledged before a question is in its answer, or the answer is marked `stale`."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def list(self, page: int = 1, limit: int = 20) -> Rows[TraceListItem]:
+        """The tenant's traces, newest activity first; pages count from 1, the server caps `limit` at 1,000."""
+        return self._ask(list_traces_call(page, limit))
+
+    def get_summary(self, trace_id: str) -> TraceSummary:
+        """The figures of one trace; NotFoundError if the tenant has none of this id."""
+        return self._ask(summary_call(trace_id))
+
+    def get_events(self, trace_id: str) -> Rows[Event]:
+        """All events of one trace by time, arrival breaking ties; NotFoundError if the tenant has none of this id."""
+        return self._ask(trace_events_call(trace_id))

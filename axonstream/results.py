@@ -1,0 +1,125 @@
+"""What the server answers, typed. Fields that this version does not know are ignored."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from axonstream.event_contract import EventType
+
+Item = TypeVar("Item")
+
+
+def _whole_number(value: object) -> object:
+    """An id of digits as int, so that it compares with `event_id`; any other id as it is."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and str(int(value)) == value:
+        return int(value)
+    return value
+
+
+KnownOrText = Annotated[EventType | str, Field(union_mode="left_to_right")]
+EventId = Annotated[int | str, BeforeValidator(_whole_number)]
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+
+class Event(_Result):
+    """One stored event. Times are aware datetimes; `event_type` is an EventType, or plain text if it is not one."""
+
+    event_id: Annotated[int, Field(validation_alias=AliasChoices("eventId", "event_id", "id"))]
+    identifier: str
+    payload: dict[str, Any]
+    channel_id: EventId | None = None
+    agent_id: str | None = None
+    trace_id: str
+    span_id: str | None = None
+    parent_event_id: EventId | None = None
+    parent_span_id: str | None = None
+    event_type: KnownOrText = EventType.CUSTOM
+    metadata: dict[str, Any] | None = None
+    dedup_key: str | None = None
+    environment: str | None = None
+    source: str | None = None
+    occurred_at: datetime | None = None
+    created_at: datetime | None = None
+    duplicate: bool = False
+
+    @property
+    def id(self) -> int:
+        """The same as `event_id`."""
+        return self.event_id
+
+
+class FirstError(_Result):
+    """The first `agent.error` of a trace; `step` is its place among the events, counted from 1."""
+
+    event_id: EventId
+    step: Annotated[int, Field(validation_alias=AliasChoices("step", "stepNumber", "step_number"))]
+    span_id: str | None = None
+    identifier: str | None = None
+    agent_id: str | None = None
+
+
+class _TraceFigures(_Result):
+    trace_id: str
+    start_time: Annotated[datetime, Field(validation_alias=AliasChoices("startTime", "start_time", "startedAt"))]
+    end_time: Annotated[datetime, Field(validation_alias=AliasChoices("endTime", "end_time", "endedAt"))]
+    duration_ms: Annotated[int, Field(validation_alias=AliasChoices("durationMs", "duration_ms", "duration"))]
+    error_count: int = 0
+    tool_call_count: int = 0
+    handoff_count: int = 0
+    agents: tuple[str, ...] = ()
+    event_types: tuple[KnownOrText, ...] = ()
+    first_error: FirstError | None = None
+
+
+class TraceSummary(_TraceFigures):
+    """The figures of one trace; `duration_ms` is last minus first event time, in whole milliseconds.
+
+    `agents` and `event_types` are distinct, in order of first appearance. `stale` says that events which were
+    acknowledged before the question may be missing, as the server could not wait for them any longer.
+    """
+
+    total_events: Annotated[int, Field(validation_alias=AliasChoices("totalEvents", "total_events", "eventCount"))]
+    stale: bool = False
+
+    @property
+    def event_count(self) -> int:
+        """The same as `total_events`."""
+        return self.total_events
+
+
+class TraceListItem(_TraceFigures):
+    """The figures of one trace in a list of traces."""
+
+    event_count: Annotated[int, Field(validation_alias=AliasChoices("eventCount", "event_count", "totalEvents"))]
+
+
+class Rows(list[Item]):
+    """A list that also knows whether it is `stale`: what was acknowledged before the question may be missing."""
+
+    stale: bool
+
+    def __init__(self, rows: list[Item], *, stale: bool) -> None:
+        super().__init__(rows)
+        self.stale = stale
+
+
+class RefusedEvent(_Result):
+    """One event of a batch that the server did not take; `index` is its place in the batch, from 0."""
+
+    index: int
+    message: str
+
+
+class BatchResult(_Result):
+    """What became of a batch: the valid events are stored although others were refused."""
+
+    accepted: int
+    rejected: tuple[RefusedEvent, ...] = ()
+    ids: tuple[int, ...] = ()
