@@ -1,0 +1,22 @@
+"""The Faust worker that folds agent-events into one summary per trace.
+
+An event's way, in the order of the files: topic_check (at start), chunked_consumer (fetch -> Chunk), chunk, fold with
+trace_state and remembered_ids, snapshots and state_table (what goes out), chunked_producer, settle_ledger (what may be
+committed). application puts them together.
+
+The invariants that keep a summary true; each is named as I1 ... I13 where it is enforced:
+
+I1  Fence: a state holds the last offset folded into it; an event at or below is skipped, its summary is sent again.
+I2  One order: output is queued synchronously, in the order of the folded chunks, on the source's partition number.
+I3  Contiguity: a chunk that starts after the folded position of its partition stops the worker.
+I4  Settle: an offset is committable only when the output of it and of all before it is acknowledged.
+I5  Faust's own acks, gaps and generation skips have no influence on what is committed.
+I6  Revoke: drain, commit, forget, in that order, while still a member of the old generation.
+I7  Back-pressure: a bounded number of folded chunks may have unacknowledged output; fetching waits.
+I8  Lease: nothing is produced after the group session may have expired, so a zombie cannot overwrite its successor.
+I9  Fail-stop: a broken invariant or an error in the agent ends the process at once (exit 70); nothing is committed.
+I10 Highest offset wins, not the last record, wherever states or summaries are read.
+I11 No await between `Chunk.records()` and `Chunk.settle()`; one agent, concurrency 1.
+I12 Events, changelog and summaries have the same partition count; a trace is on one partition number.
+I13 Nothing is delivered while a rebalance or a recovery goes on.
+"""

@@ -1,0 +1,120 @@
+"""The Faust app: one agent that folds agent-events into states and summaries.
+
+agent-events -> Chunk -> fold -> changelog: changed states
+                              -> trace-summaries: a summary of every touched trace, then the watermark
+"""
+
+from __future__ import annotations
+
+import gc
+from asyncio import Future
+from typing import Any, cast
+
+import faust
+from faust.types.auth import CredentialsT
+from yarl import URL
+
+from producers.kafka_client import kafka_options
+from producers.settings import Settings
+from producers.topics import Topics
+from stream_processors import chunked_transport
+from stream_processors.chunk import Chunk, ChunkSchema
+from stream_processors.chunked_producer import ChunkedProducer
+from stream_processors.fail_stop import FailStop
+from stream_processors.fold import fold_records
+from stream_processors.snapshots import summary_record, watermark_record
+from stream_processors.state_table import StateTable
+from stream_processors.topic_check import check_topics
+
+QUEUED_CHUNKS = 64
+GC_THRESHOLDS = (100_000, 50, 100)  # states and records hold no cycles; Python's own thresholds cost 40 % of the fold
+
+
+class ReadyLine(faust.Sensor):
+    """Says once on stdout that partitions are assigned, recovered and about to be read."""
+
+    said = False
+
+    def on_rebalance_end(self, app: Any, state: dict[Any, Any]) -> None:  # noqa: ARG002
+        if not self.said:
+            self.said = True
+            print("ready processor", flush=True)
+
+
+class ProcessorApp(faust.App):
+    """Checks the topics before anything starts."""
+
+    topics_to_check: Settings
+
+    async def on_first_start(self) -> None:
+        """Raises TopicsNotReadyError. Faust would make a data directory here; the table is in memory and needs none."""
+        await check_topics(self.topics_to_check)
+        gc.set_threshold(*GC_THRESHOLDS)
+
+
+def create_app(settings: Settings) -> ProcessorApp:
+    """The app for these settings. Topics and changelog are made by `axonstream init`, never by Faust."""
+    topics = Topics(settings.topic_prefix)
+    app = ProcessorApp(
+        topics.processor_app,
+        broker=[
+            URL(f"{chunked_transport.SCHEME}://{address.strip()}")
+            for address in settings.kafka_bootstrap_servers.split(",")
+        ],
+        broker_credentials=_credentials(settings),
+        broker_session_timeout=settings.session_timeout_ms / 1000,
+        broker_heartbeat_interval=1.0,
+        broker_rebalance_timeout=30.0,
+        broker_request_timeout=max(30.0, settings.session_timeout_ms / 1000),
+        broker_commit_interval=1.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.processor_instance,
+        producer_linger=0.0,
+        producer_max_batch_size=512 << 10,
+        producer_request_timeout=30.0,
+        stream_wait_empty=False,
+        store="memory://",
+        Table=StateTable,
+        table_standby_replicas=0,
+        topic_partitions=settings.topic_partitions,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+    )
+    app.topics_to_check = settings
+    app.sensors.add(ReadyLine())
+    events = app.topic(topics.events, schema=ChunkSchema(), maxsize=QUEUED_CHUNKS)
+    traces = cast(
+        "StateTable", app.Table("traces", key_type=bytes, value_type=bytes, partitions=settings.topic_partitions)
+    )
+
+    def queue_output(chunk: Chunk) -> list[Future[Any]]:
+        """Fold a chunk and queue what comes of it. I11: not a coroutine, so nothing can come in between."""
+        producer = cast("ChunkedProducer", app.producer)
+        folded = fold_records(chunk.records(), traces.states)
+        summaries = [summary_record(key, state) for key, state in folded.touched.items()]
+        return [
+            *traces.queue_changelog(chunk.partition, folded.changed.items()),
+            *producer.queue(topics.summaries, chunk.partition, [*summaries, watermark_record(chunk.end)]),
+        ]
+
+    @app.agent(events, concurrency=1)
+    async def fold_traces(chunks: Any) -> None:
+        async for chunk in chunks:
+            with FailStop():
+                chunk.settle(queue_output(chunk))
+
+    return app
+
+
+def _credentials(settings: Settings) -> CredentialsT | None:
+    options = kafka_options(settings)
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None

@@ -1,0 +1,82 @@
+"""A chunk: all records of one partition from one fetch, which the agent gets as one message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import faust
+from aiokafka import ConsumerRecord
+from faust.types import TP
+
+from stream_processors.errors import BrokenInvariantError
+from stream_processors.settle_ledger import Outputs
+
+
+class Delivery(Protocol):
+    """Who delivered the chunk: the chunked consumer."""
+
+    def claim(self, chunk: Chunk) -> None: ...
+    def settle(self, chunk: Chunk, outputs: Outputs) -> None: ...
+
+
+class Chunk:
+    """Read `records()`, fold them, and `settle()`, without an await in between (I11).
+
+    The first chunk of a partition after each assignment is empty and only states the position that folding starts
+    from. `start` and `end` are positions: every record is at `start` or later and below `end`.
+
+    The other attributes make it pass for the one record that Faust expects; its offset is that of its last record.
+    """
+
+    timestamp_type = 0
+    headers = None
+    key = None
+    checksum = None
+    serialized_key_size = 0
+    serialized_value_size = 0
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        tp: TP,
+        records: Sequence[ConsumerRecord[bytes, bytes]],
+        *,
+        start: int,
+        generation: int,
+    ) -> None:
+        self.topic, self.partition = self.tp = tp
+        self.start = start
+        self.end = records[-1].offset + 1 if records else start
+        self.generation = generation
+        self.offset = records[-1].offset if records else start
+        self.timestamp = records[-1].timestamp if records else 0
+        self.settled = False
+        self._delivery = delivery
+        self._records = records
+
+    @property
+    def value(self) -> Chunk:
+        return self
+
+    def records(self) -> Sequence[ConsumerRecord[bytes, bytes]]:
+        """The records in offset order. Raises BrokenInvariantError when they must not be folded now."""
+        self._delivery.claim(self)
+        return self._records
+
+    def settle(self, outputs: Outputs) -> None:
+        """The chunk is folded; its offsets may be committed when all `outputs` are acknowledged (I4)."""
+        if self.settled:
+            raise BrokenInvariantError(f"a chunk of {self.tp} was settled twice")
+        self.settled = True
+        self._delivery.settle(self, outputs)
+
+
+class ChunkSchema(faust.Schema):
+    """A topic with this schema is delivered by chunk; any other topic as Faust does."""
+
+    def loads_key(self, *_: Any, **__: Any) -> None:
+        return None
+
+    def loads_value(self, app: Any, message: Any, **_: Any) -> Any:  # noqa: ARG002  Faust passes it by name
+        return message.value

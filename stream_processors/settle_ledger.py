@@ -1,0 +1,84 @@
+"""Which offset of one partition may be committed, and whether a chunk was lost on its way to the agent. No I/O.
+
+A chunk goes through four steps:
+  1. fetched      it is linked to what was fetched before it
+  2. claimed      the agent is about to fold it: it must start where the folded part ends, or earlier (I3)
+  3. settled      it is folded, and its output is queued
+  4. committable  its output, and that of every chunk before it, is acknowledged (I4)
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from stream_processors.errors import BrokenInvariantError
+
+Outputs = Sequence["Future[Any]"]
+
+
+class SettleLedger:
+    """One partition, from its assignment to its revocation. Positions are exclusive: the next offset to come."""
+
+    def __init__(self, start: int) -> None:
+        self._fetched_to = start
+        self._folded_to = start
+        self._committable: int | None = None
+        self._unacknowledged: deque[tuple[int, Outputs]] = deque()
+
+    def fetching_from(self, start: int) -> None:
+        """The consumer was moved to `start`; what is fetched next begins there."""
+        self._fetched_to = start
+
+    def fetched(self, first: int, last: int) -> int:
+        """Count the records from `first` to `last`; returns the position that they begin at.
+
+        That is where the fetch before ended, and not `first`: Kafka leaves gaps between records where transaction
+        markers stand. Every fetch counts, also one that is put back, so that one that gets lost leaves a hole.
+        """
+        start = min(self._fetched_to, first)
+        self._fetched_to = last + 1
+        return start
+
+    @property
+    def fetched_to(self) -> int:
+        return self._fetched_to
+
+    def claim(self, start: int) -> None:
+        """I3. A chunk that starts earlier is fine: what is folded already is behind the fence (I1)."""
+        if start > self._folded_to:
+            raise BrokenInvariantError(
+                f"a chunk starts at {start}, but only {self._folded_to} is reached: one was lost"
+            )
+
+    def settle(self, end: int, outputs: Outputs) -> None:
+        """Everything below `end` is folded; `outputs` are the acknowledgements to come."""
+        self._folded_to = max(self._folded_to, end)
+        self._unacknowledged.append((self._folded_to, outputs))
+
+    def committable(self) -> int | None:
+        """I4: the highest position whose output, and all before it, is acknowledged; None when there is none yet.
+
+        Raises BrokenInvariantError when an output failed: it will not come, and what follows must not be committed.
+        """
+        while self._unacknowledged:
+            end, outputs = self._unacknowledged[0]
+            if not all(output.done() for output in outputs):
+                break
+            for output in outputs:
+                if output.cancelled() or output.exception():
+                    raise BrokenInvariantError(f"output of the events below {end} was not acknowledged: {output!r}")
+            self._committable = end
+            self._unacknowledged.popleft()
+        return self._committable
+
+    def pending(self) -> Iterator[Future[Any]]:
+        """The outputs that are not acknowledged yet."""
+        return (output for _, outputs in self._unacknowledged for output in outputs if not output.done())
+
+    @property
+    def backlog(self) -> int:
+        """Settled chunks that wait for acknowledgements, as of the last `committable`."""
+        return len(self._unacknowledged)

@@ -1,0 +1,36 @@
+"""I12, at the start: the topics exist and have the same partition count."""
+
+from __future__ import annotations
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError
+
+from producers.kafka_client import kafka_options
+from producers.settings import Settings
+from producers.topics import Topics
+from stream_processors.errors import TopicsNotReadyError
+
+
+async def check_topics(settings: Settings) -> int:
+    """The partition count of events, summaries and changelog. Raises TopicsNotReadyError when there is no such one."""
+    topics = Topics(settings.topic_prefix)
+    needed = (topics.events, topics.summaries, topics.changelog)
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
+    try:
+        await admin.start()
+        described = await admin.describe_topics(list(needed))
+    except KafkaConnectionError as error:
+        raise TopicsNotReadyError(f"no Kafka at {settings.kafka_bootstrap_servers}: {error}") from error
+    finally:
+        await admin.close()
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
+    missing = [topic for topic in needed if not counts.get(topic)]
+    if missing:
+        raise TopicsNotReadyError(f"missing on Kafka: {', '.join(missing)}; run `axonstream init`")
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
+        raise TopicsNotReadyError(
+            f"these topics must have the same partition count, but {found}; make them anew with `axonstream init`, "
+            "partition counts do not change in place"
+        )
+    return counts[topics.events]
