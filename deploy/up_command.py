@@ -1,0 +1,58 @@
+"""`axonstream up`: run the local stack until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import click
+
+from deploy.data_directory import DataDirectory
+from deploy.errors import DeployError
+from deploy.local_stack import LocalStack, StackOptions
+from producers.errors import ProducerError
+from producers.settings import Settings
+
+
+def run_stack(
+    options: StackOptions, settings: Settings, during: Callable[[LocalStack], Awaitable[None]] | None = None
+) -> None:
+    """Start the stack, do `during` (or else wait for a signal), stop the stack. Raises click.ClickException."""
+    try:
+        with DataDirectory(options.data_dir):
+            asyncio.run(_run(options, settings, during))
+    except (DeployError, ProducerError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+async def _run(
+    options: StackOptions, settings: Settings, during: Callable[[LocalStack], Awaitable[None]] | None
+) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopped.set)
+    stack = LocalStack(options, settings, say=lambda line: click.echo(f"  {line}", err=True))
+    started = asyncio.ensure_future(_work(stack, settings, during))
+    waiter = asyncio.ensure_future(stopped.wait())
+    try:
+        await asyncio.wait({started, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        if started.done():
+            await started
+            if during is None:
+                await waiter
+    finally:
+        for task in (started, waiter):
+            task.cancel()
+        await asyncio.gather(started, waiter, return_exceptions=True)
+        await stack.stop()
+
+
+async def _work(stack: LocalStack, settings: Settings, during: Callable[[LocalStack], Awaitable[None]] | None) -> None:
+    await stack.start()
+    if during is not None:
+        await during(stack)
+        return
+    key, tenant = next(iter(settings.tenants_by_key().items()))
+    click.echo(f"axonstream is ready: {stack.url} (API key {key}, tenant {tenant})")

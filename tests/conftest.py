@@ -1,0 +1,103 @@
+"""One real stack for the whole test session, started by `axonstream up` in an empty directory on free ports."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from deploy.endpoints import Endpoints, read_endpoints
+from deploy.init import initialise
+from producers.settings import Settings
+
+API_KEYS = "ak_local=1,ak_other=2"
+
+
+@pytest.fixture(scope="session")
+def stack_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data directory of a stack that is ready; it is stopped at the end of the session."""
+    directory = tmp_path_factory.mktemp("stack")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AXONSTREAM_")}
+    command = [sys.executable, "-m", "deploy.cli", "up", "--port", "0", "--kafka-port", "0", "--clickhouse-port", "0"]
+    stack = subprocess.Popen(
+        [*command, "--data-dir", str(directory)],
+        env={**environment, "AXONSTREAM_API_KEYS": API_KEYS},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert stack.stdout is not None
+    printed: list[str] = []
+    try:
+        for line in stack.stdout:
+            printed.append(line)
+            if line.startswith("axonstream is ready"):
+                break
+        else:
+            pytest.fail("the stack did not start:\n" + "".join(printed))
+        yield directory
+    finally:
+        stack.send_signal(signal.SIGTERM)
+        try:
+            stack.wait(30)
+        finally:
+            stack.kill()
+            stack.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def endpoints(stack_directory: Path) -> Endpoints:
+    found = read_endpoints(stack_directory)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def gateway_url(endpoints: Endpoints) -> str:
+    """A gateway with the keys ak_local of tenant 1 and ak_other of tenant 2."""
+    return endpoints.gateway_url
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(request: pytest.FixtureRequest) -> str:
+    """AXONSTREAM_TEST_KAFKA names a broker that runs already; without it, the broker of the session's stack."""
+    return os.environ.get("AXONSTREAM_TEST_KAFKA") or request.getfixturevalue("endpoints").kafka_bootstrap_servers
+
+
+@pytest.fixture(scope="session")
+def clickhouse_url(request: pytest.FixtureRequest) -> str:
+    """AXONSTREAM_TEST_CLICKHOUSE names a server that runs already; without it, that of the session's stack."""
+    return os.environ.get("AXONSTREAM_TEST_CLICKHOUSE") or request.getfixturevalue("endpoints").clickhouse_url
+
+
+@pytest.fixture(scope="session")
+def stack_settings(endpoints: Endpoints, stack_directory: Path) -> Settings:
+    """The settings of the running stack."""
+    return Settings(
+        kafka_bootstrap_servers=endpoints.kafka_bootstrap_servers,
+        clickhouse_url=endpoints.clickhouse_url,
+        data_dir=stack_directory,
+    )
+
+
+@pytest.fixture
+def server_settings(kafka_bootstrap: str, clickhouse_url: str, tmp_path: Path) -> Settings:
+    """Topics and a database of this test alone, made, with nothing that reads or writes them yet."""
+    name = uuid4().hex[:8]
+    settings = Settings(
+        kafka_bootstrap_servers=kafka_bootstrap,
+        clickhouse_url=clickhouse_url,
+        topic_prefix=f"t{name}-",
+        clickhouse_database=f"t{name}",
+        topic_partitions=2,
+        data_dir=tmp_path,
+    )
+    asyncio.run(initialise(settings))
+    return settings
