@@ -18,7 +18,9 @@ from stream_processors.trace_state import TraceState, changelog_records, decode_
 class StateTable(faust.Table):
     """State key -> TraceState. Written to only by the fold; `queue_changelog` makes the writes durable."""
 
-    _pages: dict[bytes, bytes] | None = None
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._pages: dict[bytes, bytes] = {}
 
     @property
     def states(self) -> dict[bytes, TraceState]:
@@ -39,8 +41,6 @@ class StateTable(faust.Table):
         Raises StateFormatError for a state that this version cannot read.
         """
         states, key_partition = self.states, cast("Any", self.data)._key_partition
-        if self._pages is None:
-            self._pages = {}
         for record in records:
             key = record.key
             if record.value is None:
@@ -63,4 +63,8 @@ class StateTable(faust.Table):
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         await super().on_recovery_completed(active_tps, standby_tps)
-        self._pages = None  # the states hold their ids now
+        self.forget_pages()
+
+    def forget_pages(self) -> None:
+        """Recovery is over: the states hold the ids of their pages."""
+        self._pages.clear()

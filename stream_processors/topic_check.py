@@ -18,15 +18,15 @@ async def check_topics(settings: Settings) -> int:
     admin = AIOKafkaAdminClient(**kafka_options(settings))
     try:
         await admin.start()
-        described = await admin.describe_topics(list(needed))
+        existing = set(await admin.list_topics())  # asking for one that is missing could make it
+        described = await admin.describe_topics([topic for topic in needed if topic in existing])
     except KafkaConnectionError as error:
         raise TopicsNotReadyError(f"no Kafka at {settings.kafka_bootstrap_servers}: {error}") from error
     finally:
         await admin.close()
-    counts = {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
-    missing = [topic for topic in needed if not counts.get(topic)]
-    if missing:
+    if missing := [topic for topic in needed if topic not in existing]:
         raise TopicsNotReadyError(f"missing on Kafka: {', '.join(missing)}; run `axonstream init`")
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
         raise TopicsNotReadyError(

@@ -81,7 +81,7 @@ def encode_state(state: TraceState) -> bytes:
             state.tool_call_count,
             state.handoff_count,
             state.exact,
-            state.first_error,
+            state.first_error and list(state.first_error),
             state.agents,
             state.event_types,
             state.ids.sealed_pages,

@@ -1,0 +1,66 @@
+"""What a summary must say, computed from all events of a trace at once: the slow truth that the fold is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+Event = dict[str, Any]
+
+
+def kept_events(events: Iterable[tuple[int, Event]]) -> list[tuple[int, Event]]:
+    """(offset, event) without repeats: of two with a dedup key and the same id, the one with the lower offset."""
+    kept: list[tuple[int, Event]] = []
+    seen: set[int] = set()
+    for offset, event in sorted(events, key=lambda pair: pair[0]):
+        if event.get("dedup_key"):
+            if event["event_id"] in seen:
+                continue
+            seen.add(event["event_id"])
+        kept.append((offset, event))
+    return kept
+
+
+def recomputed_summary(events: list[tuple[int, Event]]) -> dict[str, Any]:
+    """The summary record of one trace, but for `exact`."""
+    kept = kept_events(events)
+    types = [event["event_type"] for _, event in kept]
+    in_time = sorted(kept, key=lambda pair: (pair[1]["occurred_at"], pair[0]))
+    first_error = next(
+        ((step, event) for step, (_, event) in enumerate(in_time, 1) if event["event_type"] == "agent.error"), (0, {})
+    )
+    step, error = first_error
+    return {
+        "v": 1,
+        "tenant_id": kept[0][1]["tenant_id"],
+        "trace_id": kept[0][1]["trace_id"],
+        "first_offset": min(offset for offset, _ in events),
+        "last_offset": max(offset for offset, _ in events),
+        "event_count": len(kept),
+        "error_count": types.count("agent.error"),
+        "tool_call_count": types.count("agent.tool_call.start"),
+        "handoff_count": types.count("agent.handoff"),
+        "first_at": min(event["occurred_at"] for _, event in kept),
+        "last_at": max(event["occurred_at"] for _, event in kept),
+        "last_received_at": max(event["received_at"] for _, event in kept),
+        "agents": list(dict.fromkeys(event["agent_id"] for _, event in kept if event.get("agent_id"))),
+        "event_types": list(dict.fromkeys(types)),
+        "first_error_event_id": error.get("event_id", 0),
+        "first_error_step": step,
+        "first_error_span_id": error.get("span_id", ""),
+        "first_error_identifier": error.get("identifier", ""),
+        "first_error_agent_id": error.get("agent_id", ""),
+    }
+
+
+def may_be_inexact(events: list[tuple[int, Event]]) -> bool:
+    """Whether a first error came out of order, the one reason for `exact` 0 in a trace that is below all caps."""
+    latest = earliest_error = None
+    for _, event in kept_events(events):
+        at = event["occurred_at"]
+        if event["event_type"] == "agent.error" and (earliest_error is None or at < earliest_error):
+            if latest is not None and at < latest:
+                return True
+            earliest_error = at
+        latest = at if latest is None else max(latest, at)
+    return False

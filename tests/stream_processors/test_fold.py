@@ -1,0 +1,230 @@
+"""The fold against a recomputation from all events: repeats, late events, any chunking, crashes and replays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recomputation import may_be_inexact, recomputed_summary
+
+from producers.settings import Settings
+from producers.topics import event_key, state_key
+from stream_processors import remembered_ids
+from stream_processors.application import create_app
+from stream_processors.fold import fold_records
+from stream_processors.snapshots import summary_record
+from stream_processors.state_table import StateTable
+from stream_processors.trace_state import TraceState, changelog_records
+
+TYPES = ("agent.error", "agent.error", "agent.tool_call.start", "agent.handoff", "custom")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A record as Kafka keeps it."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+@st.composite
+def logs(draw: st.DrawFn, most: int = 60) -> list[Stored]:
+    """One partition's records: few traces, times that jump back, repeats, refused records, gaps between offsets."""
+    offset = draw(st.integers(0, 5))
+    records: list[Stored] = []
+    for number in range(draw(st.integers(1, most))):
+        trace = draw(st.sampled_from(["a", "b"]))
+        dedup = draw(st.integers(0, 12))
+        event: dict[str, Any] = {
+            "v": 1,
+            "tenant_id": draw(st.sampled_from(["1", "1", "2"])),
+            "event_id": dedup if dedup else 1000 + number,
+            "trace_id": trace,
+            "channel_id": 1,
+            "event_type": draw(st.sampled_from(TYPES)),
+            "identifier": f"i{number}",
+            "occurred_at": draw(st.integers(0, 6)),
+            "received_at": draw(st.integers(0, 6)),
+            "source": "app",
+            "span_id": f"s{number}",
+            "payload": {},
+        }
+        if agent := draw(st.sampled_from(["", "x", "y"])):
+            event["agent_id"] = agent
+        if dedup:
+            event["dedup_key"] = f"k{dedup}"
+        value = orjson.dumps(event) if draw(st.integers(0, 9)) else b"{broken"
+        records.append(Stored(offset, event_key(trace), value))
+        offset += draw(st.sampled_from([1, 1, 1, 3]))
+    return records
+
+
+def events_by_key(records: list[Stored]) -> dict[bytes, list[tuple[int, dict[str, Any]]]]:
+    traces: dict[bytes, list[tuple[int, dict[str, Any]]]] = {}
+    for record in records:
+        if record.value and record.value != b"{broken":
+            event = orjson.loads(record.value)
+            traces.setdefault(state_key(event["tenant_id"], event["trace_id"]), []).append((record.offset, event))
+    return traces
+
+
+def check(states: dict[bytes, TraceState], records: list[Stored]) -> None:
+    expected = events_by_key(records)
+    assert states.keys() == expected.keys()
+    for key, state in states.items():
+        summary = orjson.loads(summary_record(key, state)[1])
+        if not state.ids.complete:
+            assert not summary["exact"]
+            continue
+        truth = recomputed_summary(expected[key])
+        if may_be_inexact(expected[key]):
+            assert summary["exact"] == 0
+            truth["first_error_step"] = summary["first_error_step"]
+        else:
+            assert summary["exact"] == 1
+        del summary["exact"]
+        assert summary == truth
+
+
+@pytest.fixture(scope="module")
+def small_pages() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(remembered_ids, "PAGE_BYTES", 3 * remembered_ids.ID_BYTES)
+        yield
+
+
+@pytest.fixture(scope="module")
+def table() -> StateTable:
+    recovered = create_app(Settings(topic_prefix="unit-")).tables["traces"]
+    assert isinstance(recovered, StateTable)
+    return recovered
+
+
+@given(records=logs(), cuts=st.sets(st.integers(0, 60)))
+def test_any_chunking_gives_the_recomputed_summary(records: list[Stored], cuts: set[int]) -> None:
+    states: dict[bytes, TraceState] = {}
+    chunks = sorted({0, len(records), *(cut for cut in cuts if cut < len(records))})
+    for start, end in zip(chunks, chunks[1:], strict=False):
+        fold_records(records[start:end], states)
+    check(states, records)
+
+
+@dataclass
+class Worker:
+    """A worker between two crashes: what it holds in memory, what Kafka holds of it."""
+
+    states: dict[bytes, TraceState] = field(default_factory=dict[bytes, TraceState])
+    changelog: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    committed: int = 0
+
+
+@settings(max_examples=200)
+@given(records=logs(), data=st.data())
+@pytest.mark.usefixtures("small_pages")
+def test_a_crash_anywhere_loses_and_doubles_nothing(
+    table: StateTable, records: list[Stored], data: st.DataObject
+) -> None:
+    """The changelog is cut at any record that was not acknowledged before a commit; the replay starts at the commit."""
+    worker = Worker()
+    position = acknowledged = 0
+    for _ in range(data.draw(st.integers(1, 8), label="chunks")):
+        end = data.draw(st.integers(position, len(records)), label="chunk end")
+        folded = fold_records(records[position:end], worker.states)
+        for key, state in folded.changed.items():
+            worker.changelog += changelog_records(key, state)
+        position = end
+        if data.draw(st.booleans(), label="committed"):
+            worker.committed, acknowledged = position, len(worker.changelog)
+        if data.draw(st.booleans(), label="crash"):
+            del worker.changelog[data.draw(st.integers(acknowledged, len(worker.changelog)), label="cut") :]
+            worker.states = recovered(table, worker.changelog)
+            position, acknowledged = worker.committed, len(worker.changelog)
+    fold_records(records[position:], worker.states)
+    check(worker.states, records)
+
+
+def recovered(table: StateTable, changelog: list[tuple[bytes, bytes]]) -> dict[bytes, TraceState]:
+    table.states.clear()
+    table.forget_pages()
+    table.merge([Stored(offset, key, value) for offset, (key, value) in enumerate(changelog)], 0)
+    return dict(table.states)
+
+
+@given(records=logs())
+def test_a_replay_touches_every_trace_and_changes_none(records: list[Stored]) -> None:
+    states: dict[bytes, TraceState] = {}
+    first = fold_records(records, states)
+    before = {key: summary_record(key, state) for key, state in states.items()}
+    again = fold_records(records, states)
+    assert again.changed == {}
+    assert again.touched.keys() == first.touched.keys()
+    assert {key: summary_record(key, state) for key, state in states.items()} == before
+
+
+@given(records=logs())
+@pytest.mark.usefixtures("small_pages")
+def test_the_older_of_two_states_never_wins(table: StateTable, records: list[Stored]) -> None:
+    """I10: a record that a zombie wrote late is passed over."""
+    states: dict[bytes, TraceState] = {}
+    changelog: list[tuple[bytes, bytes]] = []
+    for record in records:
+        for key, state in fold_records([record], states).changed.items():
+            changelog += changelog_records(key, state)
+    expected = {key: summary_record(key, state) for key, state in states.items()}
+    late = recovered(table, [*changelog, *changelog])
+    assert {key: summary_record(key, state) for key, state in late.items()} == expected
+
+
+def a_record(offset: int, **fields: Any) -> Stored:
+    event = {
+        "v": 1,
+        "tenant_id": "1",
+        "event_id": offset,
+        "trace_id": "t",
+        "channel_id": 1,
+        "event_type": "custom",
+        "identifier": "i",
+        "occurred_at": offset,
+        "received_at": offset,
+        "source": "app",
+        "payload": {},
+    }
+    return Stored(offset, b"t", orjson.dumps({**event, **fields}))
+
+
+def folded(records: list[Stored]) -> TraceState:
+    states: dict[bytes, TraceState] = {}
+    fold_records(records, states)
+    return states[b"1\x00t"]
+
+
+def test_more_agents_than_the_cap_are_not_listed_and_the_summary_says_so() -> None:
+    full = [a_record(offset, agent_id=f"a{offset}") for offset in range(64)]
+    assert folded(full).exact
+    more = folded([*full, a_record(64, agent_id="one too many")])
+    assert len(more.agents) == 64
+    assert not more.exact
+
+
+def test_a_trace_beyond_the_remembered_ids_is_inexact_and_stays_small() -> None:
+    full = [a_record(offset, dedup_key=str(offset)) for offset in range(remembered_ids.CAPACITY)]
+    assert folded(full).exact
+    repeated = folded([*full, a_record(5000, event_id=0, dedup_key="0")])
+    assert repeated.exact
+    assert repeated.event_count == remembered_ids.CAPACITY
+    more = folded([*full, *(a_record(offset, dedup_key=str(offset)) for offset in range(5000, 9000))])
+    assert not more.exact
+    assert more.event_count == remembered_ids.CAPACITY + 4000
+    assert len(more.ids.packed) <= 2 * remembered_ids.PAGE_BYTES
+
+
+def test_events_without_a_dedup_key_are_never_merged_and_never_make_a_trace_inexact() -> None:
+    state = folded([a_record(offset, event_id=7) for offset in range(6000)])
+    assert state.event_count == 6000
+    assert state.exact

@@ -1,0 +1,99 @@
+"""A state survives its way through the changelog unchanged."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import orjson
+from stream_processors.errors import StateFormatError
+from stream_processors.remembered_ids import CAPACITY, PAGE_BYTES, RememberedIds
+from stream_processors.trace_state import (
+    FirstError,
+    TraceState,
+    changelog_records,
+    decode_state,
+    encode_state,
+    is_page_key,
+)
+
+COUNTS = st.integers(0, (1 << 63) - 1)
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
+
+
+@given(
+    state=st.builds(
+        TraceState,
+        **dict.fromkeys(
+            (
+                "first_offset",
+                "last_offset",
+                "first_at",
+                "last_at",
+                "last_received_at",
+                "event_count",
+                "error_count",
+                "tool_call_count",
+                "handoff_count",
+            ),
+            COUNTS,
+        ),
+        exact=st.booleans(),
+        first_error=st.none() | st.builds(FirstError, COUNTS, COUNTS, COUNTS, NAMES, NAMES, NAMES),
+        agents=st.lists(NAMES, max_size=5),
+        event_types=st.lists(NAMES, max_size=5),
+        ids=st.none(),
+    ),
+    ids=st.lists(COUNTS, unique=True, max_size=300),
+)
+def test_what_the_changelog_gives_back_is_what_was_put_in(state: TraceState, ids: list[int]) -> None:
+    state.ids = RememberedIds()
+    for event_id in ids:
+        assert state.ids.add(event_id)
+    *pages, (key, value) = changelog_records(b"1\x00t", state)
+    assert all(is_page_key(page_key) for page_key, _ in pages)
+    assert not is_page_key(key)
+    again = decode_state(key, orjson.loads(value), dict(pages))
+    assert encode_state(again) == value
+    assert [again.ids.add(event_id) for event_id in ids] == [False] * len(ids)
+
+
+def test_a_page_goes_out_once_and_the_tail_stays_short() -> None:
+    state = TraceState(0, 0, 0, 0, 0)
+    written = 0
+    for event_id in range(1000):
+        state.ids.add(event_id)
+        written += len(changelog_records(b"1\x00t", state)) - 1
+        assert len(state.ids.tail()) < PAGE_BYTES
+    assert written == 1000 * 8 // PAGE_BYTES
+
+
+def test_a_state_whose_page_is_missing_is_inexact() -> None:
+    state = TraceState(0, 0, 0, 0, 0)
+    for event_id in range(200):
+        state.ids.add(event_id)
+    _, (key, value) = changelog_records(b"1\x00t", state)
+    assert not decode_state(key, orjson.loads(value), {}).exact
+
+
+def test_another_format_is_refused() -> None:
+    with pytest.raises(StateFormatError, match="format 2"):
+        decode_state(b"1\x00t", [0, 2], {})
+
+
+@given(ids=st.lists(st.integers(0, 300) | COUNTS, max_size=400))
+def test_below_the_capacity_every_repeat_is_recognised(ids: list[int]) -> None:
+    remembered, seen = RememberedIds(), set[int]()
+    for event_id in ids:
+        assert remembered.add(event_id) is (event_id not in seen)
+        seen.add(event_id)
+    assert remembered.complete
+
+
+def test_beyond_the_capacity_a_recent_repeat_is_still_recognised() -> None:
+    remembered = RememberedIds()
+    for event_id in range(CAPACITY + 1000):
+        remembered.add(event_id)
+        assert not remembered.add(event_id)
+    assert not remembered.complete
