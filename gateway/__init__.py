@@ -1,0 +1,1 @@
+"""The HTTP face: publishing, reads of traces, authentication, health."""

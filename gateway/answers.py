@@ -1,0 +1,265 @@
+"""The answers on the wire, in camelCase, with the fields of both client generations side by side.
+
+Each form is a TypedDict: it costs nothing to make, the type checker holds it, and /openapi.json is generated from it.
+Ids are `int | str`: JSON integers for early clients, strings for recent ones. Times are ISO 8601 in UTC with
+milliseconds. Payload and metadata are the sender's bytes, put in as they came (`orjson.Fragment`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypedDict, cast
+
+import orjson
+
+from gateway.authentication import Generation
+from gateway.wire_values import iso_time, opaque_id, wire_id
+
+WireId = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One event as Kafka or ClickHouse holds it: '' stands for what was not given, times are ms since 1970."""
+
+    event_id: int
+    identifier: str
+    payload: bytes
+    metadata: bytes
+    channel_id: int
+    agent_id: str
+    trace_id: str
+    span_id: str
+    parent_event_id: str
+    parent_span_id: str
+    event_type: str
+    dedup_key: str
+    environment: str
+    source: str
+    occurred_at: int
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstError:
+    """The first agent.error of a trace; `step` is its place among the trace's events, from 1."""
+
+    event_id: int
+    step: int
+    span_id: str
+    identifier: str
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TraceFigures:
+    """What is counted of one trace; times are ms since 1970."""
+
+    trace_id: str
+    event_count: int
+    error_count: int
+    tool_call_count: int
+    handoff_count: int
+    first_at: int
+    last_at: int
+    agents: list[str]
+    event_types: list[str]
+    first_error: FirstError | None
+
+
+class EventAnswer(TypedDict):
+    """One event: the answer to a publish, and a row of a trace's events."""
+
+    id: WireId
+    eventId: WireId
+    identifier: str
+    payload: dict[str, Any]
+    channelId: WireId
+    agentId: str | None
+    traceId: str
+    spanId: str | None
+    parentEventId: WireId | None
+    parentSpanId: str | None
+    eventType: str
+    metadata: dict[str, Any] | None
+    dedupKey: str | None
+    environment: str | None
+    source: str
+    orgId: WireId | None
+    appId: WireId | None
+    operationName: str
+    occurredAt: str
+    createdAt: str
+    updatedAt: str
+    created_at: str
+    updated_at: str
+    payloadSpilled: bool
+    queued: bool
+    duplicate: bool
+    status: str
+
+
+class RefusedEventAnswer(TypedDict):
+    """Why one event of a bulk request was not taken; `index` counts from 0."""
+
+    index: int
+    message: str
+
+
+class BulkAnswer(TypedDict):
+    """What became of a bulk request; `ids` are those of the accepted events, in their order."""
+
+    accepted: int
+    rejected: list[RefusedEventAnswer]
+    ids: list[WireId]
+
+
+class FirstErrorAnswer(TypedDict):
+    """The first agent.error of a trace."""
+
+    eventId: WireId
+    step: int
+    spanId: str | None
+    identifier: str
+    agentId: str | None
+
+
+class TraceAnswer(TypedDict):
+    """The figures of one trace; the last block is what recent clients require and this server does not know."""
+
+    traceId: str
+    totalEvents: int
+    eventCount: int
+    spanCount: int
+    errorCount: int
+    toolCallCount: int
+    handoffCount: int
+    duration: int
+    durationMs: int
+    startTime: str
+    endTime: str
+    startedAt: str
+    endedAt: str
+    agents: list[str]
+    eventTypes: list[str]
+    firstError: FirstErrorAnswer | None
+    firstErrorType: str
+    costUsd: int
+    customer: str
+    environment: str
+    models: list[str]
+    outcome: str
+    providers: list[str]
+    release: str
+    rootSpanName: str
+    serviceName: str
+    sessionId: str
+    totalTokens: int
+    workflow: str
+
+
+class SummaryAnswer(TraceAnswer):
+    """The figures of one trace, and its first events."""
+
+    events: list[EventAnswer]
+
+
+class ErrorAnswer(TypedDict):
+    """What every answer of 400 and above holds."""
+
+    message: str | list[str]
+    code: str
+    statusCode: int
+    requestId: str
+    hint: str
+
+
+def event_answer(event: StoredEvent, tenant_id: str, generation: Generation) -> EventAnswer:
+    """The wire form of `event`; give it to orjson."""
+    event_id, created_at = wire_id(event.event_id, generation), iso_time(event.received_at)
+    return {
+        "id": event_id,
+        "eventId": event_id,
+        "identifier": event.identifier,
+        "payload": _as_sent(event.payload),
+        "channelId": wire_id(event.channel_id, generation),
+        "agentId": event.agent_id or None,
+        "traceId": event.trace_id,
+        "spanId": event.span_id or None,
+        "parentEventId": opaque_id(event.parent_event_id, generation),
+        "parentSpanId": event.parent_span_id or None,
+        "eventType": event.event_type,
+        "metadata": _as_sent(event.metadata) if event.metadata else None,
+        "dedupKey": event.dedup_key or None,
+        "environment": event.environment or None,
+        "source": event.source,
+        "orgId": opaque_id(tenant_id, generation),
+        "appId": None,
+        "operationName": event.identifier,
+        "occurredAt": created_at if event.occurred_at == event.received_at else iso_time(event.occurred_at),
+        "createdAt": created_at,
+        "updatedAt": created_at,
+        "created_at": created_at,
+        "updated_at": created_at,
+        "payloadSpilled": False,
+        "queued": False,
+        "duplicate": False,
+        "status": "stored",
+    }
+
+
+def trace_answer(figures: TraceFigures, generation: Generation) -> TraceAnswer:
+    """The wire form of a trace's figures: a row of the list of traces."""
+    start, end = iso_time(figures.first_at), iso_time(figures.last_at)
+    duration = figures.last_at - figures.first_at
+    error = figures.first_error
+    return {
+        "traceId": figures.trace_id,
+        "totalEvents": figures.event_count,
+        "eventCount": figures.event_count,
+        "spanCount": figures.event_count,
+        "errorCount": figures.error_count,
+        "toolCallCount": figures.tool_call_count,
+        "handoffCount": figures.handoff_count,
+        "duration": duration,
+        "durationMs": duration,
+        "startTime": start,
+        "endTime": end,
+        "startedAt": start,
+        "endedAt": end,
+        "agents": figures.agents,
+        "eventTypes": figures.event_types,
+        "firstError": None if error is None else _first_error_answer(error, generation),
+        "firstErrorType": "" if error is None else "agent.error",
+        "costUsd": 0,
+        "customer": "",
+        "environment": "",
+        "models": [],
+        "outcome": "",
+        "providers": [],
+        "release": "",
+        "rootSpanName": "",
+        "serviceName": "",
+        "sessionId": "",
+        "totalTokens": 0,
+        "workflow": "",
+    }
+
+
+def summary_answer(figures: TraceFigures, events: list[EventAnswer], generation: Generation) -> SummaryAnswer:
+    """The wire form of a trace's summary."""
+    return {**trace_answer(figures, generation), "events": events}
+
+
+def _first_error_answer(error: FirstError, generation: Generation) -> FirstErrorAnswer:
+    return {
+        "eventId": wire_id(error.event_id, generation),
+        "step": error.step,
+        "spanId": error.span_id or None,
+        "identifier": error.identifier,
+        "agentId": error.agent_id or None,
+    }
+
+
+def _as_sent(raw: bytes) -> dict[str, Any]:
+    return cast("dict[str, Any]", orjson.Fragment(raw))

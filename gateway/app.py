@@ -1,0 +1,89 @@
+"""The gateway as a Starlette application: its parts, its routes, and the order in which they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from gateway.authentication import Authentication
+from gateway.errors import HANDLERS
+from gateway.health import Health
+from gateway.ingest import Ingest
+from gateway.openapi import OpenApi
+from gateway.pipeline_offsets import PipelineOffsets
+from gateway.trace_queries import TraceQueries
+from gateway.trace_reads import TraceReads
+from gateway.visibility import Visibility
+from producers.errors import NotAcknowledgedError
+from producers.event_ids import EventIds
+from producers.event_log import EventLog
+from producers.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_RECONNECT_S = 0.5
+
+
+def create_app(settings: Settings, log_: EventLog | None = None) -> Starlette:
+    """The application. `app.state.connected` is set once Kafka has answered; until then publishing answers 503."""
+    authentication = Authentication(settings.tenants_by_key())
+    event_log = EventLog.from_settings(settings) if log_ is None else log_
+    offsets = PipelineOffsets(settings)
+    queries = TraceQueries(settings)
+    visibility = Visibility(offsets, settings.read_wait_ms)
+    connected = asyncio.Event()
+
+    ingest = Ingest(authentication, event_log, EventIds(), _now_ms)
+    reads = TraceReads(authentication, visibility, queries)
+    health = Health(offsets, queries)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
+        connecting = asyncio.create_task(_connect(event_log, connected))
+        try:
+            yield
+        finally:
+            connecting.cancel()
+            await asyncio.wait([connecting])
+            await event_log.stop()
+            await visibility.close()
+            await offsets.close()
+            await queries.close()
+
+    app = Starlette(
+        routes=[
+            Route("/event", ingest.publish, methods=["POST"]),
+            Route("/events", ingest.publish_many, methods=["POST"]),
+            Route("/traces", reads.traces),
+            Route("/traces/{trace_id:path}/summary", reads.summary),
+            Route("/traces/{trace_id:path}/events", reads.events),
+            Route("/health/live", health.live),
+            Route("/health/ready", health.ready),
+            Route("/openapi.json", OpenApi().answer),
+        ],
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.connected = connected
+    return app
+
+
+async def _connect(event_log: EventLog, connected: asyncio.Event) -> None:
+    while not connected.is_set():
+        try:
+            await event_log.start()
+            connected.set()
+        except NotAcknowledgedError as error:
+            log.warning("waiting for Kafka: %s", error)
+            await asyncio.sleep(_RECONNECT_S)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

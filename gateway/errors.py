@@ -1,0 +1,117 @@
+"""What the gateway answers when it cannot do what it was asked, as one JSON form.
+
+GatewayError
++- RefusedError         the request is wrong, and the sender can put it right: 400, 401, 403, 404, 405, 413
++- UnavailableError     Kafka or ClickHouse cannot answer in time: 503 with Retry-After; ask again
+
+`producers.errors.NotAcknowledgedError` is answered as 503, too. Any other exception is a defect: 500, logged by the
+server with its traceback, of which the sender sees nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from secrets import token_hex
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from producers.errors import NotAcknowledgedError
+
+RETRY_AFTER_S = 1
+
+_CODES = {
+    400: "validation_error",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+    500: "internal_error",
+    503: "unavailable",
+}
+_HINTS = {
+    404: "The calls that this server answers are listed at /openapi.json.",
+    405: "The header Allow names the methods that this path answers.",
+}
+_PUBLISH_AGAIN = (
+    "Publish again: with the same dedupKey and traceId the event counts once, whether or not it was stored already."
+)
+
+
+class GatewayError(Exception):
+    """Root of this package's errors."""
+
+    status = 500
+
+    def __init__(self, message: str | Sequence[str], hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class RefusedError(GatewayError):
+    """The request cannot be done as it is; `message` says what is wrong, `hint` what to do."""
+
+    def __init__(self, status: int, message: str | Sequence[str], hint: str) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+
+class UnavailableError(GatewayError):
+    """A part behind the gateway cannot answer in time; nothing is wrong with the request."""
+
+    status = 503
+
+
+def error_response(
+    request: Request, status: int, message: str | Sequence[str], hint: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The JSON answer for an error. `requestId` is the sender's X-Request-Id where it is a sane one."""
+    request_id = request.headers.get("x-request-id", "")
+    if not 0 < len(request_id) <= 128 or not request_id.isascii() or not request_id.isprintable():
+        request_id = f"req_{token_hex(8)}"
+    body: dict[str, Any] = {
+        "message": message if isinstance(message, str) else list(message),
+        "code": _CODES.get(status, "error"),
+        "statusCode": status,
+        "requestId": request_id,
+        "hint": hint,
+    }
+    answer_headers = {**(headers or {}), "X-Request-Id": request_id}
+    if status == 503:
+        answer_headers["Retry-After"] = str(RETRY_AFTER_S)
+    return Response(orjson.dumps(body), status, answer_headers, media_type="application/json")
+
+
+async def answer_gateway_error(request: Request, error: GatewayError) -> Response:
+    """For RefusedError and UnavailableError."""
+    return error_response(request, error.status, error.message, error.hint)
+
+
+async def answer_not_acknowledged(request: Request, error: NotAcknowledgedError) -> Response:
+    """For an append that Kafka did not acknowledge: never a false 2xx (guarantee G1)."""
+    return error_response(request, 503, str(error), _PUBLISH_AGAIN)
+
+
+async def answer_http_exception(request: Request, error: HTTPException) -> Response:
+    """For what the router itself refuses: an unknown path, a wrong method."""
+    hint = _HINTS.get(error.status_code, "See /openapi.json.")
+    return error_response(request, error.status_code, error.detail, hint, error.headers)
+
+
+async def answer_defect(request: Request, _: Exception) -> Response:
+    """For everything else; the server logs the traceback after this answer."""
+    message = "the server failed on this request"
+    return error_response(request, 500, message, "Report the requestId; the server's log has the cause.")
+
+
+HANDLERS: dict[Any, Any] = {
+    GatewayError: answer_gateway_error,
+    NotAcknowledgedError: answer_not_acknowledged,
+    HTTPException: answer_http_exception,
+    Exception: answer_defect,
+}

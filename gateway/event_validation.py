@@ -1,0 +1,54 @@
+"""From a sender's JSON object to a validated event, or to words that say what is wrong with which field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from axonstream.event_contract import MAX_ID, MAX_NAME_BYTES, EventInput
+
+_NAME = f"must be a string of at most {MAX_NAME_BYTES} bytes without NUL"
+_NON_EMPTY_NAME = f"must be a non-empty string of at most {MAX_NAME_BYTES} bytes without NUL"
+_MUST_BE = {
+    "identifier": _NON_EMPTY_NAME,
+    "payload": "must be a JSON object",
+    "metadata": "must be a JSON object, or left out",
+    "channel_id": f"must be a whole number from 0 to {MAX_ID}, or its digits in a string",
+    "traceId": f"{_NON_EMPTY_NAME}, or left out for the server to make one",
+    "parentEventId": f"must be a number, or a string of at most {MAX_NAME_BYTES} bytes without NUL",
+    "eventType": "must be 1 to 64 characters of a-z, 0-9, _ and ., as agent.tool_call.start",
+    "occurredAt": "must be ISO 8601 with a zone, as 2026-01-31T12:00:00.000Z, or whole milliseconds since 1970",
+}
+
+
+class InvalidEventError(ValueError):
+    """An object that is no event; `messages` names every wrong field and what it must be."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__("; ".join(messages))
+        self.messages = messages
+
+
+def validate_event(fields: dict[str, Any], environment: str | None) -> EventInput:
+    """The event, validated once. `environment` stands in where the object names none. Raises InvalidEventError."""
+    if environment is not None and fields.get("environment") is None:
+        fields = {**fields, "environment": environment}
+    if fields.get("eventType", "") is None:
+        fields = {name: value for name, value in fields.items() if name != "eventType"}
+    try:
+        event = EventInput.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidEventError(_messages(error)) from None
+    if isinstance(fields["channel_id"], bool):  # pydantic takes true for 1
+        raise InvalidEventError([f"channel_id {_MUST_BE['channel_id']}"])
+    return event
+
+
+def _messages(error: ValidationError) -> list[str]:
+    messages: dict[str, None] = {}
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        field = str(problem["loc"][0])
+        missing = " (it is missing)" if problem["type"] == "missing" else ""
+        messages[f"{field} {_MUST_BE.get(field, _NAME)}{missing}"] = None
+    return list(messages)

@@ -1,0 +1,158 @@
+"""Publishing over HTTP: `POST /event` and `POST /events`. A 2xx is sent only after Kafka's acknowledgement (G1).
+
+read body -> parse, keep the sender's bytes -> validate -> encode -> append to the event log -> answer
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from secrets import token_hex
+from typing import Protocol
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
+from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
+from gateway.authentication import Authentication, Generation, Identity
+from gateway.errors import RefusedError
+from gateway.event_validation import InvalidEventError, validate_event
+from gateway.request_body import MAX_BULK_BYTES, read_body
+from gateway.sender_bytes import BodyError, SentEvent, read_event, split_events
+from gateway.wire_values import wire_id
+from producers.event_ids import EventIds
+from producers.event_record import EventRecord, encode_event, encode_json
+
+MAX_BULK_EVENTS = 50_000
+BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process holds
+_EVENTS_PER_TURN = 200  # encoded before other requests have their turn
+
+_HINT = "Correct the named field and send the event again; nothing of it was stored."
+_JSON = "application/json"
+
+
+class Log(Protocol):
+    """What is needed of `producers.event_log.EventLog`."""
+
+    async def append(self, records: Sequence[EventRecord]) -> None: ...
+
+
+class Ingest:
+    """The handlers of both publishing calls; `clock` gives ms since 1970."""
+
+    def __init__(self, authentication: Authentication, log: Log, ids: EventIds, clock: Callable[[], int]) -> None:
+        self._authentication = authentication
+        self._log = log
+        self._ids = ids
+        self._clock = clock
+        self._bulk_turns = asyncio.Semaphore(BULK_AT_ONCE)
+
+    async def publish(self, request: Request) -> Response:
+        """POST /event: 201 for an early client, 200 for a recent one, with the event as it is stored."""
+        identity = self._authentication.identify(request)
+        body = await read_body(request, MAX_EVENT_BYTES)
+        try:
+            sent = read_event(body)
+            event = validate_event(sent.fields, _environment(request))
+        except InvalidEventError as error:
+            raise RefusedError(400, error.messages, _HINT) from None
+        except BodyError as error:
+            raise RefusedError(400, str(error), "Send one JSON object in UTF-8; nothing was stored.") from None
+        payload, metadata = _sender_bytes(sent, event)
+        record = self._encode(event, identity, payload, metadata)
+        await self._log.append((record,))
+        answer = event_answer(_stored(event, record, payload, metadata), identity.tenant_id, identity.generation)
+        status = 201 if identity.generation is Generation.EARLY else 200
+        return Response(orjson.dumps(answer), status, media_type=_JSON)
+
+    async def publish_many(self, request: Request) -> Response:
+        """POST /events: 200; the valid events are stored although others are refused.
+
+        When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
+        """
+        identity = self._authentication.identify(request)
+        environment = _environment(request)
+        async with self._bulk_turns:
+            raw_events = _split(await read_body(request, MAX_BULK_BYTES))
+            records: list[EventRecord] = []
+            rejected: list[RefusedEventAnswer] = []
+            for index, raw in enumerate(raw_events):
+                if index % _EVENTS_PER_TURN == _EVENTS_PER_TURN - 1:
+                    await asyncio.sleep(0)
+                try:
+                    records.append(self._record_of(raw, identity, environment))
+                except (BodyError, InvalidEventError) as error:
+                    rejected.append({"index": index, "message": str(error)})
+            if records:
+                await self._log.append(records)
+        ids = [wire_id(record.event_id, identity.generation) for record in records]
+        answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
+        return Response(orjson.dumps(answer), 200, media_type=_JSON)
+
+    def _record_of(self, raw: bytes, identity: Identity, environment: str | None) -> EventRecord:
+        if len(raw) > MAX_EVENT_BYTES:
+            raise BodyError(f"the event is larger than {MAX_EVENT_BYTES} bytes")
+        sent = read_event(raw)
+        event = validate_event(sent.fields, environment)
+        return self._encode(event, identity, *_sender_bytes(sent, event))
+
+    def _encode(self, event: EventInput, identity: Identity, payload: bytes, metadata: bytes | None) -> EventRecord:
+        now_ms = self._clock()
+        return encode_event(
+            event,
+            tenant_id=identity.tenant_id,
+            trace_id=event.trace_id or f"tr_{token_hex(8)}",
+            fresh_id=self._ids.next(now_ms),
+            now_ms=now_ms,
+            payload=payload,
+            metadata=metadata,
+        )
+
+
+def _environment(request: Request) -> str | None:
+    return request.headers.get("x-axonpush-environment") or None
+
+
+def _split(body: bytes) -> list[bytes]:
+    try:
+        raw_events = split_events(body)
+    except BodyError as error:
+        hint = "Send a JSON array of events, or one event a line (NDJSON); nothing was stored."
+        raise RefusedError(400, str(error), hint) from None
+    if not raw_events:
+        raise RefusedError(400, "the body holds no event", "Send a JSON array of events, or one event a line (NDJSON).")
+    if len(raw_events) > MAX_BULK_EVENTS:
+        raise RefusedError(
+            413, f"more than {MAX_BULK_EVENTS} events in one request", "Send fewer events in one request."
+        )
+    return raw_events
+
+
+def _sender_bytes(sent: SentEvent, event: EventInput) -> tuple[bytes, bytes | None]:
+    payload = sent.kept.get("payload") or encode_json(sent.fields["payload"])
+    if event.metadata is None:
+        return payload, None
+    return payload, sent.kept.get("metadata") or encode_json(sent.fields["metadata"])
+
+
+def _stored(event: EventInput, record: EventRecord, payload: bytes, metadata: bytes | None) -> StoredEvent:
+    return StoredEvent(
+        event_id=record.event_id,
+        identifier=event.identifier,
+        payload=payload,
+        metadata=metadata or b"",
+        channel_id=event.channel_id,
+        agent_id=event.agent_id or "",
+        trace_id=record.trace_id,
+        span_id=event.span_id or "",
+        parent_event_id=event.parent_event_id or "",
+        parent_span_id=event.parent_span_id or "",
+        event_type=event.event_type,
+        dedup_key=event.dedup_key or "",
+        environment=event.environment or "",
+        source="app",
+        occurred_at=record.occurred_at,
+        received_at=record.received_at,
+    )

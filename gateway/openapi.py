@@ -1,0 +1,101 @@
+"""/openapi.json, generated from the models that validate requests and the forms that answers are checked against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter
+from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.responses import Response
+
+from axonstream.event_contract import EventInput
+from gateway.answers import BulkAnswer, ErrorAnswer, EventAnswer, SummaryAnswer, TraceAnswer
+
+_ANSWERS: tuple[Any, ...] = (BulkAnswer, ErrorAnswer, EventAnswer, SummaryAnswer, TraceAnswer)
+_REF = "#/components/schemas/{model}"
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document of this server."""
+    _, inputs = models_json_schema([(EventInput, "validation")], ref_template=_REF)
+    _, answers = TypeAdapter.json_schemas(
+        [(answer.__name__, "serialization", TypeAdapter(answer)) for answer in _ANSWERS], ref_template=_REF
+    )
+    event, traces = _schema("EventAnswer"), {"type": "array", "items": _schema("TraceAnswer")}
+    trace_id, events = _parameter("trace_id", "path", "string"), _parameter("events", "query", "integer")
+    pages = [_parameter("page", "query", "integer"), _parameter("limit", "query", "integer")]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "axonstream", "version": "1"},
+        "security": [{"key": [], "tenant": []}],
+        "paths": {
+            "/event": {"post": _publishing("Publish one event", _json(_schema("EventInput")), "201", event)},
+            "/events": {"post": _publishing("Publish many events", _many_events(), "200", _schema("BulkAnswer"))},
+            "/traces": {"get": _reading("Traces, newest activity first", pages, traces)},
+            "/traces/{trace_id}/summary": {
+                "get": _reading("Summary of a trace", [trace_id, events], _schema("SummaryAnswer"))
+            },
+            "/traces/{trace_id}/events": {
+                "get": _reading("Events of a trace", [trace_id], {"type": "array", "items": event})
+            },
+            "/health/live": {"get": _probe("The process answers")},
+            "/health/ready": {"get": _probe("Kafka and ClickHouse answer")},
+        },
+        "components": {
+            "schemas": {**inputs["$defs"], **answers["$defs"]},
+            "securitySchemes": {"key": _header("X-API-Key"), "tenant": _header("x-tenant-id")},
+        },
+    }
+
+
+class OpenApi:
+    """The handler; the document is made once."""
+
+    def __init__(self) -> None:
+        self._body = orjson.dumps(document())
+
+    async def answer(self, _: Request) -> Response:
+        """GET /openapi.json: 200."""
+        return Response(self._body, 200, media_type="application/json")
+
+
+def _schema(name: str) -> dict[str, Any]:
+    return {"$ref": _REF.format(model=name)}
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": schema}}}
+
+
+def _many_events() -> dict[str, Any]:
+    body = _json({"type": "array", "items": _schema("EventInput")})
+    body["content"]["application/x-ndjson"] = {"schema": {"type": "string"}}
+    return body
+
+
+def _publishing(summary: str, body: dict[str, Any], status: str, schema: dict[str, Any]) -> dict[str, Any]:
+    answers = {status: {"description": "Acknowledged by Kafka", **_json(schema)}, "default": _error()}
+    return {"summary": summary, "requestBody": {"required": True, **body}, "responses": answers}
+
+
+def _reading(summary: str, parameters: list[dict[str, Any]], schema: dict[str, Any]) -> dict[str, Any]:
+    answers = {"200": {"description": summary, **_json(schema)}, "default": _error()}
+    return {"summary": summary, "parameters": parameters, "responses": answers}
+
+
+def _probe(summary: str) -> dict[str, Any]:
+    return {"summary": summary, "security": [], "responses": {"200": {"description": summary}}}
+
+
+def _error() -> dict[str, Any]:
+    return {"description": "An error, in words that say what to do", **_json(_schema("ErrorAnswer"))}
+
+
+def _parameter(name: str, place: str, kind: str) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": place == "path", "schema": {"type": kind}}
+
+
+def _header(name: str) -> dict[str, str]:
+    return {"type": "apiKey", "in": "header", "name": name}

@@ -1,0 +1,122 @@
+"""What Kafka knows of the pipeline's progress: where each partition of the events ends, and how far it can be read.
+
+    visible(p) = min(committed offset of the events sink, watermark up to which summaries are stored)
+
+Both are in the sink group's committed offsets: the watermark is the metadata of the commit on the summaries topic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.structs import OffsetAndMetadata
+
+from producers.kafka_client import kafka_options
+from producers.settings import Settings
+from producers.topics import Topics, event_key
+
+_partition_of_key = DefaultPartitioner()
+
+
+class PipelineOffsetsError(Exception):
+    """Kafka could not say; asking again makes a new connection."""
+
+
+class PipelineOffsets:
+    """Asks Kafka; connects when first asked, and anew after every failure. Every call raises PipelineOffsetsError."""
+
+    def __init__(self, settings: Settings, request_timeout_ms: int = 2000) -> None:
+        self._settings = settings
+        self._timeout_ms = request_timeout_ms
+        self._topics = Topics(settings.topic_prefix)
+        self._partitions = range(settings.topic_partitions)
+        self._connecting = asyncio.Lock()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._admin: AIOKafkaAdminClient | None = None
+        self._coordinator = -1
+
+    def partition_of(self, trace_id: str) -> int:
+        """The partition that the producers put this trace's events on."""
+        partitions = list(self._partitions)
+        return _partition_of_key(event_key(trace_id), partitions, partitions)
+
+    async def ends(self) -> dict[int, int]:
+        """Partition -> the offset that its next event will have."""
+        consumer, _ = await self._connected()
+        asked = [TopicPartition(self._topics.events, p) for p in self._partitions]
+        try:
+            ends = await consumer.end_offsets(asked)
+        except (KafkaError, OSError) as error:
+            await self.close()
+            raise PipelineOffsetsError(f"Kafka does not tell the end of {self._topics.events}: {error!r}") from error
+        return {partition.partition: end for partition, end in ends.items()}
+
+    async def visible(self) -> dict[int, int]:
+        """Partition -> the offset below which events and summaries can be read from ClickHouse."""
+        _, admin = await self._connected()
+        events = [TopicPartition(self._topics.events, p) for p in self._partitions]
+        summaries = [TopicPartition(self._topics.summaries, p) for p in self._partitions]
+        try:
+            committed = await admin.list_consumer_group_offsets(
+                self._topics.sink_group, self._coordinator, [*events, *summaries]
+            )
+        except (KafkaError, OSError, TypeError) as error:  # TypeError: aiokafka on an error code of one partition
+            await self.close()
+            raise PipelineOffsetsError(f"Kafka does not tell the sink's offsets: {error!r}") from error
+        if len(committed) < len(events) + len(summaries):  # aiokafka reads past the error code of the whole answer
+            await self.close()
+            raise PipelineOffsetsError("Kafka does not tell the sink's offsets: the group's coordinator has moved")
+        return {p: visible_offset(committed, events[p], summaries[p]) for p in self._partitions}
+
+    async def close(self) -> None:
+        """Let go of the connections; the next call makes new ones."""
+        consumer, admin = self._consumer, self._admin
+        self._consumer = self._admin = None
+        with suppress(KafkaError, OSError):  # a broken connection may be broken in closing, too
+            if consumer is not None:
+                await consumer.stop()
+            if admin is not None:
+                await admin.close()
+
+    async def _connected(self) -> tuple[AIOKafkaConsumer, AIOKafkaAdminClient]:
+        async with self._connecting:
+            if self._consumer is not None and self._admin is not None:
+                return self._consumer, self._admin
+            options = kafka_options(self._settings)
+            consumer = AIOKafkaConsumer(**options, request_timeout_ms=self._timeout_ms, enable_auto_commit=False)
+            admin = AIOKafkaAdminClient(**options, request_timeout_ms=self._timeout_ms)
+            try:
+                await consumer.start()
+                await admin.start()
+                await self._check_partitions(admin)
+                self._coordinator = await admin.find_coordinator(self._topics.sink_group)
+            except BaseException as error:
+                await consumer.stop()
+                await admin.close()
+                if isinstance(error, (KafkaError, OSError, TimeoutError)):
+                    raise PipelineOffsetsError(f"Kafka cannot be reached: {error!r}") from error
+                raise
+            self._consumer, self._admin = consumer, admin
+            return consumer, admin
+
+    async def _check_partitions(self, admin: AIOKafkaAdminClient) -> None:
+        [topic] = await admin.describe_topics([self._topics.events])
+        if len(topic["partitions"]) != len(self._partitions):
+            raise PipelineOffsetsError(
+                f"{self._topics.events} has {len(topic['partitions'])} partitions on Kafka, the settings say "
+                f"{len(self._partitions)}: run `axonstream init`, or set AXONSTREAM_TOPIC_PARTITIONS"
+            )
+
+
+def visible_offset(
+    committed: Mapping[TopicPartition, OffsetAndMetadata], events: TopicPartition, summaries: TopicPartition
+) -> int:
+    """min(events sink's offset, stored watermark); 0 where the sink has not committed yet."""
+    watermark = committed[summaries].metadata
+    return min(max(committed[events].offset, 0), int(watermark) if watermark.isdecimal() else 0)

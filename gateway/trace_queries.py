@@ -1,0 +1,150 @@
+"""The SQL of the trace reads. Values are bound by the server, never written into the text.
+
+Every query names the tenant: nothing of another tenant can be read or counted (guarantee G6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from aiohttp import ClientError
+from clickhouse_connect import get_async_client
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from gateway.answers import FirstError, StoredEvent, TraceFigures
+from gateway.errors import UnavailableError
+from gateway.recompute import RECOMPUTED
+from producers.settings import Settings
+
+STREAM_BLOCK_ROWS = 1000
+_STREAM_BLOCK_BYTES = 4 << 20
+
+_FIGURES = """trace_id, event_count, error_count, tool_call_count, handoff_count,
+  toUnixTimestamp64Milli(first_at), toUnixTimestamp64Milli(last_at), agents, event_types,
+  first_error_step, first_error_event_id, first_error_span_id, first_error_identifier, first_error_agent_id"""
+
+_ONE_TRACE = f"""SELECT {_FIGURES}, exact = 1 AND segments = 1 FROM traces
+WHERE tenant_id = {{tenant:String}} AND trace_id = {{trace:String}}"""  # noqa: S608  constants only
+
+_PAGE = f"""SELECT {_FIGURES}, exact = 1 AND segments = 1 FROM traces
+WHERE tenant_id = {{tenant:String}}
+ORDER BY last_received_at DESC, trace_id DESC LIMIT {{limit:UInt64}} OFFSET {{offset:UInt64}}"""  # noqa: S608
+
+# The columns in the order of StoredEvent's fields.
+_EVENTS = """SELECT event_id, identifier, payload, metadata, channel_id, agent_id, trace_id, span_id, parent_event_id,
+  parent_span_id, event_type, dedup_key, environment, source,
+  toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(received_at) FROM events
+WHERE tenant_id = {tenant:String} AND trace_id = {trace:String}
+ORDER BY occurred_at, _partition, _offset LIMIT {limit:UInt64}"""
+
+_NO_LIMIT = (1 << 63) - 1
+_RAW: dict[str, Any] = {"payload": "bytes", "metadata": "bytes"}
+
+
+class TraceQueries:
+    """Reads ClickHouse; connects when first asked. Calls raise UnavailableError when ClickHouse does not answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._connecting = asyncio.Lock()
+        self._connected: AsyncClient | None = None
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if self._connected is not None:
+            await self._connected.close()
+
+    async def ping(self) -> None:
+        """Return when ClickHouse answers a query."""
+        await self._rows("SELECT 1", {})
+
+    async def trace(self, tenant_id: str, trace_id: str) -> TraceFigures | None:
+        """The trace's figures, equal to their recomputation from its events (guarantee G3); None if there are none."""
+        rows = await self._rows(_ONE_TRACE, {"tenant": tenant_id, "trace": trace_id})
+        if rows and rows[0][-1]:
+            return _figures(rows[0])
+        recomputed = await self._recomputed(tenant_id, [trace_id])
+        return recomputed.get(trace_id) or (_figures(rows[0]) if rows else None)
+
+    async def page(self, tenant_id: str, limit: int, offset: int) -> list[TraceFigures]:
+        """A page of traces, newest activity first; inexact ones are recomputed."""
+        rows = await self._rows(_PAGE, {"tenant": tenant_id, "limit": limit, "offset": offset})
+        inexact = [row[0] for row in rows if not row[-1]]
+        recomputed = await self._recomputed(tenant_id, inexact) if inexact else {}
+        return [recomputed.get(row[0]) or _figures(row) for row in rows]
+
+    async def first_events(self, tenant_id: str, trace_id: str, limit: int) -> list[StoredEvent]:
+        """The first events of a trace, in order of time, arrival breaking ties."""
+        parameters = {"tenant": tenant_id, "trace": trace_id, "limit": limit}
+        return [StoredEvent(*row) for row in await self._rows(_EVENTS, parameters, column_formats=_RAW)]
+
+    @asynccontextmanager
+    async def all_events(self, tenant_id: str, trace_id: str) -> AsyncGenerator[AsyncGenerator[list[StoredEvent]]]:
+        """Blocks of a trace's events, in order, as ClickHouse sends them; one block is held at a time."""
+        parameters = {"tenant": tenant_id, "trace": trace_id, "limit": _NO_LIMIT}
+        settings = {"max_block_size": STREAM_BLOCK_ROWS, "preferred_block_size_bytes": _STREAM_BLOCK_BYTES}
+        async with _answering():
+            client = await self._client()
+            stream = await client.query_row_block_stream(
+                _EVENTS, parameters=parameters, settings=settings, column_formats=_RAW
+            )
+
+        async def blocks() -> AsyncGenerator[list[StoredEvent]]:
+            async with _answering():
+                async for block in cast("AsyncIterator[Sequence[Any]]", stream):
+                    yield [StoredEvent(*row) for row in block]
+
+        async with stream:
+            yield blocks()
+
+    async def _recomputed(self, tenant_id: str, trace_ids: list[str]) -> dict[str, TraceFigures]:
+        rows = await self._rows(RECOMPUTED, {"tenant": tenant_id, "traces": trace_ids})
+        return {row[0]: _figures(row) for row in rows}
+
+    async def _rows(self, sql: str, parameters: dict[str, Any], **options: Any) -> Sequence[Sequence[Any]]:
+        async with _answering():
+            client = await self._client()
+            return (await client.query(sql, parameters=parameters, **options)).result_rows
+
+    async def _client(self) -> AsyncClient:
+        async with self._connecting:
+            if self._connected is None:
+                self._connected = await _connect(self._settings)
+            return self._connected
+
+
+async def _connect(settings: Settings) -> AsyncClient:
+    address = urlsplit(settings.clickhouse_url)
+    return await get_async_client(
+        host=address.hostname,
+        port=address.port,
+        interface=address.scheme,
+        username=settings.clickhouse_user,
+        password=settings.clickhouse_password.get_secret_value(),
+        database=settings.clickhouse_database,
+        autogenerate_session_id=False,
+    )
+
+
+def _figures(row: Sequence[Any]) -> TraceFigures:
+    step, event_id, span_id, identifier, agent_id = row[9:14]
+    error = FirstError(event_id, step, span_id, identifier, agent_id) if step else None
+    return TraceFigures(*row[:9], first_error=error)
+
+
+@asynccontextmanager
+async def _answering() -> AsyncGenerator[None]:
+    try:
+        yield
+    except (ClickHouseError, ClientError, OSError, TimeoutError) as error:
+        hint = "Ask again; what was acknowledged is safe on Kafka."
+        raise UnavailableError(f"ClickHouse cannot answer: {_first_line(error)}", hint) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,128 @@
+"""Reading traces over HTTP: each call waits for visibility, then asks ClickHouse (guarantees G3, G4, G6)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from axonstream.event_contract import MAX_NAME_BYTES
+from gateway.answers import StoredEvent, event_answer, summary_answer, trace_answer
+from gateway.authentication import Authentication, Generation, Identity
+from gateway.errors import RefusedError, UnavailableError
+from gateway.trace_queries import TraceQueries
+from gateway.visibility import Visibility
+
+MAX_LIMIT = 1000
+_DEFAULT_LIMIT = 20
+_EVENTS_IN_SUMMARY = 100
+_MOST_DIGITS = 15  # page times limit stays below what ClickHouse takes as an offset
+
+_JSON = "application/json"
+_STALE = {"X-Axonstream-Stale": "true"}
+
+
+class TraceReads:
+    """The handlers of the early generation's trace reads.
+
+    200 with X-Axonstream-Stale when the wait was not enough and there is something to show, 503 when there is nothing;
+    404 only when what was acknowledged before the request is visible and the tenant has no such trace.
+    """
+
+    def __init__(self, authentication: Authentication, visibility: Visibility, queries: TraceQueries) -> None:
+        self._authentication = authentication
+        self._visibility = visibility
+        self._queries = queries
+
+    async def traces(self, request: Request) -> Response:
+        """GET /traces?page&limit: newest activity first."""
+        identity = self._authentication.identify(request)
+        page = _positive(request.query_params, "page", 1)
+        limit = min(_positive(request.query_params, "limit", _DEFAULT_LIMIT), MAX_LIMIT)
+        if identity.generation is Generation.RECENT:
+            raise RefusedError(
+                400, "the list of traces is not served in the recent form", "Send the key in X-API-Key instead."
+            )
+        fresh = await self._visibility.of_everything()
+        rows = await self._queries.page(identity.tenant_id, limit, (page - 1) * limit)
+        if not fresh and not rows and page == 1:
+            raise _nothing_yet()
+        body = orjson.dumps([trace_answer(figures, identity.generation) for figures in rows])
+        return Response(body, 200, _headers(fresh), media_type=_JSON)
+
+    async def summary(self, request: Request) -> Response:
+        """GET /traces/{id}/summary: the figures and the first events; `?events=0` leaves the events out."""
+        identity, trace_id = self._authentication.identify(request), _trace_id(request)
+        fresh = await self._visibility.of_trace(trace_id)
+        figures = await self._queries.trace(identity.tenant_id, trace_id)
+        if figures is None:
+            raise _no_such_trace() if fresh else _nothing_yet()
+        events: list[StoredEvent] = []
+        if request.query_params.get("events") != "0":
+            events = await self._queries.first_events(identity.tenant_id, trace_id, _EVENTS_IN_SUMMARY)
+        rows = [event_answer(event, identity.tenant_id, identity.generation) for event in events]
+        body = orjson.dumps(summary_answer(figures, rows, identity.generation))
+        return Response(body, 200, _headers(fresh), media_type=_JSON)
+
+    async def events(self, request: Request) -> Response:
+        """GET /traces/{id}/events: a bare array, sent as ClickHouse reads it; at most one block of it is held.
+
+        When ClickHouse fails on the way, the connection is broken off: the sender never takes a part for the whole.
+        """
+        identity, trace_id = self._authentication.identify(request), _trace_id(request)
+        fresh = await self._visibility.of_trace(trace_id)
+        async with AsyncExitStack() as stack:
+            blocks = await stack.enter_async_context(self._queries.all_events(identity.tenant_id, trace_id))
+            first = await anext(blocks, [])
+            if not first:
+                raise _no_such_trace() if fresh else _nothing_yet()
+            body = _array(identity, first, blocks, stack.pop_all())
+        return StreamingResponse(body, 200, _headers(fresh), media_type=_JSON)
+
+
+async def _array(
+    identity: Identity, block: list[StoredEvent], blocks: AsyncGenerator[list[StoredEvent]], held: AsyncExitStack
+) -> AsyncGenerator[bytes]:
+    opening = b"["
+    async with held:
+        while block:
+            rows = [event_answer(event, identity.tenant_id, identity.generation) for event in block]
+            yield opening + orjson.dumps(rows)[1:-1]
+            opening = b","
+            block = await anext(blocks, [])
+    yield b"]"
+
+
+def _positive(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) >= 1):
+        raise RefusedError(400, f"{name} must be a whole number from 1, not {text[:32]!r}", f"Set {name} to 1 or more.")
+    return int(text)
+
+
+def _trace_id(request: Request) -> str:
+    trace_id: str = request.path_params["trace_id"]
+    if "\x00" in trace_id or not trace_id or len(trace_id.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        raise _no_such_trace()  # no event can have such a trace id
+    return trace_id
+
+
+def _headers(fresh: bool) -> dict[str, str] | None:
+    return None if fresh else _STALE
+
+
+def _no_such_trace() -> RefusedError:
+    """The same for an unknown trace and for another tenant's."""
+    return RefusedError(404, "there is no such trace", "Check the trace id, and that the key is of the trace's tenant.")
+
+
+def _nothing_yet() -> UnavailableError:
+    return UnavailableError(
+        "what was acknowledged before this request is not readable yet",
+        "Ask again; if this lasts, check that the processor and the sink run.",
+    )
