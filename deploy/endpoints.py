@@ -1,0 +1,74 @@
+"""Where the local stack listens: DATA_DIR/run/endpoints.json, written by the supervisor, read by the commands.
+
+What is set in the environment wins over the file, and the file over the defaults. The file may hold an API key, so
+only its owner may read it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import click
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from producers.settings import Settings
+
+
+class Endpoints(BaseModel):
+    """The addresses of one running stack; `clickhouse_url` and `gateway_url` are http(s)://host:port."""
+
+    model_config = ConfigDict(frozen=True)
+
+    gateway_url: str
+    kafka_bootstrap_servers: str
+    clickhouse_url: str
+    api_key: str | None = None
+
+
+def endpoints_file(data_dir: Path) -> Path:
+    return data_dir / "run" / "endpoints.json"
+
+
+def read_endpoints(data_dir: Path) -> Endpoints | None:
+    """None when no stack was started on `data_dir`. The stack named may have died since."""
+    path = endpoints_file(data_dir)
+    try:
+        return Endpoints.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        raise click.ClickException(f"{path} cannot be read: stop the stack, delete the file and start again") from None
+
+
+def write_endpoints(data_dir: Path, endpoints: Endpoints) -> None:
+    """Replace the file at once, so that a reader sees the old or the new one, never a half; mode 600."""
+    path = endpoints_file(data_dir)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".endpoints-")  # mkstemp makes it 600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(endpoints.model_dump_json(indent=2) + "\n")
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def clickhouse_url(settings: Settings, data_dir: Path) -> str:
+    """AXONSTREAM_CLICKHOUSE_URL, or else the stack of `data_dir`, or else the default."""
+    stack = None if "clickhouse_url" in settings.model_fields_set else read_endpoints(data_dir)
+    return stack.clickhouse_url if stack else settings.clickhouse_url
+
+
+def gateway_url(settings: Settings, data_dir: Path) -> str:
+    """AXONSTREAM_GATEWAY_PORT on this machine, or else the stack of `data_dir`, or else the default."""
+    stack = None if "gateway_port" in settings.model_fields_set else read_endpoints(data_dir)
+    return stack.gateway_url if stack else f"http://127.0.0.1:{settings.gateway_port}"
+
+
+def api_key(settings: Settings, data_dir: Path) -> str:
+    """The first of AXONSTREAM_API_KEYS, or else the key of the stack of `data_dir`, or else the local default."""
+    stack = None if "api_keys" in settings.model_fields_set else read_endpoints(data_dir)
+    return stack.api_key if stack and stack.api_key else next(iter(settings.tenants_by_key()))

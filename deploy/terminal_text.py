@@ -1,0 +1,70 @@
+"""Text of unknown origin on a terminal: made harmless, aligned by what a terminal shows, in colour only where seen.
+
+Colour follows rich: none when the output is no terminal or NO_COLOR is set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import click
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def harmless(text: str) -> str:
+    """`text` with every control, bidi and invisible character spelled out (ESC as \\x1b): one line, no effects."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """`text` with spaces up to `width` cells; a wide character counts as the two cells that it takes."""
+    spaces = " " * (width - cell_len(text))
+    return spaces + text if right else text + spaces
+
+
+def cut(text: str, width: int) -> str:
+    """`text` in at most `width` cells, with … where something was left out."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""
+
+
+def table_lines(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """A header, a rule and the rows, two spaces between the columns; `right` says which are aligned right."""
+    cells = [[harmless(cell) for cell in row] for row in [names, *rows]]
+    widths = [max(cell_len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(pad(cell, width, right=at) for cell, width, at in zip(row, widths, right, strict=True)).rstrip()
+        for row in cells
+    ]
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
+
+
+def print_table(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+    """Boxed and wrapped to its width on a terminal; plain lines of any length in a pipe or file."""
+    console = Console()
+    if not console.is_terminal:
+        for line in table_lines(names, rows, right):
+            click.echo(line)
+        return
+    table = Table()
+    for name, at in zip(names, right, strict=True):
+        table.add_column(Text(harmless(name)), justify="right" if at else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(harmless(cell)) for cell in row))
+    console.print(table)
+
+
+def print_lines(lines: Iterable[Text]) -> None:
+    """One line for one Text, never wrapped or cut."""
+    console = Console()
+    for line in lines:
+        if console.is_terminal:
+            console.print(line, soft_wrap=True)
+        else:
+            click.echo(line.plain)

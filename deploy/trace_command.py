@@ -1,0 +1,127 @@
+"""`axonstream trace show` and `axonstream trace list`: the SDK's answers, as a tree, a table or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import click
+
+from axonstream import AxonPush, wire_json
+from axonstream.errors import APIConnectionError, AuthenticationError, AxonStreamError, ForbiddenError, NotFoundError
+from deploy.endpoints import api_key as key_of_stack
+from deploy.endpoints import gateway_url
+from deploy.terminal_text import print_lines, print_table
+from deploy.trace_view import duration_text, trace_lines
+from producers.settings import Settings
+
+Output = Literal["text", "json"]
+Command = TypeVar("Command", bound=Callable[..., None])
+
+TIMEOUT = 30.0  # seconds, of one step of one request
+
+
+@click.group()
+def trace() -> None:
+    """Show one trace, or list them."""
+
+
+def _server_options(command: Command) -> Command:
+    for option in (
+        click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True),
+        click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]"),
+        click.option("--tenant", help="Tenant id.  [default: the key's]"),
+        click.option("--api-key", help="Better in AXONSTREAM_API_KEYS, which other users cannot see."),
+        click.option("--url", help="Of the gateway.  [default: the local stack]"),
+    ):
+        command = option(command)
+    return command
+
+
+@trace.command()
+@click.argument("trace_id", metavar="ID")
+@_server_options
+def show(
+    trace_id: str, url: str | None, api_key: str | None, tenant: str | None, data_dir: Path | None, output: Output
+) -> None:
+    """Print the summary and the tree of trace ID, its steps numbered and the first failing one marked."""
+    with connected(url, api_key, tenant, data_dir) as client, _said_plainly(trace_id):
+        summary = client.traces.get_summary(trace_id)
+        events = client.traces.get_events(trace_id)
+    if output == "json":
+        _print_json({"summary": summary, "events": list(events)})
+    else:
+        print_lines(trace_lines(summary, events))
+
+
+@trace.command(name="list")
+@click.option("--page", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@_server_options
+def list_traces(
+    page: int,
+    limit: int,
+    url: str | None,
+    api_key: str | None,
+    tenant: str | None,
+    data_dir: Path | None,
+    output: Output,
+) -> None:
+    """Print the tenant's traces, newest activity first."""
+    with connected(url, api_key, tenant, data_dir) as client, _said_plainly():
+        traces = client.traces.list(page=page, limit=limit)
+    if output == "json":
+        _print_json(list(traces))
+        return
+    names = ["trace", "started", "duration", "events", "tool calls", "errors", "first error", "agents"]
+    rows = [
+        [
+            item.trace_id,
+            f"{item.start_time:%Y-%m-%d %H:%M:%S}",
+            duration_text(item.duration_ms),
+            str(item.event_count),
+            str(item.tool_call_count),
+            str(item.error_count),
+            f"step {item.first_error.step}: {item.first_error.identifier or ''}" if item.first_error else "",
+            ", ".join(item.agents),
+        ]
+        for item in traces
+    ]
+    print_table(names, rows, [False, False, True, True, True, True, False, False])
+
+
+@contextmanager
+def connected(
+    url: str | None = None, api_key: str | None = None, tenant: str | None = None, data_dir: Path | None = None
+) -> Generator[AxonPush]:
+    """A client of the gateway that the options name, or else of the settings and the stack of `data_dir`."""
+    settings = Settings()
+    where = data_dir or settings.data_dir
+    key = api_key or key_of_stack(settings, where)
+    tenant_id = tenant or settings.tenants_by_key().get(key, "1")
+    address = url or gateway_url(settings, where)
+    with _said_plainly(), AxonPush(key, tenant_id, base_url=address, timeout=TIMEOUT, max_retries=1) as client:
+        yield client
+
+
+@contextmanager
+def _said_plainly(trace_id: str = "") -> Generator[None]:
+    """The SDK's errors as one line and exit code 1."""
+    try:
+        yield
+    except NotFoundError:
+        raise click.ClickException(
+            f"no trace {trace_id!r} for this tenant; `axonstream trace list` prints the newest, --tenant names another"
+        ) from None
+    except APIConnectionError as error:
+        raise click.ClickException(f"{error}; start the stack with `axonstream up`, or pass --url") from None
+    except (AuthenticationError, ForbiddenError) as error:
+        raise click.ClickException(f"{error}; pass --api-key and --tenant") from None
+    except AxonStreamError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _print_json(document: Any) -> None:
+    click.get_binary_stream("stdout").write(wire_json.encode(document) + b"\n")
