@@ -8,9 +8,10 @@ milliseconds. Payload and metadata are the sender's bytes, put in as they came (
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 import orjson
+from typing_extensions import TypedDict  # pydantic makes schemas of typing.TypedDict from Python 3.12 on
 
 from gateway.authentication import Generation
 from gateway.wire_values import iso_time, opaque_id, wire_id

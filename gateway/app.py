@@ -14,7 +14,7 @@ from starlette.routing import Route
 from gateway.authentication import Authentication
 from gateway.errors import HANDLERS
 from gateway.health import Health
-from gateway.ingest import Ingest
+from gateway.ingest import Ingest, Log
 from gateway.openapi import OpenApi
 from gateway.pipeline_offsets import PipelineOffsets
 from gateway.trace_queries import TraceQueries
@@ -30,28 +30,28 @@ log = logging.getLogger(__name__)
 _RECONNECT_S = 0.5
 
 
-def create_app(settings: Settings, log_: EventLog | None = None) -> Starlette:
+def create_app(settings: Settings, event_log: Log | None = None) -> Starlette:
     """The application. `app.state.connected` is set once Kafka has answered; until then publishing answers 503."""
     authentication = Authentication(settings.tenants_by_key())
-    event_log = EventLog.from_settings(settings) if log_ is None else log_
+    log_of_events = EventLog.from_settings(settings) if event_log is None else event_log
     offsets = PipelineOffsets(settings)
     queries = TraceQueries(settings)
     visibility = Visibility(offsets, settings.read_wait_ms)
     connected = asyncio.Event()
 
-    ingest = Ingest(authentication, event_log, EventIds(), _now_ms)
+    ingest = Ingest(authentication, log_of_events, EventIds(), _now_ms)
     reads = TraceReads(authentication, visibility, queries)
     health = Health(offsets, queries)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        connecting = asyncio.create_task(_connect(event_log, connected))
+        connecting = asyncio.create_task(_connect(log_of_events, connected))
         try:
             yield
         finally:
             connecting.cancel()
             await asyncio.wait([connecting])
-            await event_log.stop()
+            await log_of_events.stop()
             await visibility.close()
             await offsets.close()
             await queries.close()
@@ -75,7 +75,7 @@ def create_app(settings: Settings, log_: EventLog | None = None) -> Starlette:
     return app
 
 
-async def _connect(event_log: EventLog, connected: asyncio.Event) -> None:
+async def _connect(event_log: Log, connected: asyncio.Event) -> None:
     while not connected.is_set():
         try:
             await event_log.start()

@@ -1,0 +1,64 @@
+"""The gateway without Kafka: the same application over an event log in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+from starlette.routing import Route
+
+from gateway.app import create_app
+from producers.errors import NotAcknowledgedError
+from producers.event_record import EventRecord
+from producers.settings import Settings
+
+HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
+
+
+@dataclass
+class MemoryLog:
+    """An event log that acknowledges at once, or not at all."""
+
+    records: list[EventRecord] = field(default_factory=list)
+    acknowledges: bool = True
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def append(self, records: Sequence[EventRecord]) -> None:
+        if not self.acknowledges:
+            raise NotAcknowledgedError("Kafka did not acknowledge within 10 ms")
+        self.records.extend(records)
+
+
+class OfflineGateway:
+    """Sends single requests to the application in this process; nothing listens, nothing else runs."""
+
+    def __init__(self) -> None:
+        settings = Settings(
+            kafka_bootstrap_servers="127.0.0.1:1",
+            clickhouse_url="http://127.0.0.1:1",
+            api_keys=SecretStr("ak_local=1,ak_other=2"),
+            read_wait_ms=200,
+        )
+        self.log = MemoryLog()
+        self._app = create_app(settings, self.log)
+
+    def send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """The answer to one request; with the local key's headers unless others are given."""
+        request.setdefault("headers", HEADERS)
+        return asyncio.run(self._send(method, path, request))
+
+    def paths(self) -> set[str]:
+        """The paths of every route, as OpenAPI writes them."""
+        return {route.path.replace(":path", "") for route in self._app.routes if isinstance(route, Route)}
+
+    async def _send(self, method: str, path: str, request: dict[str, Any]) -> httpx.Response:
+        transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            return await client.request(method, path, **request)

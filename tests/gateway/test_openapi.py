@@ -1,0 +1,24 @@
+"""/openapi.json says what the server does: every route is in it, and real answers fit its forms."""
+
+from __future__ import annotations
+
+from offline_gateway import OfflineGateway
+from pydantic import ConfigDict, TypeAdapter, with_config
+
+from gateway.answers import EventAnswer, FirstError, SummaryAnswer, TraceFigures, summary_answer
+from gateway.authentication import Generation
+
+
+def test_every_route_is_described(offline: OfflineGateway) -> None:
+    document = offline.send("GET", "/openapi.json", headers={}).json()
+    assert set(document["paths"]) | {"/openapi.json"} == offline.paths()
+    assert {"EventInput", "EventAnswer", "SummaryAnswer", "ErrorAnswer"} <= set(document["components"]["schemas"])
+
+
+def test_answers_fit_their_forms(offline: OfflineGateway) -> None:
+    event = offline.send("POST", "/event", json={"identifier": "a", "payload": {}, "channel_id": 1}).json()
+    strict = with_config(ConfigDict(extra="forbid", strict=True))
+    TypeAdapter(strict(EventAnswer)).validate_python(event)
+    figures = TraceFigures("tr_1", 1, 1, 0, 0, 5, 9, ["a"], ["agent.error"], FirstError(1, 1, "", "b", ""))
+    summary = summary_answer(figures, [event], Generation.EARLY)
+    assert TypeAdapter(strict(SummaryAnswer)).validate_python(summary)["durationMs"] == 4

@@ -1,0 +1,103 @@
+"""POST /event and POST /events: what is put on the log, and what is answered."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+import orjson
+import pytest
+from offline_gateway import OfflineGateway
+
+from axonstream.event_contract import event_id_of
+
+GOOD: dict[str, Any] = {"identifier": "web_search", "payload": {"query": "AI"}, "channel_id": 1}
+_EXACT = '{"one": 1.0, "big":1180591620717411303424,"two53":9007199254740993,"none":null, "face":"\\ud83d\\ude00"}'
+
+
+def test_the_answer_carries_the_event_in_the_early_form(offline: OfflineGateway) -> None:
+    event = GOOD | {"agentId": "researcher", "traceId": "tr_1", "spanId": "sp_1", "parentEventId": 7}
+    answer = offline.send("POST", "/event", json=event | {"eventType": "agent.error", "metadata": {"a": 1}})
+    assert answer.status_code == 201
+    fields = answer.json()
+    assert fields["id"] == fields["eventId"] == offline.log.records[0].event_id
+    assert fields["id"] == int(fields["id"])
+    expected = {"channelId": 1, "agentId": "researcher", "traceId": "tr_1", "spanId": "sp_1", "parentEventId": 7}
+    expected |= {"parentSpanId": None, "eventType": "agent.error", "metadata": {"a": 1}, "dedupKey": None}
+    expected |= {"identifier": "web_search", "payload": {"query": "AI"}, "queued": False, "duplicate": False}
+    assert {name: fields[name] for name in expected} == expected
+    assert fields["createdAt"] == fields["created_at"] == fields["updatedAt"] == fields["updated_at"]
+    assert datetime.fromisoformat(fields["createdAt"]).tzinfo is not None
+
+
+def test_a_recent_client_has_its_own_form(offline: OfflineGateway) -> None:
+    headers = {"x-axonpush-api-key": "ak_other"}
+    answer = offline.send("POST", "/event", headers=headers, json=GOOD | {"parentEventId": 7})
+    assert answer.status_code == 200
+    fields = answer.json()
+    assert (fields["channelId"], fields["parentEventId"], fields["orgId"]) == ("1", "7", "2")
+    assert fields["id"] == fields["eventId"] == str(offline.log.records[0].event_id)
+    assert orjson.loads(offline.log.records[0].value)["tenant_id"] == "2"
+
+
+def test_values_are_stored_and_answered_as_the_sender_wrote_them(offline: OfflineGateway) -> None:
+    body = f'{{"identifier": "a", "payload": {_EXACT}, "channel_id": "1", "metadata": {_EXACT}}}'
+    answer = offline.send("POST", "/event", content=body.encode())
+    assert answer.status_code == 201
+    for text in (answer.content, offline.log.records[0].value):
+        assert text.count(_EXACT.encode()) == 2
+
+
+def test_without_a_trace_id_the_server_makes_one(offline: OfflineGateway) -> None:
+    trace_id = offline.send("POST", "/event", json=GOOD).json()["traceId"]
+    assert re.fullmatch(r"tr_[0-9a-f]{16,}", trace_id)
+    assert offline.log.records[0].trace_id == trace_id
+
+
+def test_the_same_dedup_key_is_the_same_event(offline: OfflineGateway) -> None:
+    event = GOOD | {"traceId": "tr_1", "dedupKey": "k"}
+    ids = {offline.send("POST", "/event", json=event).json()["id"] for _ in range(2)}
+    assert ids == {event_id_of("1", "tr_1", "k")}
+
+
+@pytest.mark.parametrize(("in_body", "stored"), [({}, "staging"), ({"environment": "prod"}, "prod")])
+def test_the_environment_header_stands_in_for_the_field(
+    offline: OfflineGateway, in_body: dict[str, str], stored: str
+) -> None:
+    headers = {"X-API-Key": "ak_local", "x-tenant-id": "1", "X-Axonpush-Environment": "staging"}
+    assert offline.send("POST", "/event", headers=headers, json=GOOD | in_body).json()["environment"] == stored
+    assert orjson.loads(offline.log.records[0].value)["environment"] == stored
+
+
+@pytest.mark.parametrize("ndjson", [False, True])
+def test_valid_events_of_a_bulk_request_are_stored_although_others_are_refused(
+    offline: OfflineGateway, ndjson: bool
+) -> None:
+    events = [GOOD, GOOD | {"identifier": ""}, GOOD | {"payload": {"t": "x" * (1 << 20)}}, GOOD | {"traceId": "tr_9"}]
+    lines = [orjson.dumps(event) for event in events]
+    body = b"\n".join(lines) if ndjson else b"[" + b", ".join(lines) + b"]"
+    answer = offline.send("POST", "/events", content=body)
+    assert answer.status_code == 200
+    fields = answer.json()
+    assert fields["accepted"] == 2
+    assert [refused["index"] for refused in fields["rejected"]] == [1, 2]
+    assert "identifier" in fields["rejected"][0]["message"]
+    assert fields["ids"] == [record.event_id for record in offline.log.records]
+    assert offline.log.records[1].trace_id == "tr_9"
+
+
+def test_a_malformed_line_refuses_itself_alone_and_a_malformed_array_everything(offline: OfflineGateway) -> None:
+    good = orjson.dumps(GOOD)
+    lines = offline.send("POST", "/events", content=good + b"\n{nonsense\n" + good).json()
+    assert (lines["accepted"], [refused["index"] for refused in lines["rejected"]]) == (2, [1])
+    offline.log.records.clear()
+    assert offline.send("POST", "/events", content=b"[" + good + b",{nonsense]").status_code == 400
+    assert offline.send("POST", "/events", content=b"[]").status_code == 400
+    assert offline.send("POST", "/events", content=b"").status_code == 400
+    assert offline.log.records == []
+
+
+def test_a_bulk_body_beyond_the_limit_is_413(offline: OfflineGateway) -> None:
+    answer = offline.send("POST", "/events", content=b" " * ((32 << 20) + 1))
+    assert answer.status_code == 413
