@@ -1,0 +1,29 @@
+"""`python -m deploy.clickhouse_http DIRECTORY --port 8123`; the password comes from CLICKHOUSE_PASSWORD."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from deploy.clickhouse_http.clickhouse_error import DirectoryInUseError
+from deploy.clickhouse_http.server import run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m deploy.clickhouse_http", description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=8123, help="(%(default)s)")
+    given = parser.parse_args()
+    try:
+        run(given.directory, given.host, given.port, os.environ.get("CLICKHOUSE_PASSWORD", ""))
+    except (DirectoryInUseError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Where an INSERT ends and its data begins."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_STATEMENT_BYTES = 1 << 20
+# Possessive, and open to the end of the text, so that no input takes more than one pass.
+_LEXEME = re.compile(
+    rb"""
+      --[^\n]*+ | \#[\x20!][^\n]*+ | /\*.*?(?:\*/|\Z)      # a comment
+    | '(?:[^'\\]++|\\.|'')*+'?                             # a string
+    | "(?:[^"\\]++|\\.)*+"? | `(?:[^`\\]++|\\.)*+`?        # an identifier
+    | \w++ | [^\w\s]
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_COMMENT = (b"--", b"/*", b"# ", b"#!")
+_FORMAT_NAME = re.compile(rb"\s+(\w+)")
+_DATA_BEGINS = re.compile(rb"[ \t\f]*+(?:;[ \t\f]*+)?(?:\r?\n)?")
+_NO_DATA_FOLLOWS = frozenset({b"SELECT", b"WITH", b"INFILE", b"WATCH"})
+
+
+@dataclass(frozen=True)
+class Insert:
+    """`head` is the statement without FORMAT; the data are the bytes of `pieces`, one after the other."""
+
+    head: str
+    format: str
+    pieces: tuple[memoryview, ...]
+
+
+def split_insert(text: bytes) -> Insert | None:
+    """INSERT ... FORMAT <name> <data> and INSERT ... VALUES <data>; None for any other statement.
+
+    Raises UnicodeDecodeError when the head is not UTF-8. Does not look further than MAX_STATEMENT_BYTES for the data,
+    and does not copy them. The line end after the format's name belongs to the statement.
+    """
+    depth = 0
+    first = True
+    for token in _LEXEME.finditer(text, 0, MAX_STATEMENT_BYTES):
+        word = token[0].upper()
+        if word.startswith(_COMMENT):
+            continue
+        if first and word != b"INSERT":
+            return None
+        first = False
+        depth += (word == b"(") - (word == b")")
+        if depth:
+            continue
+        if word in _NO_DATA_FOLLOWS:
+            return None
+        if word == b"VALUES":
+            return Insert(text[: token.start()].decode(), "Values", (memoryview(text)[token.end() :],))
+        if word == b"FORMAT" and (name := _FORMAT_NAME.match(text, token.end())):
+            begin = _DATA_BEGINS.match(text, name.end())
+            end = begin.end() if begin else name.end()
+            return Insert(text[: token.start()].decode(), name[1].decode(), (memoryview(text)[end:],))
+    return None

@@ -1,0 +1,89 @@
+"""Serve one directory on one port, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from deploy.clickhouse_http.call import User
+from deploy.clickhouse_http.clickhouse_error import ClickHouseError, DirectoryInUseError
+from deploy.clickhouse_http.engine import Engine
+from deploy.clickhouse_http.http_interface import HttpInterface
+from deploy.clickhouse_http.request_body import BodyMemory
+
+DRAIN_S = 10.0
+_MAX_HEADER_BYTES = 1 << 20
+_LOCK = "server.lock"
+
+
+def run(data_dir: Path, host: str = "127.0.0.1", port: int = 8123, password: str = "") -> None:
+    """Serve until SIGTERM or SIGINT; prints "ready clickhouse" once listening.
+
+    A stop gives running requests DRAIN_S to finish, kills what only reads, waits for INSERTs, and closes the engine.
+    Users: `default`, and `reader`, which only reads; `password` is for both. Bind to loopback: with an empty password,
+    whoever reaches the port owns the data. Raises DirectoryInUseError when another process has `data_dir`.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with _locked(data_dir):
+        asyncio.run(_serve(data_dir, host, port, password))
+
+
+@contextmanager
+def _locked(data_dir: Path) -> Generator[None]:
+    """Hold the directory against a second server: chdb refuses one too, but with an empty message."""
+    with (data_dir / _LOCK).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise DirectoryInUseError(
+                f"{data_dir} is in use by another ClickHouse server (pid {lock.read().strip() or 'unknown'}): "
+                "use that one, stop it, or choose another directory."
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+async def _serve(data_dir: Path, host: str, port: int, password: str) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    engine = _open(data_dir)
+    users = {"default": User(password, readonly=False), "reader": User(password, readonly=True)}
+    runner = web.AppRunner(
+        HttpInterface(engine, users, BodyMemory()).application(),
+        auto_decompress=False,
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=DRAIN_S,
+        max_line_size=_MAX_HEADER_BYTES,
+        max_field_size=_MAX_HEADER_BYTES,
+    )
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        print("ready clickhouse", flush=True)
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+        await engine.close()
+
+
+def _open(data_dir: Path) -> Engine:
+    try:
+        return Engine(str(data_dir.resolve()))
+    except RuntimeError as error:
+        raise DirectoryInUseError(
+            f"The engine cannot open {data_dir}: {error}. Is another program using the directory with chdb?"
+        ) from error
+    except ClickHouseError as error:
+        raise DirectoryInUseError(f"The engine opened {data_dir}, but does not answer: {error.text}") from error
