@@ -17,6 +17,7 @@ from gateway.health import Health
 from gateway.ingest import Ingest, Log
 from gateway.openapi import OpenApi
 from gateway.pipeline_offsets import PipelineOffsets
+from gateway.trace_id_path import register as register_trace_id_path
 from gateway.trace_queries import TraceQueries
 from gateway.trace_reads import TraceReads
 from gateway.visibility import Visibility
@@ -56,13 +57,14 @@ def create_app(settings: Settings, event_log: Log | None = None) -> Starlette:
             await offsets.close()
             await queries.close()
 
+    register_trace_id_path()
     app = Starlette(
         routes=[
             Route("/event", ingest.publish, methods=["POST"]),
             Route("/events", ingest.publish_many, methods=["POST"]),
             Route("/traces", reads.traces),
-            Route("/traces/{trace_id:path}/summary", reads.summary),
-            Route("/traces/{trace_id:path}/events", reads.events),
+            Route("/traces/{trace_id:trace_id}/summary", reads.summary),
+            Route("/traces/{trace_id:trace_id}/events", reads.events),
             Route("/health/live", health.live),
             Route("/health/ready", health.ready),
             Route("/openapi.json", OpenApi().answer),

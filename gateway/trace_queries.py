@@ -9,10 +9,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from aiohttp import ClientError
-from clickhouse_connect import get_async_client
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -20,6 +18,7 @@ from gateway.answers import FirstError, StoredEvent, TraceFigures
 from gateway.errors import UnavailableError
 from gateway.recompute import RECOMPUTED
 from producers.settings import Settings
+from sinks.clickhouse import connect
 
 STREAM_BLOCK_ROWS = 1000
 _STREAM_BLOCK_BYTES = 4 << 20
@@ -114,21 +113,8 @@ class TraceQueries:
     async def _client(self) -> AsyncClient:
         async with self._connecting:
             if self._connected is None:
-                self._connected = await _connect(self._settings)
+                self._connected = await connect(self._settings)
             return self._connected
-
-
-async def _connect(settings: Settings) -> AsyncClient:
-    address = urlsplit(settings.clickhouse_url)
-    return await get_async_client(
-        host=address.hostname,
-        port=address.port,
-        interface=address.scheme,
-        username=settings.clickhouse_user,
-        password=settings.clickhouse_password.get_secret_value(),
-        database=settings.clickhouse_database,
-        autogenerate_session_id=False,
-    )
 
 
 def _figures(row: Sequence[Any]) -> TraceFigures:

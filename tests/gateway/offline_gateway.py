@@ -56,7 +56,7 @@ class OfflineGateway:
 
     def paths(self) -> set[str]:
         """The paths of every route, as OpenAPI writes them."""
-        return {route.path.replace(":path", "") for route in self._app.routes if isinstance(route, Route)}
+        return {route.path.replace(":trace_id", "") for route in self._app.routes if isinstance(route, Route)}
 
     async def _send(self, method: str, path: str, request: dict[str, Any]) -> httpx.Response:
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
