@@ -13,7 +13,7 @@ from axonstream import AxonPush, wire_json
 from axonstream.errors import APIConnectionError, AuthenticationError, AxonStreamError, ForbiddenError, NotFoundError
 from deploy.endpoints import api_key as key_of_stack
 from deploy.endpoints import gateway_url
-from deploy.terminal_text import print_lines, print_table
+from deploy.terminal_text import harmless, print_lines, print_table
 from deploy.trace_view import duration_text, trace_lines
 from producers.settings import Settings
 
@@ -113,7 +113,7 @@ def _said_plainly(trace_id: str = "") -> Generator[None]:
         yield
     except NotFoundError:
         raise click.ClickException(
-            f"no trace {trace_id!r} for this tenant; `axonstream trace list` prints the newest, --tenant names another"
+            f"no trace {harmless(trace_id)} for this tenant; `axonstream trace list` prints the newest, --tenant names another"
         ) from None
     except APIConnectionError as error:
         raise click.ClickException(f"{error}; start the stack with `axonstream up`, or pass --url") from None

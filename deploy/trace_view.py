@@ -99,7 +99,7 @@ def duration_text(milliseconds: int) -> str:
 def _described(line: Text, node: Node[Event], *, marked: bool) -> Text:
     """`line` with what happened and as much of the payload as fits; the mark always fits."""
     event = node.event
-    mark = "  <-- first error" if marked else ""
+    mark = "  <- first error" if marked else ""
     room = WIDTH - line.cell_len - len(mark)
     identifier = cut(harmless(event.identifier), max(12, room - 12))
     label = _LABELS.get(event.event_type, event.event_type)

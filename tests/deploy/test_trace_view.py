@@ -1,0 +1,140 @@
+"""The lines of a trace: figures, marks, width, and text of senders that does no harm."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+
+from axonstream import Event, EventType, FirstError, TraceSummary
+from deploy.terminal_text import cut, harmless, table_lines
+from deploy.trace_view import WIDTH, duration_text, trace_lines, tree_lines
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def event(number: int, **fields: Any) -> Event:
+    at = NOON + timedelta(milliseconds=100 * number)
+    given: dict[str, Any] = {"identifier": f"step_{number}", "payload": {}, "agent_id": "planner", "occurred_at": at}
+    return Event(event_id=number, trace_id="tr_1", **{**given, **fields})
+
+
+def summary(**fields: Any) -> TraceSummary:
+    given: dict[str, Any] = {"trace_id": "tr_1", "total_events": 1, "duration_ms": 0}
+    given.update({"start_time": NOON, "end_time": NOON})
+    given.update(fields)
+    return TraceSummary(**given)
+
+
+def plain(events: list[Event]) -> list[str]:
+    return [line.plain for line in tree_lines(events)]
+
+
+def test_the_header_says_what_the_summary_says() -> None:
+    figures = summary(
+        total_events=12,
+        tool_call_count=3,
+        error_count=1,
+        handoff_count=2,
+        duration_ms=3573,
+        agents=("planner", "writer"),
+        first_error=FirstError(event_id=8, step=8),
+    )
+    assert [line.plain for line in trace_lines(figures, [])] == [
+        "trace tr_1  failed at step 8 of 12",
+        "12 events · 3 tool calls · 2 handoffs · 1 error · 3,573 ms",
+        "agents: planner, writer",
+        "",
+    ]
+
+
+def test_a_stale_answer_is_said_to_be_stale() -> None:
+    assert any("may be missing" in line.plain for line in trace_lines(summary(stale=True), []))
+
+
+def test_only_the_first_error_is_marked() -> None:
+    lines = plain([event(0), event(1, event_type="agent.error"), event(2, event_type="agent.error")])
+    assert [line.startswith(">") for line in lines] == [False, False, True, False]
+    assert [line.endswith("<- first error") for line in lines] == [False, False, True, False]
+
+
+def test_branches_offsets_and_durations_are_drawn() -> None:
+    start, end = EventType.AGENT_TOOL_CALL_START, EventType.AGENT_TOOL_CALL_END
+    lines = plain(
+        [
+            event(0, span_id="1"),
+            event(1, span_id="2", parent_span_id="1", event_type=start),
+            event(4, span_id="3", parent_span_id="2", event_type=end),
+            event(5, span_id="4", parent_span_id="1", agent_id="writer"),
+        ]
+    )
+    assert lines == [
+        "  step         at  agent    event",
+        "     1      +0 ms  planner  step_0  custom",
+        "     2    +100 ms  planner  ├─ step_1  tool call",
+        "     3    +400 ms  planner  │  └─ step_4  tool done in 300 ms",
+        "     4    +500 ms  writer   └─ step_5  custom",
+    ]
+
+
+def test_what_a_sender_wrote_cannot_reach_the_terminal() -> None:
+    evil = "\x1b]0;owned\x07\u202egnp\n\x9b2J"
+    events = [event(0, identifier=evil, agent_id=evil, payload={evil: evil}, event_type="agent.error")]
+    figures = summary(trace_id=evil, agents=(evil,))
+    assert all(line.plain.isprintable() for line in trace_lines(figures, events))
+
+
+def test_no_line_is_wider_than_the_width_whatever_was_sent() -> None:
+    wide = "模" * 200
+    events = [
+        event(at, identifier=wide, agent_id=wide, payload={wide: wide, "error": wide}, event_type="agent.error")
+        for at in range(3)
+    ]
+    lines = plain(events)
+    assert max(map(cell_len, lines)) <= WIDTH
+    assert lines[1].endswith("<- first error")
+
+
+def test_a_chain_of_ten_thousand_stays_narrow_and_says_its_depth() -> None:
+    events = [event(at, span_id=f"s{at}", parent_span_id=f"s{at - 1}") for at in range(10_000)]
+    lines = plain(events)
+    assert max(map(cell_len, lines)) <= WIDTH
+    assert "[depth 9999] step_9999" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (0, "0 ms"),
+        (9_999, "9,999 ms"),
+        (12_345, "12.3 s"),
+        (450_000, "450.0 s"),
+        (600_000, "10.0 min"),
+        (93_960_000, "26.1 h"),
+    ],
+)
+def test_durations(milliseconds: int, text: str) -> None:
+    assert duration_text(milliseconds) == text
+
+
+def test_harmless_text_is_left_as_it_is() -> None:
+    assert harmless("naïve 模型 🙂") == "naïve 模型 🙂"
+    assert harmless("a\tb\x1b[31m\u202e\ud800") == "a\\tb\\x1b[31m\\u202e\\ud800"
+
+
+def test_cut_counts_cells() -> None:
+    assert cut("abcdef", 4) == "abc…"
+    assert cut("模模模", 4) == "模…"
+    assert cut("abc", 3) == "abc"
+    assert cut("abc", 0) == ""
+
+
+def test_a_table_is_aligned_by_cells_and_one_line_a_row() -> None:
+    assert table_lines(["name", "n"], [["模型", "1"], ["a\nb", "12"]], [False, True]) == [
+        "name   n",
+        "----  --",
+        "模型   1",
+        "a\\nb  12",
+    ]
