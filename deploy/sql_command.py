@@ -11,6 +11,7 @@ import click
 import httpx
 import orjson
 
+from deploy.checked_settings import checked_settings
 from deploy.endpoints import clickhouse_url
 from deploy.terminal_text import harmless, print_table
 from producers.settings import Settings
@@ -43,7 +44,7 @@ def sql(query: str, output: Output, data_dir: Path | None) -> None:
     It reads and cannot change anything. The tables, views and columns are in docs/sql.md. A FORMAT in the query
     itself wins over --output.
     """
-    settings = Settings()
+    settings = checked_settings()
     text = sys.stdin.read() if query == "-" else query
     if not text.strip(" \t\r\n;"):
         raise click.ClickException("the query is empty; try: axonstream sql 'SELECT count() FROM events'")

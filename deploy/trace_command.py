@@ -11,11 +11,11 @@ import click
 
 from axonstream import AxonPush, wire_json
 from axonstream.errors import APIConnectionError, AuthenticationError, AxonStreamError, ForbiddenError, NotFoundError
+from deploy.checked_settings import checked_settings
 from deploy.endpoints import api_key as key_of_stack
 from deploy.endpoints import gateway_url
 from deploy.terminal_text import harmless, print_lines, print_table
 from deploy.trace_view import duration_text, trace_lines
-from producers.settings import Settings
 
 Output = Literal["text", "json"]
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -97,7 +97,7 @@ def connected(
     url: str | None = None, api_key: str | None = None, tenant: str | None = None, data_dir: Path | None = None
 ) -> Generator[AxonPush]:
     """A client of the gateway that the options name, or else of the settings and the stack of `data_dir`."""
-    settings = Settings()
+    settings = checked_settings()
     where = data_dir or settings.data_dir
     key = api_key or key_of_stack(settings, where)
     tenant_id = tenant or settings.tenants_by_key().get(key, "1")
@@ -113,7 +113,8 @@ def _said_plainly(trace_id: str = "") -> Generator[None]:
         yield
     except NotFoundError:
         raise click.ClickException(
-            f"no trace {harmless(trace_id)} for this tenant; `axonstream trace list` prints the newest, --tenant names another"
+            f"no trace {harmless(trace_id)} for this tenant; `axonstream trace list` prints the newest, "
+            "--tenant names another tenant"
         ) from None
     except APIConnectionError as error:
         raise click.ClickException(f"{error}; start the stack with `axonstream up`, or pass --url") from None

@@ -48,6 +48,11 @@ def test_the_stack_of_the_data_directory_is_asked_when_no_server_is_set(nobody: 
     assert nobody in result.stderr
 
 
+def test_a_wrong_setting_is_named(nobody: str) -> None:
+    result = CliRunner().invoke(sql, ["SELECT 1"], env={"AXONSTREAM_GATEWAY_PORT": "no"})
+    assert (result.exit_code, "AXONSTREAM_GATEWAY_PORT" in result.stderr) == (1, True)
+
+
 @pytest.mark.services
 def test_a_table_is_plain_and_aligned_in_a_pipe(clickhouse_url: str) -> None:
     result = ask(clickhouse_url, "SELECT number AS n, repeat('x', number) AS text FROM numbers(9, 2)")

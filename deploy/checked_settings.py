@@ -1,0 +1,17 @@
+"""The settings for a command: what is wrong in the environment is one line, not a traceback."""
+
+from __future__ import annotations
+
+import click
+from pydantic import ValidationError
+
+from producers.settings import Settings
+
+
+def checked_settings() -> Settings:
+    """Raises click.ClickException, which names the wrong variables."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(f"AXONSTREAM_{str(wrong['loc'][0]).upper()}: {wrong['msg']}" for wrong in error.errors())
+        raise click.ClickException(f"the settings in the environment are wrong: {problems}") from None
