@@ -48,7 +48,7 @@ def test_the_stack_of_the_data_directory_is_asked_when_no_server_is_set(nobody: 
     assert nobody in result.stderr
 
 
-def test_a_wrong_setting_is_named(nobody: str) -> None:
+def test_a_wrong_setting_is_named() -> None:
     result = CliRunner().invoke(sql, ["SELECT 1"], env={"AXONSTREAM_GATEWAY_PORT": "no"})
     assert (result.exit_code, "AXONSTREAM_GATEWAY_PORT" in result.stderr) == (1, True)
 
