@@ -7,6 +7,7 @@ agent-events -> Chunk -> fold -> changelog: changed states
 from __future__ import annotations
 
 import gc
+import sys
 from asyncio import Future
 from typing import Any, cast
 
@@ -38,7 +39,7 @@ class ReadyLine(faust.Sensor):
     def on_rebalance_end(self, app: Any, state: dict[Any, Any]) -> None:  # noqa: ARG002
         if not self.said:
             self.said = True
-            print("ready processor", flush=True)
+            print("ready processor", file=sys.__stdout__, flush=True)  # Faust may have put its log in place of stdout
 
 
 class ProcessorApp(faust.App):

@@ -1,4 +1,4 @@
-"""What a summary must say, computed from all events of a trace at once: the slow truth that the fold is held against."""
+"""What a summary must say, computed from all events of a trace at once: the slow truth for the fold."""
 
 from __future__ import annotations
 

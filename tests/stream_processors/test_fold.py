@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -110,7 +111,7 @@ def table() -> StateTable:
 def test_any_chunking_gives_the_recomputed_summary(records: list[Stored], cuts: set[int]) -> None:
     states: dict[bytes, TraceState] = {}
     chunks = sorted({0, len(records), *(cut for cut in cuts if cut < len(records))})
-    for start, end in zip(chunks, chunks[1:], strict=False):
+    for start, end in pairwise(chunks):
         fold_records(records[start:end], states)
     check(states, records)
 

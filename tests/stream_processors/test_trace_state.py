@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import orjson
 from stream_processors.errors import StateFormatError
 from stream_processors.remembered_ids import CAPACITY, PAGE_BYTES, RememberedIds
 from stream_processors.trace_state import (
