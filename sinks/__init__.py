@@ -1,0 +1,1 @@
+"""From Kafka to ClickHouse, exactly once: the offset ledger, the writer, the schema, dead letters."""

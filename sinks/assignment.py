@@ -1,0 +1,70 @@
+"""Kafka's say in which partitions this member owns: tenures made and ended in step with the consumer group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from time import monotonic
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+
+from sinks.tenure import Tenure
+from stream_processors.lease import Lease
+
+
+class Assignment(ConsumerRebalanceListener):
+    """The current tenure. A revocation returns only when the flows have left it, still in the old generation."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._tenure: Tenure | None = None
+        self._changed = asyncio.Condition()
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        del revoked  # the protocol is eager: it is always all of them
+        await self.end()
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        async with self._changed:
+            self._tenure = Tenure(assigned, self._lease)
+            self._changed.notify_all()
+
+    async def end(self) -> None:
+        """Let the flows finish what is under way, and start nothing new."""
+        tenure, self._tenure = self._tenure, None
+        if tenure is not None:
+            await tenure.end()
+
+    async def tenure(self) -> Tenure:
+        """The current tenure, or the next one while a rebalance is going on."""
+        async with self._changed:
+            while self._tenure is None:
+                await self._changed.wait()
+            return self._tenure
+
+
+def renew_at_heartbeats(consumer: AIOKafkaConsumer, lease: Lease) -> None:
+    """Renew the lease at each heartbeat and each join that the coordinator accepts, counted from when it was sent.
+
+    Hooks two methods of aiokafka 0.14.0's coordinator; call it after the consumer was made to start.
+    """
+    coordinator: Any = consumer._coordinator
+    heartbeat, synchronise = coordinator._do_heartbeat, coordinator._send_sync_group_request
+
+    async def do_heartbeat() -> bool:
+        sent_at = monotonic()
+        accepted = await heartbeat()
+        if accepted:
+            lease.renew(sent_at)
+        return accepted
+
+    async def send_sync_group_request(request: Any) -> bytes | None:
+        sent_at = monotonic()
+        answer = await synchronise(request)
+        if answer is not None:
+            lease.renew(sent_at)
+        return answer
+
+    coordinator._do_heartbeat = do_heartbeat
+    coordinator._send_sync_group_request = send_sync_group_request

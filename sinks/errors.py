@@ -1,0 +1,57 @@
+"""What can go wrong in the sink.
+
+SinkError
++- EpochError              Kafka's topics are not those that ClickHouse was filled from; going on would lose or double
++- MigrationError          the schema cannot be brought to this version
++- SettingsError           the settings contradict each other
++- LedgerBrokenError       ClickHouse stored more rows than it was given
++- RevokedError            the partitions belong to someone else now; stop working on them (never leaves the package)
++- InsertError             an INSERT was not acknowledged (never leaves the package)
+   +- RowRefusedError      ClickHouse read the batch and refuses its data; it says which row, or does not
+   +- OutcomeUnknownError  the rows may be stored, or not, or in part
+"""
+
+from __future__ import annotations
+
+EXIT_MISMATCH = 78  # EX_CONFIG of sysexits.h: a restart cannot help, a person must decide
+
+
+class SinkError(Exception):
+    """Root of this package's errors."""
+
+
+class EpochError(SinkError):
+    """The message says what differs and what to do; the sink ends with EXIT_MISMATCH."""
+
+
+class MigrationError(SinkError):
+    """The message says which migration, and what to do."""
+
+
+class SettingsError(SinkError):
+    """The message names the settings; the sink ends with EXIT_MISMATCH."""
+
+
+class LedgerBrokenError(SinkError):
+    """A row may be stored twice; the process ends, so that nothing is built on it."""
+
+
+class RevokedError(SinkError):
+    """This member may not write for its partitions any more."""
+
+
+class InsertError(SinkError):
+    """An INSERT that was not acknowledged."""
+
+
+class RowRefusedError(InsertError):
+    """`row` counts from 1 within the batch; None when ClickHouse does not name one."""
+
+    def __init__(self, row: int | None, reason: str) -> None:
+        super().__init__(reason)
+        self.row = row
+        self.reason = reason
+
+
+class OutcomeUnknownError(InsertError):
+    """Kill the query, read back, insert what is missing."""

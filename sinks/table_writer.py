@@ -1,0 +1,106 @@
+"""One INSERT at a time into ClickHouse, and certainty about what it left behind.
+
+Every attempt has a query id of its own, which names the consumer group, the table and the partitions, so that it can be
+killed by whoever owns the partitions next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection, Iterable, Sequence
+from math import ceil
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import ClickHouseError, Error
+from clickhouse_connect.driver.summary import QuerySummary
+
+from producers.settings import Settings
+from producers.topics import Topics
+from sinks.errors import LedgerBrokenError, OutcomeUnknownError, RowRefusedError
+
+CLICKHOUSE_ERRORS = (ClickHouseError, aiohttp.ClientError, TimeoutError, OSError)
+
+# Codes with which ClickHouse refuses the data of a batch, and not its own state.
+_DATA_CODES = frozenset({6, 26, 27, 38, 41, 53, 69, 72, 117, 131, 321, 441})
+_ROW = re.compile(r"\(at row (\d+)\)")
+_ID = re.compile(r"(?P<group>.*)/(?P<table>\w+)/(?P<partitions>[\d.]*)/\w+", re.DOTALL)
+
+
+class TableWriter:
+    """INSERTs of JSONEachRow bodies. Does not retry: that is decided where the ledger is."""
+
+    def __init__(self, client: AsyncClient, settings: Settings) -> None:
+        self._client = client
+        self._group = Topics(settings.topic_prefix).sink_group
+        self._timeout_s = settings.insert_timeout_ms / 1000
+        self._settings: dict[str, Any] = {
+            "async_insert": 0,
+            "insert_deduplicate": 0,
+            "max_execution_time": ceil(self._timeout_s),
+            "max_partitions_per_insert_block": 0,
+            "input_format_parallel_parsing": 0,  # row numbers in errors are those of the batch, and it is one block
+            "input_format_skip_unknown_fields": 0,
+            "input_format_null_as_default": 0,
+            "input_format_allow_errors_num": 0,
+            "input_format_allow_errors_ratio": 0,
+            "input_format_json_read_objects_as_strings": 1,
+            "date_time_input_format": "basic",
+        }
+
+    async def insert(self, table: str, columns: str, lines: Sequence[bytes], partitions: Iterable[int]) -> None:
+        """Returns when ClickHouse has acknowledged every line.
+
+        Raises RowRefusedError for data that it cannot read, OutcomeUnknownError for everything else, and
+        LedgerBrokenError when it stored more rows than it was given. `command` is used because clickhouse-connect's
+        own `raw_insert` sends the rows again by itself when the connection breaks.
+        """
+        query_id = self._query_id(table, partitions)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                summary = await self._client.command(
+                    f"INSERT INTO {table} ({columns}) FORMAT JSONEachRow",
+                    data=b"".join(lines),
+                    settings=self._settings,
+                    transport_settings={"query_id": query_id},
+                )
+        except Error as error:
+            text = str(error)
+            row = _ROW.search(text)
+            if error.code in _DATA_CODES:
+                raise RowRefusedError(int(row[1]) if row else None, text) from error
+            raise OutcomeUnknownError(text) from error
+        except CLICKHOUSE_ERRORS as error:
+            raise OutcomeUnknownError(f"no answer: {error!r}") from error
+        written = summary.written_rows if isinstance(summary, QuerySummary) else 0
+        if written > len(lines):
+            raise LedgerBrokenError(f"ClickHouse made {written} rows of {len(lines)} in {table} (query {query_id})")
+        if written < len(lines):
+            raise OutcomeUnknownError(f"ClickHouse acknowledged {written} rows of {len(lines)}")
+
+    async def kill(self, table: str, partitions: Collection[int]) -> None:
+        """Returns when no INSERT of this group into `table` that touches one of `partitions` is running.
+
+        Raises one of CLICKHOUSE_ERRORS when ClickHouse does not answer: then nothing is certain.
+        """
+        async with asyncio.timeout(2 * self._timeout_s):
+            found = await self._client.query(
+                "SELECT query_id FROM system.processes WHERE startsWith(query_id, {group:String})",
+                parameters={"group": f"{self._group}/{table}/"},
+            )
+            for query_id in [row[0] for row in found.result_rows if partitions_of(row[0]) & set(partitions)]:
+                await self._client.command(
+                    "KILL QUERY WHERE query_id = {query_id:String} SYNC", parameters={"query_id": query_id}
+                )
+
+    def _query_id(self, table: str, partitions: Iterable[int]) -> str:
+        return f"{self._group}/{table}/{'.'.join(map(str, sorted(partitions)))}/{uuid4().hex}"
+
+
+def partitions_of(query_id: str) -> set[int]:
+    """The partitions that an INSERT of the sink named in its query id."""
+    found = _ID.fullmatch(query_id)
+    return {int(number) for number in found["partitions"].split(".") if number} if found else set()

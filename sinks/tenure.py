@@ -1,0 +1,75 @@
+"""The time during which this member owns its partitions, and its right to write within that time.
+
+No INSERT may start
+- after a revocation has begun: the partitions' next owner counts on it;
+- later than last accepted heartbeat + session timeout - insert timeout: a process that was stopped for longer (SIGSTOP, a
+  paused machine, a network cut) has a successor by then, and its INSERT would end after the successor has looked.
+A pause between the check and the socket write is not covered; nor are two living processes with one instance name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+from aiokafka import TopicPartition
+
+from sinks.errors import RevokedError
+from stream_processors.lease import Lease
+
+LEASE_POLL_S = 0.05
+
+
+class Tenure:
+    """One assignment of partitions. The flows work in it; a revocation waits until they have left."""
+
+    def __init__(self, partitions: Collection[TopicPartition], lease: Lease) -> None:
+        self.partitions = frozenset(partitions)
+        self._lease = lease
+        self._revoked = asyncio.Event()
+        self._workers = 0
+        self._left = asyncio.Event()
+        self._left.set()
+
+    def of(self, topic: str) -> list[TopicPartition]:
+        """The partitions of one topic, in order."""
+        return sorted(tp for tp in self.partitions if tp.topic == topic)
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Held by a flow from its first look at the partitions until it has let them go."""
+        self.check()
+        self._workers += 1
+        self._left.clear()
+        try:
+            yield
+        finally:
+            self._workers -= 1
+            if not self._workers:
+                self._left.set()
+
+    def check(self) -> None:
+        """Raises RevokedError once a revocation has begun."""
+        if self._revoked.is_set():
+            raise RevokedError
+
+    async def may_insert(self) -> None:
+        """Returns at a moment when an INSERT may start; raises RevokedError when there will be none."""
+        self.check()
+        while not self._lease.held():
+            await self.pause(LEASE_POLL_S)
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, but not past a revocation: raises RevokedError at once."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._revoked.wait()
+        except TimeoutError:
+            return
+        raise RevokedError
+
+    async def end(self) -> None:
+        """Nothing new starts; returns when what is under way has been finished or abandoned."""
+        self._revoked.set()
+        await self._left.wait()
