@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from axonstream.event_contract import MAX_NAME_BYTES
 from gateway.answers import StoredEvent, event_answer, summary_answer, trace_answer
@@ -79,20 +80,30 @@ class TraceReads:
             first = await anext(blocks, [])
             if not first:
                 raise _no_such_trace() if fresh else _nothing_yet()
-            body = _array(identity, first, blocks, stack.pop_all())
-        return StreamingResponse(body, 200, _headers(fresh), media_type=_JSON)
+            answer = _HoldingResponse(_array(identity, first, blocks), 200, _headers(fresh), media_type=_JSON)
+            answer.held = stack.pop_all()
+        return answer
+
+
+class _HoldingResponse(StreamingResponse):
+    """Lets go of the query it reads from however the answer ends, also when the client goes away before its start."""
+
+    held: AsyncExitStack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self.held:
+            await super().__call__(scope, receive, send)
 
 
 async def _array(
-    identity: Identity, block: list[StoredEvent], blocks: AsyncGenerator[list[StoredEvent]], held: AsyncExitStack
+    identity: Identity, block: list[StoredEvent], blocks: AsyncGenerator[list[StoredEvent]]
 ) -> AsyncGenerator[bytes]:
     opening = b"["
-    async with held:
-        while block:
-            rows = [event_answer(event, identity.tenant_id, identity.generation) for event in block]
-            yield opening + orjson.dumps(rows)[1:-1]
-            opening = b","
-            block = await anext(blocks, [])
+    while block:
+        rows = [event_answer(event, identity.tenant_id, identity.generation) for event in block]
+        yield opening + orjson.dumps(rows)[1:-1]
+        opening = b","
+        block = await anext(blocks, [])
     yield b"]"
 
 

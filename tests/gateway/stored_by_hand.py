@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
@@ -44,8 +45,8 @@ async def store(settings: Settings, events: Sequence[dict[str, Any]], summaries:
     try:
         for table, rows in (("events_log", events), ("trace_summaries", summaries)):
             if rows:
-                columns = list(rows[0])
-                await client.insert(table, [[row[name] for name in columns] for row in rows], column_names=columns)
+                lines = b"\n".join(orjson.dumps(row) for row in rows)
+                await client.raw_insert(table, insert_block=lines, fmt="JSONEachRow")
     finally:
         await client.close()
 
