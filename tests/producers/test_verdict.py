@@ -1,0 +1,175 @@
+"""The verdict takes what the encoder makes, refuses every corruption of one field, and its fast way is the slow way."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from axonstream.event_contract import MAX_DEPTH, MAX_ID, MAX_NAME_BYTES, MAX_TIME_MS, EventInput
+from producers.event_record import encode_event
+from producers.topics import event_key
+from producers.verdict import MAX_RECORD_BYTES, Refusal, verdict, wrong_shape_by_walking
+
+NAMES = ("tenant_id", "trace_id", "identifier", "event_type", "source")
+OPTIONAL_NAMES = ("span_id", "parent_event_id", "parent_span_id", "agent_id", "dedup_key", "environment")
+NUMBERS = {"event_id": MAX_ID, "channel_id": MAX_ID, "occurred_at": MAX_TIME_MS, "received_at": MAX_TIME_MS}
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=64)
+NAME = TEXT.filter(bool)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=20,
+)
+OBJECT = st.dictionaries(TEXT, JSON, max_size=5)
+EVENTS = st.builds(
+    EventInput,
+    identifier=NAME,
+    payload=OBJECT,
+    channel_id=st.integers(0, MAX_ID),
+    metadata=st.none() | OBJECT,
+    event_type=st.from_regex(r"[a-z0-9_.]{1,64}", fullmatch=True),
+    occurred_at=st.integers(0, MAX_TIME_MS),
+    **dict.fromkeys(OPTIONAL_NAMES, st.none() | TEXT),
+)
+
+
+@given(event=EVENTS, tenant=NAME, trace=NAME, fresh=st.integers(0, MAX_ID), now=st.integers(0, MAX_TIME_MS))
+def test_whatever_the_encoder_makes_is_an_event(
+    event: EventInput, tenant: str, trace: str, fresh: int, now: int
+) -> None:
+    record = encode_event(event, tenant_id=tenant, trace_id=trace, fresh_id=fresh, now_ms=now)
+    fields = verdict(event_key(trace), record.value)
+    assert not isinstance(fields, Refusal)
+    assert (fields["tenant_id"], fields["trace_id"], fields["event_id"]) == (tenant, trace, record.event_id)
+    assert fields["occurred_at"] == record.occurred_at
+
+
+def valid(**changed: Any) -> dict[str, Any]:
+    """A valid event with every optional field, but for what is changed."""
+    event: dict[str, Any] = dict.fromkeys((*NAMES, *OPTIONAL_NAMES), "x")
+    event |= {"v": 1, "payload": {"a": [1, {"b": None}]}, "metadata": {}, **dict.fromkeys(NUMBERS, 1)}
+    return event | changed
+
+
+def judged(event: dict[str, Any]) -> dict[str, Any] | Refusal:
+    key = event.get("trace_id")
+    return verdict(key.encode() if isinstance(key, str) else b"x", json.dumps(event).encode())
+
+
+def corruptions() -> dict[str, list[Any]]:
+    """Field -> values that it must not have."""
+    not_text: list[Any] = [None, 1, 1.5, True, ["x"], {"x": 1}, "with\x00nul", "x" * (MAX_NAME_BYTES + 1), "é" * 129]
+    wrong: dict[str, list[Any]] = {name: [*not_text, ""] for name in NAMES}
+    wrong |= dict.fromkeys(OPTIONAL_NAMES, not_text)
+    wrong |= {name: [None, "1", 1.0, 1.5, True, -1, most + 1, 2**64, 2**70, [1]] for name, most in NUMBERS.items()}
+    wrong |= {name: [None, "x", 1, True, [], [{}]] for name in ("payload", "metadata")}
+    wrong["v"] = [None, 0, 2, 1.0, "1", True, [1]]
+    wrong["event_type"] += ["Agent.start", "agent start", "x" * 65, "agent.start\n", "ä"]
+    return wrong
+
+
+CORRUPTIONS = [(field, value) for field, values in corruptions().items() for value in values]
+
+
+@pytest.mark.parametrize(("field", "value"), CORRUPTIONS, ids=lambda part: str(part)[:20].replace("\x00", "NUL"))
+def test_one_field_with_a_wrong_value_is_refused_by_name(field: str, value: Any) -> None:
+    refusal = judged(valid(**{field: value}))
+    assert isinstance(refusal, Refusal)
+    assert field in refusal.reason or (field == "v" and "version" in refusal.reason) or "JSON" in refusal.reason
+
+
+@pytest.mark.parametrize("field", ["v", "payload", *NAMES, *NUMBERS])
+def test_a_required_field_that_is_missing_is_refused(field: str) -> None:
+    event = valid()
+    del event[field]
+    assert isinstance(judged(event), Refusal)
+
+
+@pytest.mark.parametrize("field", ["metadata", *OPTIONAL_NAMES])
+def test_an_optional_field_may_be_missing(field: str) -> None:
+    event = valid()
+    del event[field]
+    assert judged(event) == event
+
+
+def test_the_limits_themselves_are_inside() -> None:
+    most = dict(NUMBERS) | dict.fromkeys(OPTIONAL_NAMES, "é" * (MAX_NAME_BYTES // 2))
+    assert not isinstance(judged(valid(**most)), Refusal)
+    assert not isinstance(judged(valid(**dict.fromkeys(NUMBERS, 0))), Refusal)
+    assert not isinstance(judged(valid(**dict.fromkeys(OPTIONAL_NAMES, ""))), Refusal)
+
+
+GOOD = orjson.dumps(valid())
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "no value"),
+        (b"", "JSON"),
+        (b"null", "not a JSON object"),
+        (b"[]", "not a JSON object"),
+        (GOOD + GOOD, "not one JSON value"),
+        (GOOD + b"\n" + GOOD, "not one JSON value"),
+        (GOOD[:-1], "not one JSON value"),
+        (GOOD.replace(b'"x"', b'"\xff"', 1), "UTF-8"),
+        (GOOD.replace(b'"x"', b'"\\ud800"', 1), "not one JSON value"),
+        (b"\xef\xbb\xbf" + GOOD, "not one JSON value"),
+        (GOOD[:-1] + b',"_offset":0}', "unknown field '_offset'"),
+        (GOOD[:-1] + b',"tenant_id":"x"}', "repeated"),
+        (GOOD[:-1] + b',"payload":{}}', "repeated"),
+        (GOOD.replace(b'{"b":null}', b'{"b":null,"b":null}'), "repeated"),
+        (GOOD.replace(b'{"b":null}', b'{"b":null,"\\u0062":null}'), "repeated"),
+        (GOOD.replace(b"{}", b'{"a":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}"), "deeper"),
+        (GOOD.replace(b"{}", b'{"a":' + b"[" * 1000 + b"]" * 1000 + b"}"), ""),
+        (GOOD.replace(b"{}", b'{"a":NaN}'), "not one JSON value"),
+        (GOOD.replace(b"{}", b'{"a":"' + b"x" * MAX_RECORD_BYTES + b'"}'), "larger"),
+    ],
+    ids=lambda part: "" if isinstance(part, bytes) else str(part),
+)
+def test_a_record_that_is_not_one_plain_event_is_refused(value: bytes | None, reason: str) -> None:
+    refusal = verdict(b"x", value)
+    assert isinstance(refusal, Refusal)
+    assert reason in refusal.reason
+
+
+@pytest.mark.parametrize("key", [None, b"", b"y", b"x ", b"X"])
+def test_a_key_that_is_not_the_trace_is_refused(key: bytes | None) -> None:
+    assert verdict(key, GOOD) == Refusal("the record's key is not its trace_id")
+
+
+def test_a_hundred_levels_are_allowed() -> None:
+    deepest = GOOD.replace(b"{}", b'{"a":' + b"[" * (MAX_DEPTH - 2) + b"]" * (MAX_DEPTH - 2) + b"}")
+    assert not isinstance(verdict(b"x", deepest), Refusal)
+
+
+@given(text=st.binary(max_size=200))
+@example(text=b"\x00")
+def test_any_bytes_get_an_answer(text: bytes) -> None:
+    assert isinstance(verdict(b"x", text), Refusal)
+
+
+@given(payload=OBJECT, spaces=st.booleans(), escapes=st.booleans(), twice=st.booleans(), data=st.data())
+def test_the_fast_way_and_the_walk_agree_on_the_shape(
+    payload: dict[str, Any], spaces: bool, escapes: bool, twice: bool, data: st.DataObject
+) -> None:
+    """Canonical or not, with a repeated key somewhere or without one."""
+    separators = (", ", ": ") if spaces else (",", ":")
+    text = json.dumps(valid(payload=payload), separators=separators, ensure_ascii=escapes)
+    if twice:
+        at = data.draw(st.sampled_from([place for place, letter in enumerate(text) if letter == "{"]))
+        text = text[: at + 1] + '"z":0,"z":0' + ("," if text[at + 1] != "}" else "") + text[at + 1 :]
+    value = text.encode()
+    answer = verdict(b"x", value)
+    try:
+        orjson.loads(value)
+    except orjson.JSONDecodeError:  # the brace was one inside of a text
+        assert isinstance(answer, Refusal)
+    else:
+        assert isinstance(answer, Refusal) is (wrong_shape_by_walking(value) is not None)
