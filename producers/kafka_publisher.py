@@ -145,6 +145,11 @@ class KafkaPublisher:
             await self._log.append(records)
         return records
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of encoded events that wait for Kafka's acknowledgement because of `wait=False`."""
+        return self._buffered_bytes
+
     async def flush(self) -> None:
         """Wait until nothing is buffered; raises NotAcknowledgedError, naming how many events Kafka did not take."""
         if self._pump is not None:
