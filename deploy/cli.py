@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 try:
     import click
 
+    from deploy.sql_command import sql
+    from deploy.trace_command import trace
     from producers.settings import Settings
 except ImportError as error:
     sys.exit(f'axonstream: the command needs the server parts ({error}): pip install "axonstream[server,local]"')
@@ -122,6 +124,10 @@ def sink() -> None:
     from sinks.worker import run
 
     _part(run)
+
+
+main.add_command(sql)
+main.add_command(trace)
 
 
 def _part(run: Callable[[Settings], None]) -> None:

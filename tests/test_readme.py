@@ -1,0 +1,85 @@
+"""The commands and the program of the README do what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.endpoints import Endpoints
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BIN = Path(sys.executable).parent
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    lines = [line.split("  #")[0].strip() for block in blocks("sh", text) for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def run(*words: str, **environment: str) -> str:
+    done = subprocess.run(
+        words, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_target_that_is_named_exists(document: str) -> None:
+    targets = [line.split()[1] for line in commands((ROOT / document).read_text()) if line.startswith("make ")]
+    assert targets
+    for target in targets:
+        run("make", "--dry-run", target)
+
+
+def test_the_first_three_commands_are_demo_test_and_up() -> None:
+    assert commands(README)[:3] == ["make demo", "make test", "make up"]
+
+
+def test_every_axonstream_command_that_is_named_exists() -> None:
+    named = {line.split()[1] for line in commands(README) if re.match(r"(\.venv/bin/)?axonstream ", line)}
+    assert named == {"trace", "sql", "init", "gateway", "processor", "sink"}
+    for name in named:
+        run(str(BIN / "axonstream"), name, "--help")
+
+
+def test_every_file_that_the_documents_link_to_exists() -> None:
+    for document in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / document).read_text()):
+            assert (ROOT / target).exists(), f"{document} links to {target}"
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for name in re.findall(r"`((?:axonstream|producers|stream_processors|sinks|gateway|deploy|tests)/[\w/.]*)`", text):
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.services
+def test_the_program_prints_what_it_should(endpoints: Endpoints) -> None:
+    (program,) = blocks("python")
+    printed = run(sys.executable, "-c", program.replace("http://127.0.0.1:8080", endpoints.gateway_url))
+    assert re.search(r"^Events: 2, Duration: \d+ms$", printed, flags=re.MULTILINE)
+    assert "Errors: 0, Tool calls: 2" in printed
+    assert re.search(r"\[sp_[0-9a-f]{16}_0001\] web_search \(agent.tool_call.start\)", printed)
+
+
+@pytest.mark.services
+def test_the_commands_that_look_at_traces_run(endpoints: Endpoints, stack_directory: Path) -> None:
+    run(sys.executable, "-c", blocks("python")[0].replace("http://127.0.0.1:8080", endpoints.gateway_url))
+    directory = ("--data-dir", str(stack_directory))
+    listed = run(str(BIN / "axonstream"), "trace", "list", *directory)
+    trace = re.findall(r"tr_[0-9a-f]{16}", listed)[0]
+    assert trace in run(str(BIN / "axonstream"), "trace", "show", trace, *directory)
+    (query,) = re.findall(r'axonstream sql "(.*?)"', README)
+    assert "errors" in run(str(BIN / "axonstream"), "sql", query, *directory)
