@@ -1,9 +1,9 @@
 """What can go wrong with the local stack; every message says what to do next.
 
-    DeployError
-    +- DownloadError       Kafka's jars could not be fetched
-    +- AlreadyRunningError  another `axonstream up` owns the data directory
-    +- PartFailedError     a part did not become ready in time
+DeployError
++- DownloadError       Kafka's jars could not be fetched
++- AlreadyRunningError  another `axonstream up` owns the data directory
++- PartFailedError     a part did not become ready in time
 """
 
 from __future__ import annotations
