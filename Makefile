@@ -24,7 +24,7 @@ test: install check
 	$(BIN)/python -m pytest
 
 quick: install
-	$(BIN)/python -m pytest -m "not services"
+	$(BIN)/python -m pytest -m "not services" --hypothesis-profile=quick
 
 check: install
 	$(BIN)/ruff check .

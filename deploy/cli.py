@@ -97,9 +97,13 @@ def kafka(data_dir: Path, port: int, controller_port: int) -> None:
 @click.option("--port", default=8123, show_default=True)
 def clickhouse(data_dir: Path, port: int) -> None:
     """Serve the embedded ClickHouse engine over its HTTP interface on loopback."""
+    from deploy.clickhouse_http.clickhouse_error import DirectoryInUseError
     from deploy.clickhouse_http.server import run
 
-    run(data_dir / "clickhouse", "127.0.0.1", port, _settings().clickhouse_password.get_secret_value())
+    try:
+        run(data_dir / "clickhouse", "127.0.0.1", port, _settings().clickhouse_password.get_secret_value())
+    except (DirectoryInUseError, OSError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()

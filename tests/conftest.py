@@ -12,10 +12,16 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from deploy.endpoints import Endpoints, read_endpoints
 from deploy.init import initialise
 from producers.settings import Settings
+
+# `make quick` draws fewer examples, so that it stays quick; `make test` draws the usual hundred.
+settings.register_profile("quick", max_examples=15, deadline=None)
+settings.register_profile("full", deadline=None)
+settings.load_profile("full")
 
 API_KEYS = "ak_local=1,ak_other=2"
 

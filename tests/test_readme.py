@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cli import main
 from deploy.endpoints import Endpoints
 
 ROOT = Path(__file__).parent.parent
@@ -49,8 +50,7 @@ def test_the_first_three_commands_are_demo_test_and_up() -> None:
 def test_every_axonstream_command_that_is_named_exists() -> None:
     named = {line.split()[1] for line in commands(README) if re.match(r"(\.venv/bin/)?axonstream ", line)}
     assert named == {"trace", "sql", "init", "gateway", "processor", "sink"}
-    for name in named:
-        run(str(BIN / "axonstream"), name, "--help")
+    assert named <= main.commands.keys()
 
 
 def test_every_file_that_the_documents_link_to_exists() -> None:

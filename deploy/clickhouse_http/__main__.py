@@ -1,14 +1,14 @@
-"""`python -m deploy.clickhouse_http DIRECTORY --port 8123`; the password comes from CLICKHOUSE_PASSWORD."""
+"""`python -m deploy.clickhouse_http DIRECTORY --port 8123`; the password comes from AXONSTREAM_CLICKHOUSE_PASSWORD."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from deploy.clickhouse_http.clickhouse_error import DirectoryInUseError
 from deploy.clickhouse_http.server import run
+from producers.settings import Settings
 
 
 def main() -> int:
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8123, help="(%(default)s)")
     given = parser.parse_args()
     try:
-        run(given.directory, given.host, given.port, os.environ.get("CLICKHOUSE_PASSWORD", ""))
+        run(given.directory, given.host, given.port, Settings().clickhouse_password.get_secret_value())
     except (DirectoryInUseError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from recomputation import may_be_inexact, recomputed_summary
 
@@ -125,7 +125,6 @@ class Worker:
     committed: int = 0
 
 
-@settings(max_examples=200)
 @given(records=logs(), data=st.data())
 @pytest.mark.usefixtures("small_pages")
 def test_a_crash_anywhere_loses_and_doubles_nothing(
