@@ -58,7 +58,7 @@ def start(directory: Path, port: int, password: str = "") -> subprocess.Popen[st
     with directory.with_suffix(".stderr").open("a") as stderr:
         return subprocess.Popen(
             command,
-            env={**os.environ, "CLICKHOUSE_PASSWORD": password},
+            env={**os.environ, "AXONSTREAM_CLICKHOUSE_PASSWORD": password},
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
