@@ -13,7 +13,7 @@ from sinks.tenure import Tenure
 from stream_processors.lease import Lease
 
 
-class Assignment(ConsumerRebalanceListener):
+class Assignment:
     """The current tenure. A revocation returns only when the flows have left it, still in the old generation."""
 
     def __init__(self, lease: Lease) -> None:
@@ -21,11 +21,8 @@ class Assignment(ConsumerRebalanceListener):
         self._tenure: Tenure | None = None
         self._changed = asyncio.Condition()
 
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        del revoked  # the protocol is eager: it is always all of them
-        await self.end()
-
-    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+    async def begin(self, assigned: Collection[TopicPartition]) -> None:
+        """A new tenure; the flows are told."""
         async with self._changed:
             self._tenure = Tenure(assigned, self._lease)
             self._changed.notify_all()
@@ -44,13 +41,27 @@ class Assignment(ConsumerRebalanceListener):
             return self._tenure
 
 
+class RebalanceListener(ConsumerRebalanceListener):
+    """Hands the group's decisions to an Assignment; aiokafka awaits what the methods return."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> Any:
+        del revoked  # the protocol is eager: it is always all of them
+        return self._assignment.end()
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> Any:
+        return self._assignment.begin(assigned)
+
+
 def renew_at_heartbeats(consumer: AIOKafkaConsumer, lease: Lease) -> None:
     """Renew the lease at each heartbeat and each join that the coordinator accepts, counted from when it was sent.
 
     Hooks two methods of aiokafka 0.14.0's coordinator; call it after the consumer was made to start.
     """
     coordinator: Any = consumer._coordinator
-    heartbeat, synchronise = coordinator._do_heartbeat, coordinator._send_sync_group_request
+    heartbeat, rejoin = coordinator._do_heartbeat, coordinator._do_rejoin_group
 
     async def do_heartbeat() -> bool:
         sent_at = monotonic()
@@ -59,12 +70,12 @@ def renew_at_heartbeats(consumer: AIOKafkaConsumer, lease: Lease) -> None:
             lease.renew(sent_at)
         return accepted
 
-    async def send_sync_group_request(request: Any) -> bytes | None:
+    async def do_rejoin_group(subscription: Any) -> bool:
         sent_at = monotonic()
-        answer = await synchronise(request)
-        if answer is not None:
+        joined = await rejoin(subscription)
+        if joined:
             lease.renew(sent_at)
-        return answer
+        return joined
 
     coordinator._do_heartbeat = do_heartbeat
-    coordinator._send_sync_group_request = send_sync_group_request
+    coordinator._do_rejoin_group = do_rejoin_group

@@ -39,8 +39,9 @@ def _options(settings: Settings) -> dict[str, Any]:
 async def connect(settings: Settings) -> AsyncClient:
     """A client on the database of the settings, for concurrent use; `await client.close()` it.
 
-    Raises clickhouse_connect's errors when no server answers. Do not use its `raw_insert` or `insert` for rows that must be
-    stored once: both send the same rows again by themselves when the connection breaks (clickhouse-connect 1.12).
+    Raises clickhouse_connect's errors when no server answers. Do not use its `raw_insert` or `insert` for rows that
+    must be stored once: both send the same rows again by themselves when the connection breaks (clickhouse-connect
+    1.12).
     """
     return await clickhouse_connect.get_async_client(database=settings.clickhouse_database, **_options(settings))
 

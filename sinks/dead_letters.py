@@ -1,7 +1,7 @@
 """What cannot be stored goes to the topic dead-letters and to the table of that name.
 
-The table keeps one row a record, so writing a dead letter again after a crash is harmless. The offset of the record is committed only
-after both have acknowledged.
+The table keeps one row a record, so writing a dead letter again after a crash is harmless. The offset of the record
+is committed only after both have acknowledged.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The message bytes of an event as one JSONEachRow line: what ClickHouse needs is spliced in, the rest is not touched.
 
-The topic's epoch, partition and offset are added. The two times, whole milliseconds in the record, become quoted decimal
-seconds, because ClickHouse reads a bare number in a DateTime64(3) as seconds or as ticks depending on its version, and a quoted
-one of fewer than ten digits as a year. Payload and metadata go through byte for byte.
+The topic's epoch, partition and offset are added. The two times, whole milliseconds in the record, become quoted
+decimal seconds, because a bare number in a DateTime64(3) is read as seconds (ClickHouse 26.9), and a quoted one of four
+digits could be a year. Payload and metadata go through byte for byte.
 
 Measured on one core, a 330 byte event: 1.3 us a line, the verdict before it 3.6 us.
 """

@@ -98,7 +98,9 @@ def _prepare(client: Client, values: dict[str, str]) -> None:
 
 
 def _applied(client: Client, values: dict[str, str]) -> dict[int, tuple[str, str]]:
-    rows = client.query(f"SELECT version, name, checksum FROM {values['database']}.schema_migrations FINAL").result_rows
+    rows = client.query(
+        Template("SELECT version, name, checksum FROM ${database}.schema_migrations FINAL").substitute(values)
+    ).result_rows
     return {version: (name, checksum) for version, name, checksum in rows}
 
 
@@ -121,9 +123,10 @@ def _check(applied: dict[int, tuple[str, str]], wanted: list[Migration]) -> None
 def _apply(client: Client, migration: Migration, values: dict[str, str]) -> None:
     for statement in migration.statements(values):
         client.command(statement)
-    client.command(
-        f"INSERT INTO {values['database']}.schema_migrations (version, name, checksum) "
-        f"VALUES ({migration.version}, '{migration.name}', '{migration.checksum}')"
+    client.insert(
+        f"{values['database']}.schema_migrations",
+        [[migration.version, migration.name, migration.checksum]],
+        column_names=["version", "name", "checksum"],
     )
 
 

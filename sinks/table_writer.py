@@ -64,8 +64,7 @@ class TableWriter:
                 summary = await self._client.command(
                     f"INSERT INTO {table} ({columns}) FORMAT JSONEachRow",
                     data=b"".join(lines),
-                    settings=self._settings,
-                    transport_settings={"query_id": query_id},
+                    settings=self._settings | {"query_id": query_id},
                 )
         except Error as error:
             text = str(error)

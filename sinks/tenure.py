@@ -2,15 +2,16 @@
 
 No INSERT may start
 - after a revocation has begun: the partitions' next owner counts on it;
-- later than last accepted heartbeat + session timeout - insert timeout: a process that was stopped for longer (SIGSTOP, a
-  paused machine, a network cut) has a successor by then, and its INSERT would end after the successor has looked.
+- later than last accepted heartbeat + session timeout - insert timeout: a process that was stopped for longer
+  (SIGSTOP, a paused machine, a network cut) has a successor by then, and its INSERT would end after the successor has
+  looked.
 A pause between the check and the socket write is not covered; nor are two living processes with one instance name.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 
 from aiokafka import TopicPartition
@@ -37,7 +38,7 @@ class Tenure:
         return sorted(tp for tp in self.partitions if tp.topic == topic)
 
     @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
+    async def working(self) -> AsyncGenerator[None]:
         """Held by a flow from its first look at the partitions until it has let them go."""
         self.check()
         self._workers += 1

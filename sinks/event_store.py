@@ -1,0 +1,157 @@
+"""Store the events of a batch exactly once: the ledger, the writer and the dead letters put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import OffsetAndMetadata, TopicPartition
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from producers.settings import Settings
+from producers.verdict import Refusal, verdict
+from sinks.dead_letter import DeadLetter
+from sinks.dead_letters import DeadLetters
+from sinks.errors import OutcomeUnknownError, RowRefusedError
+from sinks.event_line import event_line
+from sinks.offset_ledger import OffsetLedger, missing
+from sinks.retry import Backoff
+from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
+from sinks.tenure import Tenure
+
+log = logging.getLogger(__name__)
+
+TABLE = "events_log"
+COLUMNS = (
+    "v, tenant_id, trace_id, event_id, span_id, parent_event_id, parent_span_id, channel_id, agent_id, event_type, "
+    "identifier, payload, metadata, dedup_key, environment, source, occurred_at, received_at, "
+    "_topic_epoch, _partition, _offset"
+)
+
+
+class EventRow(NamedTuple):
+    """A consumed record and the line that stores it."""
+
+    record: Any
+    line: bytes
+
+
+class EventStore:
+    """The events of one tenure. `store` returns when each record is a row, or a dead letter."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: AsyncClient,
+        writer: TableWriter,
+        dead_letters: DeadLetters,
+        tenure: Tenure,
+        epoch: int,
+        ledgers: dict[int, OffsetLedger],
+    ) -> None:
+        self._max_rows, self._max_bytes = settings.sink_max_rows, settings.sink_max_bytes
+        self._client = client
+        self._writer = writer
+        self._dead_letters = dead_letters
+        self._tenure = tenure
+        self._epoch = epoch
+        self._ledgers = ledgers
+
+    async def store(self, records: Sequence[Any]) -> None:
+        """Raises RevokedError when the tenure ends first: then any part of the batch may be stored."""
+        rows: list[EventRow] = []
+        refused: list[DeadLetter] = []
+        for record in records:
+            judged = verdict(record.key, record.value)
+            if isinstance(judged, Refusal):
+                refused.append(DeadLetter.of(record, judged.reason))
+            else:
+                line = event_line(judged, record.value, self._epoch, record.partition, record.offset)
+                rows.append(EventRow(record, line))
+        await self._dead_letters.put(refused, self._epoch, self._tenure)
+        for some in self._slices(rows):
+            await self._insert_once(some)
+
+    def committable(self, partition: TopicPartition, last: int) -> OffsetAndMetadata:
+        ledger = self._ledgers[partition.partition]
+        ledger.settled(last)
+        return OffsetAndMetadata(ledger.committed, "")
+
+    def _slices(self, rows: Sequence[EventRow]) -> Iterator[Sequence[EventRow]]:
+        start = size = 0
+        for at, row in enumerate(rows):
+            if at > start and (at - start >= self._max_rows or size + len(row.line) > self._max_bytes):
+                yield rows[start:at]
+                start, size = at, 0
+            size += len(row.line)
+        if rows:
+            yield rows[start:]
+
+    async def _insert_once(self, rows: Sequence[EventRow]) -> None:
+        """Insert what is not stored yet; whatever the answer, look before trying again."""
+        backoff = Backoff()
+        partitions = {row.record.partition for row in rows}
+        absent = rows
+        while True:
+            await self._tenure.may_insert()
+            try:
+                absent = await self._absent(rows)
+                await self._tenure.may_insert()
+                for row in absent:
+                    self._ledgers[row.record.partition].attempting(row.record.offset)
+                if absent:
+                    await self._writer.insert(TABLE, COLUMNS, [row.line for row in absent], partitions)
+            except RowRefusedError as error:
+                await self._refused(absent, error)
+                return
+            except (OutcomeUnknownError, *CLICKHOUSE_ERRORS) as error:
+                log.warning("events are not acknowledged, looking before trying again: %s", error)
+                await self._kill(partitions, backoff)
+            else:
+                return
+            await self._tenure.pause(backoff.next_s())
+
+    async def _refused(self, rows: Sequence[EventRow], error: RowRefusedError) -> None:
+        """Set aside the row that ClickHouse names, or halve the batch until it is found; the others are stored."""
+        if len(rows) == 1:
+            await self._dead_letters.put([DeadLetter.of(rows[0].record, error.reason)], self._epoch, self._tenure)
+        elif error.row is not None and 1 <= error.row <= len(rows):
+            await self._insert_once(rows[error.row - 1 : error.row])  # alone it is refused again, or stored
+            await self._insert_once([*rows[: error.row - 1], *rows[error.row :]])
+        else:
+            middle = len(rows) // 2
+            await self._insert_once(rows[:middle])
+            await self._insert_once(rows[middle:])
+
+    async def _kill(self, partitions: Collection[int], backoff: Backoff) -> None:
+        """Go on only when nothing of an earlier attempt can still become rows."""
+        while True:
+            try:
+                return await self._writer.kill(TABLE, partitions)
+            except CLICKHOUSE_ERRORS as error:
+                log.warning("ClickHouse does not answer: %r", error)
+            await self._tenure.pause(backoff.next_s())
+
+    async def _absent(self, rows: Sequence[EventRow]) -> Sequence[EventRow]:
+        by_partition: dict[int, list[int]] = {}
+        for row in rows:
+            by_partition.setdefault(row.record.partition, []).append(row.record.offset)
+        doubtful = {p: offsets for p, offsets in by_partition.items() if self._ledgers[p].must_look(offsets[0])}
+        if not doubtful:
+            return rows
+        present = await asyncio.gather(*(self._present(p, offsets) for p, offsets in doubtful.items()))
+        wanted = {
+            partition: set(missing(offsets, stored))
+            for (partition, offsets), stored in zip(doubtful.items(), present, strict=True)
+        }
+        return [r for r in rows if r.record.partition not in wanted or r.record.offset in wanted[r.record.partition]]
+
+    async def _present(self, partition: int, offsets: Sequence[int]) -> set[int]:
+        found = await self._client.query(
+            "SELECT DISTINCT _offset FROM events_log WHERE _topic_epoch = {epoch:UInt32} "
+            "AND _partition = {partition:UInt32} AND _offset BETWEEN {first:Int64} AND {last:Int64}",
+            parameters={"epoch": self._epoch, "partition": partition, "first": offsets[0], "last": offsets[-1]},
+        )
+        return {row[0] for row in found.result_rows}

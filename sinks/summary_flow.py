@@ -1,0 +1,43 @@
+"""The flow of trace-summaries into its table; the watermark goes into the metadata of the committed offset.
+
+One OffsetFetch of the sink's group so tells a reader both how far events are stored (the offset of agent-events) and
+how far the summaries that are stored cover them (the metadata of trace-summaries).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import TopicPartition
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from producers.settings import Settings
+from sinks.dead_letters import DeadLetters
+from sinks.epochs import current_epoch
+from sinks.positions import read_positions
+from sinks.summary_store import SummaryStore
+from sinks.table_writer import TableWriter
+from sinks.tenure import Tenure
+from sinks.topic_flow import TopicFlow
+
+
+class SummaryFlow(TopicFlow):
+    """Each snapshot at least once; the table keeps the newest."""
+
+    def __init__(
+        self, settings: Settings, client: AsyncClient, writer: TableWriter, dead_letters: DeadLetters, **flow: Any
+    ) -> None:
+        super().__init__(max_rows=settings.sink_max_rows, flush_s=settings.sink_flush_ms / 1000, **flow)
+        self._settings = settings
+        self._client = client
+        self._writer = writer
+        self._dead_letters = dead_letters
+
+    async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> SummaryStore:
+        epoch = await current_epoch(self._settings, self._client)
+        positions = await read_positions(self.consumer, partitions)
+        for position in positions:
+            position.check(-1)
+        folded = {position.partition.partition: int(position.metadata or 0) for position in positions}
+        return SummaryStore(self._settings, self._writer, self._dead_letters, tenure, epoch, folded)

@@ -1,0 +1,105 @@
+"""The records of trace-summaries as rows: the newest snapshot a segment, and how far the traces are folded. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from axonstream.event_contract import MAX_ID, MAX_TIME_MS
+from producers.topics import WATERMARK_KEY, state_key
+from sinks.dead_letter import DeadLetter
+
+Count = Annotated[int, Field(ge=0, le=MAX_ID)]
+Milliseconds = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
+_TIMES = ("first_at", "last_at", "last_received_at")
+
+
+class TraceSummary(BaseModel):
+    """A snapshot of one segment of a trace, as the processor writes it; times are ms since 1970."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    v: Annotated[int, Field(ge=1, le=1)]
+    tenant_id: Annotated[str, Field(min_length=1)]
+    trace_id: Annotated[str, Field(min_length=1)]
+    first_offset: Count
+    last_offset: Count
+    event_count: Count
+    error_count: Count
+    tool_call_count: Count
+    handoff_count: Count
+    first_at: Milliseconds
+    last_at: Milliseconds
+    last_received_at: Milliseconds
+    agents: list[str]
+    event_types: list[str]
+    first_error_event_id: Count
+    first_error_step: Count
+    first_error_span_id: str
+    first_error_identifier: str
+    first_error_agent_id: str
+    exact: Annotated[int, Field(ge=0, le=1)]
+
+    def line(self, epoch: int, partition: int) -> bytes:
+        """The JSONEachRow line that stores it."""
+        row: dict[str, Any] = self.model_dump()
+        for name in _TIMES:
+            row[name] = f"{row[name] // 1000:010d}.{row[name] % 1000:03d}"
+        return orjson.dumps(row | {"_topic_epoch": epoch, "_partition": partition}) + b"\n"
+
+
+class Watermark(BaseModel):
+    """Every event of the partition below `folded` is in the summaries that came before this record."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    v: Annotated[int, Field(ge=1, le=1)]
+    folded: Count
+
+
+COLUMNS = ", ".join([*TraceSummary.model_fields, "_topic_epoch", "_partition"])
+
+
+@dataclass(slots=True)
+class SummaryBatch:
+    """What a batch of records comes down to; `folded` is by partition."""
+
+    newest: dict[tuple[int, bytes, int], TraceSummary] = field(
+        default_factory=dict[tuple[int, bytes, int], TraceSummary]
+    )
+    folded: dict[int, int] = field(default_factory=dict[int, int])
+    refused: list[DeadLetter] = field(default_factory=list[DeadLetter])
+
+    @classmethod
+    def of(cls, records: Iterable[Any]) -> SummaryBatch:
+        """Merged by highest last_offset, whatever the order of the records."""
+        batch = cls()
+        for record in records:
+            try:
+                if record.key == WATERMARK_KEY:
+                    watermark = Watermark.model_validate_json(record.value or b"")
+                    batch.folded[record.partition] = max(batch.folded.get(record.partition, 0), watermark.folded)
+                else:
+                    batch._add(record)
+            except ValidationError as error:
+                wrong = error.errors(include_url=False, include_input=False)[0]
+                reason = f"not a trace summary: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"
+                batch.refused.append(DeadLetter.of(record, reason))
+        return batch
+
+    def _add(self, record: Any) -> None:
+        summary = TraceSummary.model_validate_json(record.value or b"")
+        if record.key != state_key(summary.tenant_id, summary.trace_id):
+            self.refused.append(DeadLetter.of(record, "the record's key is not its tenant and trace"))
+            return
+        segment = (record.partition, record.key, summary.first_offset)
+        known = self.newest.get(segment)
+        if known is None or summary.last_offset >= known.last_offset:
+            self.newest[segment] = summary
+
+    def lines(self, epoch: int) -> list[bytes]:
+        return [summary.line(epoch, partition) for (partition, _, _), summary in self.newest.items()]

@@ -1,0 +1,73 @@
+"""Store the summaries of a batch: a snapshot that is stored again changes nothing, so there is no ledger."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from aiokafka import OffsetAndMetadata, TopicPartition
+
+from producers.settings import Settings
+from sinks.dead_letters import DeadLetters
+from sinks.errors import InsertError
+from sinks.retry import Backoff
+from sinks.summary_lines import COLUMNS, SummaryBatch
+from sinks.table_writer import TableWriter
+from sinks.tenure import Tenure
+
+log = logging.getLogger(__name__)
+
+TABLE = "trace_summaries"
+
+
+class SummaryStore:
+    """The summaries of one tenure. `folded` is, by partition, the highest watermark whose summaries are stored."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        writer: TableWriter,
+        dead_letters: DeadLetters,
+        tenure: Tenure,
+        epoch: int,
+        folded: dict[int, int],
+    ) -> None:
+        self._max_rows, self._max_bytes = settings.sink_max_rows, settings.sink_max_bytes
+        self._writer = writer
+        self._dead_letters = dead_letters
+        self._tenure = tenure
+        self._epoch = epoch
+        self._folded = folded
+
+    async def store(self, records: Sequence[Any]) -> None:
+        """Returns when all of it is stored or dead-lettered; only then are the watermarks of the batch taken over."""
+        batch = SummaryBatch.of(records)
+        await self._dead_letters.put(batch.refused, self._epoch, self._tenure)
+        for lines in self._slices(batch.lines(self._epoch)):
+            await self._insert(lines, {record.partition for record in records})
+        for partition, folded in batch.folded.items():
+            self._folded[partition] = max(self._folded[partition], folded)
+
+    def committable(self, partition: TopicPartition, last: int) -> OffsetAndMetadata:
+        return OffsetAndMetadata(last + 1, str(self._folded[partition.partition]))
+
+    def _slices(self, lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+        start = size = 0
+        for at, line in enumerate(lines):
+            if at > start and (at - start >= self._max_rows or size + len(line) > self._max_bytes):
+                yield lines[start:at]
+                start, size = at, 0
+            size += len(line)
+        if lines:
+            yield lines[start:]
+
+    async def _insert(self, lines: Sequence[bytes], partitions: set[int]) -> None:
+        backoff = Backoff()
+        while True:
+            await self._tenure.may_insert()
+            try:
+                return await self._writer.insert(TABLE, COLUMNS, lines, partitions)
+            except InsertError as error:
+                log.warning("summaries are not acknowledged, trying again: %s", error)
+            await self._tenure.pause(backoff.next_s())

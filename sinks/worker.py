@@ -1,0 +1,160 @@
+"""The sink process: one member of the consumer group, two flows, one ClickHouse client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+import uvloop
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from producers.kafka_client import kafka_options
+from producers.settings import Settings
+from producers.topics import Topics
+from sinks.assignment import Assignment, RebalanceListener, renew_at_heartbeats
+from sinks.clickhouse import connect
+from sinks.dead_letters import DeadLetters
+from sinks.errors import EXIT_MISMATCH, EpochError, SettingsError
+from sinks.event_flow import EventFlow
+from sinks.retry import Backoff
+from sinks.summary_flow import SummaryFlow
+from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
+from stream_processors.lease import MARGIN_S, Lease
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_MS = 1000
+DRAIN_S = 4.0
+FETCH_BYTES = 4 << 20  # of one partition, at a time
+A_DAY_MS = 24 * 3600 * 1000
+
+
+def run(settings: Settings) -> None:
+    """Blocks until SIGTERM or SIGINT; what is under way is finished and committed within DRAIN_S.
+
+    Prints "ready sink" once partitions are assigned and their ledgers are loaded. Exits with EXIT_MISMATCH when a
+    restart cannot help, with another non-zero code when it can.
+    """
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        uvloop.run(_run(settings))
+    except* (EpochError, SettingsError) as group:
+        for error in group.exceptions:
+            log.critical("the sink stops: %s", error)
+        sys.exit(EXIT_MISMATCH)
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    lease_s = _lease_s(settings)
+    async with asyncio.TaskGroup() as group:
+        work = group.create_task(_work(settings, Lease(lease_s), stop))
+        stopping = group.create_task(stop.wait())
+        await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            await asyncio.wait([work], timeout=DRAIN_S)
+        work.cancel()
+        stopping.cancel()
+
+
+def _lease_s(settings: Settings) -> float:
+    lease_ms = settings.session_timeout_ms - settings.insert_timeout_ms
+    if lease_ms <= HEARTBEAT_MS + 1000 * MARGIN_S:
+        raise SettingsError(
+            f"AXONSTREAM_INSERT_TIMEOUT_MS ({settings.insert_timeout_ms}) must be more than "
+            f"{HEARTBEAT_MS + 1000 * MARGIN_S:.0f} below AXONSTREAM_SESSION_TIMEOUT_MS ({settings.session_timeout_ms})"
+        )
+    return lease_ms / 1000
+
+
+async def _work(settings: Settings, lease: Lease, stop: asyncio.Event) -> None:
+    topics = Topics(settings.topic_prefix)
+    assignment = Assignment(lease)
+    async with AsyncExitStack() as stack:
+        client = await _reach_clickhouse(settings)
+        stack.push_async_callback(client.close)
+        dead_letters = DeadLetters(settings, client)
+        stack.push_async_callback(dead_letters.stop)
+        consumer = await _reach_kafka(settings, assignment, lease)
+        stack.push_async_callback(consumer.stop)
+
+        ready = _Ready({topics.events, topics.summaries})
+        parts: dict[str, Any] = {
+            "settings": settings,
+            "client": client,
+            "writer": TableWriter(client, settings),
+            "dead_letters": dead_letters,
+            "consumer": consumer,
+        }
+        flows = [
+            EventFlow(**parts, topic=topics.events, on_begun=lambda: ready.begun(topics.events)),
+            SummaryFlow(**parts, topic=topics.summaries, on_begun=lambda: ready.begun(topics.summaries)),
+        ]
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(flow.run(assignment)) for flow in flows]
+            await stop.wait()
+            await assignment.end()
+            for task in running:
+                task.cancel()
+
+
+class _Ready:
+    """Says so, once, when every topic has begun."""
+
+    def __init__(self, topics: set[str]) -> None:
+        self._missing = topics
+
+    def begun(self, topic: str) -> None:
+        if topic in self._missing:
+            self._missing.remove(topic)
+            if not self._missing:
+                print("ready sink", flush=True)
+
+
+async def _reach_clickhouse(settings: Settings) -> AsyncClient:
+    backoff = Backoff()
+    while True:
+        try:
+            return await connect(settings)
+        except CLICKHOUSE_ERRORS as error:
+            log.warning("ClickHouse does not answer at %s, trying again: %s", settings.clickhouse_url, error)
+        await asyncio.sleep(backoff.next_s())
+
+
+async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease) -> AIOKafkaConsumer:
+    topics = Topics(settings.topic_prefix)
+    backoff = Backoff()
+    while True:
+        consumer = AIOKafkaConsumer(
+            **kafka_options(settings),
+            group_id=topics.sink_group,
+            group_instance_id=settings.sink_instance,
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            max_poll_interval_ms=A_DAY_MS,  # a long retry is no dead member: the heartbeat says who lives
+            max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_max_bytes=settings.sink_max_bytes,
+        )
+        try:
+            await consumer.start()
+        except KafkaError as error:
+            log.warning("Kafka does not answer at %s, trying again: %r", settings.kafka_bootstrap_servers, error)
+            with suppress(KafkaError):
+                await consumer.stop()
+        else:
+            renew_at_heartbeats(consumer, lease)
+            consumer.subscribe([topics.events, topics.summaries], listener=RebalanceListener(assignment))
+            return consumer
+        await asyncio.sleep(backoff.next_s())
