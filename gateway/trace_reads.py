@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 
@@ -58,15 +59,19 @@ class TraceReads:
         """GET /traces/{id}/summary: the figures and the first events; `?events=0` leaves the events out."""
         identity, trace_id = self._authentication.identify(request), _trace_id(request)
         fresh = await self._visibility.of_trace(trace_id)
-        figures = await self._queries.trace(identity.tenant_id, trace_id)
+        figures, events = await asyncio.gather(
+            self._queries.trace(identity.tenant_id, trace_id), self._first_events(request, identity, trace_id)
+        )
         if figures is None:
             raise _no_such_trace() if fresh else _nothing_yet()
-        events: list[StoredEvent] = []
-        if request.query_params.get("events") != "0":
-            events = await self._queries.first_events(identity.tenant_id, trace_id, _EVENTS_IN_SUMMARY)
         rows = [event_answer(event, identity.tenant_id, identity.generation) for event in events]
         body = orjson.dumps(summary_answer(figures, rows, identity.generation))
         return Response(body, 200, _headers(fresh), media_type=_JSON)
+
+    async def _first_events(self, request: Request, identity: Identity, trace_id: str) -> list[StoredEvent]:
+        if request.query_params.get("events") == "0":
+            return []
+        return await self._queries.first_events(identity.tenant_id, trace_id, _EVENTS_IN_SUMMARY)
 
     async def events(self, request: Request) -> Response:
         """GET /traces/{id}/events: a bare array, sent as ClickHouse reads it; at most one block of it is held.

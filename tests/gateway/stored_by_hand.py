@@ -45,10 +45,14 @@ async def store(settings: Settings, events: Sequence[dict[str, Any]], summaries:
     try:
         for table, rows in (("events_log", events), ("trace_summaries", summaries)):
             if rows:
-                lines = b"\n".join(orjson.dumps(row) for row in rows)
+                lines = b"\n".join(orjson.dumps(_with_times(row)) for row in rows)
                 await client.raw_insert(table, insert_block=lines, fmt="JSONEachRow")
     finally:
         await client.close()
+
+
+def _with_times(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: f"{ms // 1000}.{ms % 1000:03}" for name, ms in row.items() if name.endswith("_at")}
 
 
 async def commit(settings: Settings, offset: int) -> None:
