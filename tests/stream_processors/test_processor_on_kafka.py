@@ -124,17 +124,16 @@ def check_summaries(stored: list[Record], output: list[Record]) -> None:
 
 def check_watermarks(stored: list[Record], output: list[Record]) -> None:
     """Whatever a watermark claims is in the summaries before it."""
+    claimable = {(partition, offset): state_key("1", event["trace_id"]) for partition, offset, _, event in stored}
+    checked: dict[int, int] = {}
     reached: dict[bytes, int] = {}
     for partition, _, key, value in sorted(output, key=lambda record: record[:2]):
         if key != WATERMARK_KEY:
             reached[key] = max(reached.get(key, -1), value["last_offset"])
             continue
-        claimed = {
-            state_key("1", event["trace_id"]): offset
-            for at, offset, _, event in stored
-            if at == partition and offset < value["folded"]
-        }
-        assert all(reached[trace] >= offset for trace, offset in claimed.items())
+        for offset in range(checked.get(partition, 0), value["folded"]):
+            assert reached[claimable[partition, offset]] >= offset
+        checked[partition] = max(checked.get(partition, 0), value["folded"])
 
 
 def test_transaction_markers_between_events_are_not_taken_for_lost_events(settings: Settings) -> None:
