@@ -67,6 +67,7 @@ def _milliseconds(value: object) -> object:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+WholeMs = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
 OpaqueId = Annotated[Name | None, BeforeValidator(_number_as_text)]
 
 
@@ -90,7 +91,7 @@ class EventInput(BaseModel):
     metadata: dict[str, Any] | None = None
     dedup_key: Name | None = None
     environment: Name | None = None
-    occurred_at: Annotated[int | None, BeforeValidator(_milliseconds), Field(ge=0, le=MAX_TIME_MS)] = None
+    occurred_at: Annotated[WholeMs | None, BeforeValidator(_milliseconds)] = None
 
 
 def event_id_of(tenant_id: str, trace_id: str, dedup_key: str) -> int:

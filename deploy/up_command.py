@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -19,6 +20,7 @@ def run_stack(
     options: StackOptions, settings: Settings, during: Callable[[LocalStack], Awaitable[None]] | None = None
 ) -> None:
     """Start the stack, do `during` (or else wait for a signal), stop the stack. Raises click.ClickException."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every attempt on a broker that is starting
     try:
         with DataDirectory(options.data_dir):
             asyncio.run(_run(options, settings, during))
