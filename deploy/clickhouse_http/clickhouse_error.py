@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+CANNOT_READ_ALL_DATA = 33
 BAD_ARGUMENTS = 36
 SYNTAX_ERROR = 62
 UNKNOWN_SETTING = 115
@@ -22,13 +23,17 @@ SESSION_IS_LOCKED = 373
 NOT_IMPLEMENTED = 48
 ACCESS_DENIED = 497
 AUTHENTICATION_FAILED = 516
+ABORTED = 236
 _UNKNOWN = 1002
 
 # After exceptionCodeToHTTPStatus() of ClickHouse; what is not named is 500.
 _STATUS = {
     **dict.fromkeys((192, 193, ACCESS_DENIED, AUTHENTICATION_FAILED), 403),
     **dict.fromkeys((30, 46, 47, 50, 56, 60, 63, 73, 78, 81, UNKNOWN_SETTING, 336), 404),
-    **dict.fromkeys((6, 8, 15, 25, 26, 27, BAD_ARGUMENTS, 38, 41, 44, 53, 55, SYNTAX_ERROR, 65, 66, 72, 117), 400),
+    **dict.fromkeys(
+        (6, 8, 15, 25, 26, 27, CANNOT_READ_ALL_DATA, BAD_ARGUMENTS, 38, 41, 44, 53, 55, SYNTAX_ERROR, 65, 66, 72, 117),
+        400,
+    ),
     **dict.fromkeys((167, 168, CANNOT_DECOMPRESS, 321, 376, 427, 441, 675, 676), 400),
     NOT_IMPLEMENTED: 501,
     194: 401,
@@ -38,6 +43,7 @@ _STATUS = {
     QUERY_IS_TOO_LARGE: 413,
     MEMORY_LIMIT_EXCEEDED: 503,
     TOO_MANY_SIMULTANEOUS_QUERIES: 503,
+    ABORTED: 503,
 }
 _ENGINE_MESSAGE = re.compile(r"Code: (\d+)\. DB::.*", re.DOTALL)
 

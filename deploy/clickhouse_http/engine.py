@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from deploy.clickhouse_http.clickhouse_error import (
+    ABORTED,
     SESSION_IS_LOCKED,
     SESSION_NOT_FOUND,
     TOO_MANY_SIMULTANEOUS_QUERIES,
@@ -61,6 +62,7 @@ class Engine:
         self._idle: dict[bool, list[Connection]] = {False: [], True: []}
         self._sessions: dict[tuple[str, str], _Session] = {}
         self._tasks: set[asyncio.Task[object]] = set()
+        self._draining = False
         self.version = self._ask("SELECT version()")
         self.timezone = self._ask("SELECT timezone()")
 
@@ -77,6 +79,9 @@ class Engine:
         Cancelled with `stop_when_left`, it kills the query again and again until the job ends: the first KILL may come
         before the engine knows the query. Without (an INSERT), the job runs on to its end.
         """
+        if self._draining:
+            job.close()
+            raise ClickHouseError(ABORTED, "The server is stopping.", "ABORTED")
         task = asyncio.create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
@@ -159,11 +164,17 @@ class Engine:
                 del self._sessions[key]
                 await self.run(session.connection.close)
 
-    async def close(self) -> None:
-        """Stop what still runs, wait for it, and close the directory."""
+    async def drain(self, timeout_s: float) -> None:
+        """Take no more work, give the running work `timeout_s` to end, then kill all of it but INSERTs, and wait."""
+        self._draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
         while self._tasks:
             await self.kill("query_kind != 'Insert' AND Settings['log_comment'] != ''")
             await asyncio.wait(self._tasks, timeout=_KILL_AGAIN_S)
+
+    def close(self) -> None:
+        """Close the directory. Only once drained."""
         sessions = [session.connection for session in self._sessions.values()]
         for held in (*self._idle[False], *self._idle[True], *sessions, self._control):
             if held is not None:

@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from deploy.clickhouse_http.clickhouse_error import (
+    CANNOT_READ_ALL_DATA,
     MEMORY_LIMIT_EXCEEDED,
     QUERY_IS_TOO_LARGE,
     SOCKET_TIMEOUT,
@@ -79,6 +81,8 @@ async def read_body(request: web.Request, lease: BodyLease) -> bytes:
             chunk = await asyncio.wait_for(request.content.readany(), STALLED_S)
         except TimeoutError as error:
             raise ClickHouseError(SOCKET_TIMEOUT, f"No data for {STALLED_S} s.", "SOCKET_TIMEOUT") from error
+        except (ConnectionError, web.RequestPayloadError, ClientPayloadError, BadHttpMessage) as error:
+            raise ClickHouseError(CANNOT_READ_ALL_DATA, f"The body is cut: {error}.", "CANNOT_READ_ALL_DATA") from error
         if not chunk:
             break
         size += len(chunk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import signal
 from collections.abc import Generator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from deploy.clickhouse_http.call import User
 from deploy.clickhouse_http.clickhouse_error import ClickHouseError, DirectoryInUseError
@@ -18,7 +20,8 @@ from deploy.clickhouse_http.engine import Engine
 from deploy.clickhouse_http.http_interface import HttpInterface
 from deploy.clickhouse_http.request_body import BodyMemory
 
-DRAIN_S = 10.0
+DRAIN_S = 5.0
+_STRAGGLERS_S = 0.5  # who has not sent all of a request by then
 _MAX_HEADER_BYTES = 1 << 20
 _LOCK = "server.lock"
 
@@ -59,12 +62,15 @@ async def _serve(data_dir: Path, host: str, port: int, password: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     engine = _open(data_dir)
     users = {"default": User(password, readonly=False), "reader": User(password, readonly=True)}
+    application = HttpInterface(engine, users, BodyMemory()).application()
+    application.on_shutdown.append(lambda _: engine.drain(DRAIN_S))  # the port is closed by then
     runner = web.AppRunner(
-        HttpInterface(engine, users, BodyMemory()).application(),
+        application,
         auto_decompress=False,
         handler_cancellation=True,
         access_log=None,
-        shutdown_timeout=DRAIN_S,
+        shutdown_timeout=_STRAGGLERS_S,
+        logger=_log(),
         max_line_size=_MAX_HEADER_BYTES,
         max_field_size=_MAX_HEADER_BYTES,
     )
@@ -75,7 +81,15 @@ async def _serve(data_dir: Path, host: str, port: int, password: str) -> None:
         await stopped.wait()
     finally:
         await runner.cleanup()
-        await engine.close()
+        await engine.drain(0)
+        engine.close()
+
+
+def _log() -> logging.Logger:
+    """aiohttp's log without what is not HTTP: whoever sent it was answered 400."""
+    log = logging.getLogger("axonstream.clickhouse_http")
+    log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+    return log
 
 
 def _open(data_dir: Path) -> Engine:

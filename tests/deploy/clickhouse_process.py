@@ -14,6 +14,7 @@ from typing import Any
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.httputil import get_pool_manager
 
 READY_S = 60.0
 
@@ -24,6 +25,7 @@ class ClickHouseProcess:
     def __init__(self, directory: Path, password: str = "") -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
+        self._pool = get_pool_manager(maxsize=64)  # the default keeps 8 connections and leaves the others open
         self.process = start(directory, self.port, password)
         assert self.process.stdout is not None
         readable, _, _ = select.select([self.process.stdout], [], [], READY_S)
@@ -33,6 +35,7 @@ class ClickHouseProcess:
     def client(self, **options: Any) -> Client:
         """An unmodified clickhouse-connect client without a session, unless asked for."""
         options.setdefault("autogenerate_session_id", False)
+        options.setdefault("pool_mgr", self._pool)
         return clickhouse_connect.get_client(host="127.0.0.1", port=self.port, **options)
 
     def stop(self) -> int:
@@ -47,6 +50,7 @@ class ClickHouseProcess:
 
     def _ended(self) -> int:
         code = self.process.wait(READY_S)
+        self._pool.clear()
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
