@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 
 import pytest
 from axonpush import AsyncAxonPush, AxonPush, EventType, get_or_create_trace
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.services
 
 def test_its_seed_program(gateway_url: str) -> None:
     with AxonPush(api_key="ak_local", tenant_id="1", base_url=gateway_url) as client:
-        trace = get_or_create_trace()
+        trace = Context().run(get_or_create_trace)  # a fresh one, whatever trace is current here
         for identifier, payload in (("web_search", {"query": "AI"}), ("summarize", {"input_tokens": 1200})):
             event = client.events.publish(
                 identifier,
