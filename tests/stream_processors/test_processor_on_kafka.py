@@ -12,8 +12,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from processor_process import EventsTopic, Record, events_topic, processor
 from recomputation import may_be_inexact, recomputed_summary
 
@@ -159,17 +159,53 @@ def test_transaction_markers_between_events_are_not_taken_for_lost_events(settin
     assert max(value["event_count"] for _, _, key, value in output if key != WATERMARK_KEY) == 4
 
 
+async def delete_events_below(settings: Settings, offsets: dict[int, int]) -> None:
+    """What retention does."""
+    topic = Topics(settings.topic_prefix).events
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    try:
+        await admin.start()
+        await admin.delete_records(
+            {TopicPartition(topic, partition): RecordsToDelete(offset) for partition, offset in offsets.items()}
+        )
+    finally:
+        await admin.close()
+
+
+def test_folding_starts_at_a_log_that_begins_late_but_never_passes_over_unfolded_events(settings: Settings) -> None:
+    async def scenario() -> None:
+        async with events_topic(settings) as events:
+            for number in range(5):
+                await events.publish(number, "tr_a")
+            ((partition, end),) = events.ends.items()
+            await delete_events_below(settings, {partition: 3})
+            with processor(settings) as process:
+                output = await events.output()
+                process.send_signal(signal.SIGTERM)
+                process.wait(10)
+            assert max(value["event_count"] for _, _, key, value in output if key != WATERMARK_KEY) == 2
+            for number in range(5):
+                await events.publish(number, "tr_a")
+            await delete_events_below(settings, {partition: end + 2})
+
+    asyncio.run(scenario())
+    with pytest.raises(AssertionError, match="ended with 70"), processor(settings):
+        pass
+
+
 def test_topics_that_differ_in_partitions_stop_the_start_with_words(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def narrow_summaries(other: Settings) -> None:
         topics = Topics(other.topic_prefix)
+        counts = {topics.events: 2, topics.changelog: 2, topics.summaries: 1}
         admin = AIOKafkaAdminClient(bootstrap_servers=other.kafka_bootstrap_servers)
         try:
             await admin.start()
-            await admin.create_topics(
-                [NewTopic(topics.events, 2, 1), NewTopic(topics.changelog, 2, 1), NewTopic(topics.summaries, 1, 1)]
-            )
+            await admin.create_topics([NewTopic(name, count, 1) for name, count in counts.items()])
+            async with asyncio.timeout(10):  # a broker learns of a new topic a moment after it was made
+                while not counts.keys() <= set(await admin.list_topics()):
+                    await asyncio.sleep(0.01)
         finally:
             await admin.close()
 
