@@ -1,0 +1,104 @@
+"""A sink as its own process, and what it stored."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from time import monotonic
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from producers.kafka_client import kafka_options
+from producers.settings import Settings
+from producers.topics import Topics
+from sinks.clickhouse import connect
+
+RUN = "from producers.settings import Settings; from sinks.worker import run; run(Settings())"
+LONGEST_S = 60
+
+
+def start_sink(settings: Settings) -> subprocess.Popen[str]:
+    """Not waited for; the caller ends it."""
+    environment = {
+        **os.environ,
+        "AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "AXONSTREAM_CLICKHOUSE_URL": settings.clickhouse_url,
+        "AXONSTREAM_CLICKHOUSE_DATABASE": settings.clickhouse_database,
+        "AXONSTREAM_TOPIC_PREFIX": settings.topic_prefix,
+        "AXONSTREAM_TOPIC_PARTITIONS": str(settings.topic_partitions),
+        "AXONSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
+        "AXONSTREAM_INSERT_TIMEOUT_MS": str(settings.insert_timeout_ms),
+        "AXONSTREAM_SINK_INSTANCE": settings.sink_instance,
+        "AXONSTREAM_LOG_LEVEL": "WARNING",
+    }
+    return subprocess.Popen([sys.executable, "-c", RUN], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def sink(settings: Settings) -> Generator[subprocess.Popen[str]]:
+    """A sink that has said that it is ready; killed at the end if it still runs."""
+    process = start_sink(settings)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready sink\n", f"the sink ended with {process.wait(5)}"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+class Pipeline:
+    """Publishes to the topics, and asks ClickHouse."""
+
+    def __init__(self, settings: Settings, producer: AIOKafkaProducer, client: AsyncClient) -> None:
+        self.settings = settings
+        self.topics = Topics(settings.topic_prefix)
+        self.producer = producer
+        self.client = client
+
+    async def send(self, topic: str, key: bytes, value: bytes, partition: int | None = None) -> tuple[int, int]:
+        """(partition, offset) of the acknowledged record."""
+        sent = await self.producer.send_and_wait(topic, value, key=key, partition=partition)
+        return sent.partition, sent.offset
+
+    async def query(self, sql: str) -> Sequence[Sequence[Any]]:
+        return (await self.client.query(sql)).result_rows
+
+    async def until(self, sql: str, expected: object) -> None:
+        """Wait until the query's only value is `expected`."""
+        deadline = monotonic() + LONGEST_S
+        while (found := (await self.query(sql))[0][0]) != expected:
+            assert monotonic() < deadline, f"{sql}: {found}, not {expected}"
+            await asyncio.sleep(0.02)
+
+    async def committed(self) -> dict[tuple[str, int], tuple[int, str]]:
+        """(topic, partition) -> (offset, metadata) of the sink's group."""
+        admin = AIOKafkaAdminClient(**kafka_options(self.settings))
+        await admin.start()
+        try:
+            offsets = await admin.list_consumer_group_offsets(self.topics.sink_group)
+        finally:
+            await admin.close()
+        return {(tp.topic, tp.partition): (found.offset, found.metadata) for tp, found in offsets.items()}
+
+
+@asynccontextmanager
+async def pipeline(settings: Settings) -> AsyncGenerator[Pipeline]:
+    """The database is dropped at the end."""
+    producer = AIOKafkaProducer(**kafka_options(settings), acks="all", enable_idempotence=True)
+    await producer.start()
+    client = await connect(settings)
+    try:
+        yield Pipeline(settings, producer, client)
+    finally:
+        await producer.stop()
+        await client.command(f"DROP DATABASE {settings.clickhouse_database}")
+        await client.close()

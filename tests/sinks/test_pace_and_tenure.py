@@ -1,0 +1,78 @@
+"""When a flush may start."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiokafka import TopicPartition
+
+from sinks.errors import RevokedError
+from sinks.pace import Pace
+from sinks.table_writer import partitions_of
+from sinks.tenure import Tenure
+from stream_processors.lease import Lease
+
+TP = TopicPartition("agent-events", 0)
+
+
+def test_the_first_flush_after_a_quiet_time_starts_at_once() -> None:
+    pace = Pace(0.05)
+    assert pace.wait_s(100) == 0
+    pace.flushed(100, 100.01)
+    assert pace.wait_s(100.05) == 0
+
+
+def test_flushes_keep_their_distance_and_more_of_it_when_they_are_slow() -> None:
+    pace = Pace(0.05)
+    pace.flushed(100, 100.01)
+    assert pace.wait_s(100.01) == pytest.approx(0.04)
+    pace.flushed(100, 100.5)
+    assert pace.wait_s(100.5) == pytest.approx(0.5)
+
+
+def test_no_insert_starts_without_the_lease() -> None:
+    now = 0.0
+    lease = Lease(5, clock=lambda: now)
+
+    async def allowed(tenure: Tenure) -> bool:
+        waiting = asyncio.create_task(tenure.may_insert())
+        done, _ = await asyncio.wait([waiting], timeout=0.12)
+        waiting.cancel()
+        return bool(done)
+
+    async def story() -> None:
+        nonlocal now
+        tenure = Tenure([TP], lease)
+        assert not await allowed(tenure)
+        lease.renew(0.0)
+        assert await allowed(tenure)
+        now = 4.6
+        assert not await allowed(tenure)
+
+    asyncio.run(story())
+
+
+def test_a_revocation_waits_for_what_is_under_way_and_lets_nothing_new_start() -> None:
+    async def story() -> None:
+        lease = Lease(1e9)
+        lease.renew(0)
+        tenure = Tenure([TP], lease)
+        async with tenure.working():
+            ending = asyncio.create_task(tenure.end())
+            with pytest.raises(RevokedError):
+                await tenure.pause(60)
+            with pytest.raises(RevokedError):
+                await tenure.may_insert()
+            assert not ending.done()
+        await ending
+        with pytest.raises(RevokedError):
+            async with tenure.working():
+                pytest.fail("a tenure that has ended lets nobody in")
+
+    asyncio.run(story())
+
+
+def test_a_query_id_names_its_partitions() -> None:
+    assert partitions_of("group/with/slash/events_log/0.3.12/abc") == {0, 3, 12}
+    assert partitions_of("someone else's") == set()

@@ -1,0 +1,105 @@
+"""Migrations are applied once, may be repeated, and do not change once they were applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from producers.settings import Settings
+from sinks.clickhouse import connect_blocking
+from sinks.errors import MigrationError
+from sinks.schema import Migration, migrate, read_migrations
+
+
+def test_the_migrations_are_numbered_without_a_gap(tmp_path: Path) -> None:
+    assert [migration.version for migration in read_migrations()] == list(range(1, len(read_migrations()) + 1))
+    (tmp_path / "0002_second.sql").write_text("SELECT 1")
+    with pytest.raises(MigrationError, match="without a gap"):
+        read_migrations(tmp_path)
+    (tmp_path / "first.sql").write_text("SELECT 1")
+    with pytest.raises(MigrationError, match="0001_name"):
+        read_migrations(tmp_path)
+
+
+def test_every_statement_may_run_again() -> None:
+    for migration in read_migrations():
+        for statement in migration.statements(dict.fromkeys(names(migration.text), "x")):
+            assert "IF NOT EXISTS" in statement or "IF EXISTS" in statement
+
+
+def names(text: str) -> list[str]:
+    return [part.partition("}")[0] for part in text.split("${")[1:]]
+
+
+@pytest.mark.services
+def test_a_crash_between_a_migration_and_its_record_is_repaired(server_settings: Settings) -> None:
+    client = connect_blocking(server_settings)
+    database = server_settings.clickhouse_database
+    try:
+        client.command(f"TRUNCATE TABLE {database}.schema_migrations")
+        migrate(server_settings)
+        migrate(server_settings)
+        recorded = client.query(f"SELECT version FROM {database}.schema_migrations ORDER BY version").result_rows
+        assert [row[0] for row in recorded] == [migration.version for migration in read_migrations()]
+    finally:
+        client.command(f"DROP DATABASE {database}")
+        client.close()
+
+
+@pytest.mark.services
+def test_a_changed_or_unknown_migration_is_refused_and_a_new_one_applied(server_settings: Settings) -> None:
+    client = connect_blocking(server_settings)
+    database = server_settings.clickhouse_database
+    known = read_migrations()
+    changed = Migration(known[-1].version, known[-1].name, known[-1].text + "\n-- changed")
+    new = Migration(len(known) + 1, "more", "CREATE TABLE IF NOT EXISTS ${database}.more (a UInt8) ENGINE = Memory;")
+    try:
+        with pytest.raises(MigrationError, match=f"{len(known) + 1:04d}_<name>.sql"):
+            migrate(server_settings, [*known[:-1], changed])
+        migrate(server_settings, [*known, new])
+        with pytest.raises(MigrationError, match="newer version"):
+            migrate(server_settings, known)
+    finally:
+        client.command(f"DROP DATABASE {database}")
+        client.close()
+
+
+@pytest.mark.services
+def test_a_ttl_of_the_settings_reaches_a_table_that_exists(server_settings: Settings) -> None:
+    client = connect_blocking(server_settings)
+    database = server_settings.clickhouse_database
+    try:
+        migrate(server_settings.model_copy(update={"events_ttl_days": 7}))
+        assert "toIntervalDay(7)" in str(client.command(f"SHOW CREATE TABLE {database}.events_log"))
+    finally:
+        client.command(f"DROP DATABASE {database}")
+        client.close()
+
+
+@pytest.mark.services
+def test_a_tenant_and_trace_reach_the_primary_key_through_the_views(server_settings: Settings) -> None:
+    client = connect_blocking(server_settings)
+    database = server_settings.clickhouse_database
+    try:
+        client.command(
+            f"INSERT INTO {database}.events_log (tenant_id, trace_id, event_id, occurred_at, received_at, _offset) "
+            "SELECT toString(number % 10), 'tr_' || toString(number), number, now64(3), now64(3), number "
+            "FROM numbers(100000)"
+        )
+        client.command(
+            f"INSERT INTO {database}.trace_summaries (tenant_id, trace_id, last_received_at) "
+            "SELECT toString(number % 10), 'tr_' || toString(number), now64(3) FROM numbers(100000)"
+        )
+        for view in ("events", "traces"):
+            plan = client.query(
+                f"EXPLAIN indexes = 1 SELECT * FROM {database}.{view} WHERE tenant_id = '5' AND trace_id = 'tr_5'"
+            ).result_rows
+            lines = [row[0].strip(" │└─") for row in plan]
+            key = next(at for at, line in enumerate(lines) if line == "PrimaryKey")
+            granules = next(line for line in lines[key:] if line.startswith("Granules:"))
+            read, of = map(int, granules.removeprefix("Granules:").split("/"))
+            assert (read, of > 10) == (1, True), (view, granules)
+    finally:
+        client.command(f"DROP DATABASE {database}")
+        client.close()
