@@ -73,7 +73,7 @@ class LocalStack:
         self._say("preparing topics and schema")
         await initialise(self.settings)
         await self._start(self._workers)
-        await self._start([PartSpec("gateway", ("gateway",), self._environment, stop_grace_s=6)])
+        await self._start([PartSpec("gateway", ("gateway",), self._environment, stop_grace_s=5)])
         write_endpoints(
             self._options.data_dir,
             Endpoints(
@@ -113,11 +113,11 @@ class LocalStack:
     def _kafka(self) -> PartSpec:
         port = self.settings.kafka_bootstrap_servers.rpartition(":")[2]
         arguments = ("kafka", "--port", port, "--controller-port", str(free_port()))
-        return PartSpec("kafka", arguments, self._environment, probe=self._kafka_answers, stop_grace_s=5)
+        return PartSpec("kafka", arguments, self._environment, probe=self._kafka_answers, stop_grace_s=4)
 
     def _clickhouse(self) -> PartSpec:
         port = self.settings.clickhouse_url.rpartition(":")[2]
-        return PartSpec("clickhouse", ("clickhouse", "--port", port), self._environment, stop_grace_s=4)
+        return PartSpec("clickhouse", ("clickhouse", "--port", port), self._environment, stop_grace_s=6)
 
     def _processor(self, number: int) -> PartSpec:
         name = f"processor-{number}"

@@ -29,7 +29,7 @@ class PartSpec:
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     probe: Callable[[], Awaitable[bool]] | None = None
-    stop_grace_s: float = 5.0
+    stop_grace_s: float = 4.0
 
 
 class SupervisedPart:
