@@ -87,15 +87,14 @@ class LocalStack:
     async def stop(self) -> None:
         """The gateway first, so that nothing new comes in; then the workers together; the servers last."""
         endpoints_file(self._options.data_dir).unlink(missing_ok=True)
-        running = {part.spec.name: part for part in self._running}
-        servers = [running.pop(name) for name in ("clickhouse", "kafka") if name in running]
-        gateway = running.pop("gateway", None)
-        if gateway:
-            await gateway.stop()
-        await asyncio.gather(*(part.stop() for part in running.values()))
-        for server in servers:
-            await server.stop()
+        failures: list[BaseException] = []
+        for names in (("gateway",), ("processor", "sink"), ("clickhouse",), ("kafka",)):
+            parts = [part for part in self._running if part.spec.name.partition("-")[0] in names]
+            ended = await asyncio.gather(*(part.stop() for part in parts), return_exceptions=True)
+            failures += [outcome for outcome in ended if outcome is not None]
         self._running.clear()
+        if failures:
+            raise PartFailedError(f"not everything could be stopped: {failures[0]!r}") from failures[0]
 
     async def _start(self, specs: Iterable[PartSpec]) -> None:
         for spec in specs:

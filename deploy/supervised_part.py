@@ -57,8 +57,7 @@ class SupervisedPart:
         """SIGTERM, then SIGKILL after the grace; returns when the process is gone."""
         if self._watch is not None:
             self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
+            await asyncio.wait([self._watch])  # whatever it ended with, the process must be stopped
         process = self._process
         if process is None:
             return
@@ -119,7 +118,14 @@ class SupervisedPart:
             code = await process.wait()
             if time.monotonic() - started > LONG_ENOUGH_S:
                 backoff = 0.2
-            self._on_restart(f"{self.spec.name} ended with exit code {code}: started again in {backoff:.1f} s")
+            self._say(f"{self.spec.name} ended with exit code {code}: started again in {backoff:.1f} s")
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, MAX_BACKOFF_S)
-            process = await self._spawn()
+            try:
+                process = await self._spawn()
+            except OSError as error:  # no memory, no disk: the old process is still ended, so the loop comes back here
+                self._say(f"{self.spec.name} cannot start: {error}")
+
+    def _say(self, line: str) -> None:
+        with suppress(OSError):  # the terminal may be gone; the part must be kept running all the same
+            self._on_restart(line)

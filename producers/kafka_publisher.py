@@ -66,7 +66,7 @@ class KafkaPublisher:
         self._waiting: list[_Waiting] = []
         self._room = asyncio.Condition()
         self._pump: asyncio.Task[None] | None = None
-        self._failed: list[EventRecord] = []
+        self._failed = 0
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -153,10 +153,10 @@ class KafkaPublisher:
     async def flush(self) -> None:
         """Wait until nothing is buffered; raises NotAcknowledgedError, naming how many events Kafka did not take."""
         if self._pump is not None:
-            await self._pump
-        if failed := self._failed:
-            self._failed = []
-            raise NotAcknowledgedError(f"Kafka did not acknowledge {len(failed)} buffered events; publish them again")
+            await asyncio.shield(self._pump)  # a flush that is given up does not give up the events
+        failed, self._failed = self._failed, 0
+        if failed:
+            raise NotAcknowledgedError(f"Kafka did not acknowledge {failed} buffered events; publish them again")
 
     def _encode(self, fields: dict[str, Any]) -> EventRecord:
         fields["dedup_key"] = fields.get("dedup_key") or uuid4().hex
@@ -192,11 +192,11 @@ class KafkaPublisher:
     async def _drain(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            records = [waiting.record for waiting in batch]
             try:
-                await self._log.append(records)
+                await self._log.append([waiting.record for waiting in batch])
             except NotAcknowledgedError:
-                self._failed += records
-            async with self._room:
-                self._buffered_bytes -= sum(waiting.size for waiting in batch)
-                self._room.notify_all()
+                self._failed += len(batch)
+            finally:
+                async with self._room:
+                    self._buffered_bytes -= sum(waiting.size for waiting in batch)
+                    self._room.notify_all()
