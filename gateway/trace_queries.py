@@ -20,6 +20,7 @@ from gateway.recompute import RECOMPUTED
 from producers.settings import Settings
 from sinks.clickhouse import connect
 
+ANSWER_TIMEOUT_S = 10
 STREAM_BLOCK_ROWS = 1000
 _STREAM_BLOCK_BYTES = 4 << 20
 
@@ -88,10 +89,11 @@ class TraceQueries:
         parameters = {"tenant": tenant_id, "trace": trace_id, "limit": _NO_LIMIT}
         settings = {"max_block_size": STREAM_BLOCK_ROWS, "preferred_block_size_bytes": _STREAM_BLOCK_BYTES}
         async with _answering():
-            client = await self._client()
-            stream = await client.query_row_block_stream(
-                _EVENTS, parameters=parameters, settings=settings, column_formats=_RAW
-            )
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                client = await self._client()
+                stream = await client.query_row_block_stream(
+                    _EVENTS, parameters=parameters, settings=settings, column_formats=_RAW
+                )
 
         async def blocks() -> AsyncGenerator[list[StoredEvent]]:
             async with _answering():
@@ -107,8 +109,9 @@ class TraceQueries:
 
     async def _rows(self, sql: str, parameters: dict[str, Any], **options: Any) -> Sequence[Sequence[Any]]:
         async with _answering():
-            client = await self._client()
-            return (await client.query(sql, parameters=parameters, **options)).result_rows
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                client = await self._client()
+                return (await client.query(sql, parameters=parameters, **options)).result_rows
 
     async def _client(self) -> AsyncClient:
         async with self._connecting:

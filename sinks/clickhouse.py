@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 from producers.settings import Settings
 
 CONNECT_TIMEOUT_S = 5
+ANSWER_TIMEOUT_S = 30  # the longest silence of a server that was asked; clickhouse-connect's own is 300
 
 
 def cluster_settings(settings: Settings) -> dict[str, Any]:
@@ -43,7 +44,9 @@ async def connect(settings: Settings) -> AsyncClient:
     must be stored once: both send the same rows again by themselves when the connection breaks (clickhouse-connect
     1.12).
     """
-    return await clickhouse_connect.get_async_client(database=settings.clickhouse_database, **_options(settings))
+    return await clickhouse_connect.get_async_client(
+        database=settings.clickhouse_database, send_receive_timeout=ANSWER_TIMEOUT_S, **_options(settings)
+    )
 
 
 def connect_blocking(settings: Settings) -> Client:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -26,6 +27,8 @@ from sinks.tenure import Tenure
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.5
+SLICE_LETTERS = 500
+SLICE_BYTES = 4 << 20
 _COLUMNS = {
     "topic": "LowCardinality(String)",
     "partition": "UInt32",
@@ -55,8 +58,9 @@ class DeadLetters:
             return
         for letter in letters:
             log.warning("dead letter %s %s@%s: %s", letter.topic, letter.partition, letter.offset, letter.reason)
-        await self._until_done(tenure, lambda: self._produce(letters))
-        await self._until_done(tenure, lambda: self._insert(letters, epoch))
+        for few in _slices(letters):  # so many that each attempt fits its timeout
+            await self._until_done(tenure, partial(self._produce, few))
+            await self._until_done(tenure, partial(self._insert, few, epoch))
 
     async def stop(self) -> None:
         if self._producer is not None:
@@ -104,3 +108,16 @@ class DeadLetters:
                 column_type_names=[*_COLUMNS.values()],
                 settings={"async_insert": 0},
             )
+
+
+def _slices(letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:
+    few: list[DeadLetter] = []
+    size = 0
+    for letter in letters:
+        few.append(letter)
+        size += len(letter.value or b"")
+        if len(few) == SLICE_LETTERS or size >= SLICE_BYTES:
+            yield few
+            few, size = [], 0
+    if few:
+        yield few

@@ -5,6 +5,7 @@ SinkError
 +- MigrationError          the schema cannot be brought to this version
 +- SettingsError           the settings contradict each other
 +- LedgerBrokenError       ClickHouse stored more rows than it was given
++- LeaseLostError          Kafka accepts no heartbeat any more; the process ends and starts again
 +- RevokedError            the partitions belong to someone else now; stop working on them (never leaves the package)
 +- InsertError             an INSERT was not acknowledged (never leaves the package)
    +- RowRefusedError      ClickHouse read the batch and refuses its data; it says which row, or does not
@@ -34,6 +35,10 @@ class SettingsError(SinkError):
 
 class LedgerBrokenError(SinkError):
     """A row may be stored twice; the process ends, so that nothing is built on it."""
+
+
+class LeaseLostError(SinkError):
+    """Nothing is lost: what is not committed is read again by the next life of this member."""
 
 
 class RevokedError(SinkError):

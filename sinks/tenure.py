@@ -16,10 +16,11 @@ from contextlib import asynccontextmanager
 
 from aiokafka import TopicPartition
 
-from sinks.errors import RevokedError
+from sinks.errors import LeaseLostError, RevokedError
 from stream_processors.lease import Lease
 
 LEASE_POLL_S = 0.05
+LEASE_GIVEN_UP_S = 60.0
 
 
 class Tenure:
@@ -56,9 +57,16 @@ class Tenure:
             raise RevokedError
 
     async def may_insert(self) -> None:
-        """Returns at a moment when an INSERT may start; raises RevokedError when there will be none."""
+        """Returns at a moment when an INSERT may start; raises RevokedError when there will be none.
+
+        Raises LeaseLostError when the lease does not come back: a member that no longer beats may never beat again.
+        """
         self.check()
+        polls = 0
         while not self._lease.held():
+            polls += 1
+            if polls * LEASE_POLL_S > LEASE_GIVEN_UP_S:
+                raise LeaseLostError(f"no heartbeat was accepted for {LEASE_GIVEN_UP_S:.0f} s: starting again")
             await self.pause(LEASE_POLL_S)
 
     async def pause(self, seconds: float) -> None:

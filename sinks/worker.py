@@ -6,8 +6,9 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
-from typing import Any
+from typing import Any, cast
 
 import uvloop
 from aiokafka import AIOKafkaConsumer
@@ -46,9 +47,18 @@ def run(settings: Settings) -> None:
     try:
         uvloop.run(_run(settings))
     except* (EpochError, SettingsError) as group:
-        for error in group.exceptions:
+        for error in _single(group):
             log.critical("the sink stops: %s", error)
         sys.exit(EXIT_MISMATCH)
+
+
+def _single(error: BaseException) -> Iterator[BaseException]:
+    """The errors in groups of groups, as nested task groups raise them."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _single(inner)
+    else:
+        yield error
 
 
 async def _run(settings: Settings) -> None:

@@ -12,9 +12,11 @@ from aiokafka.protocol.produce import ProduceRequest
 from faust.transport.drivers import aiokafka as driver
 
 from stream_processors.errors import BrokenInvariantError
+from stream_processors.fail_stop import stop_process
 from stream_processors.lease import Lease
 
 LEASE_POLL_S = 0.02
+LEASE_GIVEN_UP_S = 60.0  # a member that no longer beats may never beat again; a new life reads what is not committed
 
 
 class ChunkedProducer(driver.Producer):
@@ -32,7 +34,11 @@ class ChunkedProducer(driver.Producer):
             if isinstance(request, ProduceRequest):
                 lease: Lease = cast("Any", self.app.consumer).lease
                 await client.ready(node_id)  # connecting may take long: it must be over before the lease is checked
+                polls = 0
                 while not lease.held():  # I8
+                    polls += 1
+                    if polls * LEASE_POLL_S > LEASE_GIVEN_UP_S:
+                        stop_process(BrokenInvariantError("no heartbeat was accepted for too long, with output queued"))
                     await asyncio.sleep(LEASE_POLL_S)
             return await send(node_id, request, **options)
 

@@ -113,6 +113,20 @@ def test_no_broker_is_an_error_and_not_a_success() -> None:
     asyncio.run(run())
 
 
+def test_buffered_events_that_kafka_did_not_take_are_told_by_flush_even_after_a_flush_that_was_given_up() -> None:
+    async def run() -> None:
+        publisher = KafkaPublisher(bootstrap_servers="127.0.0.1:1", tenant_id="1", timeout_ms=1000)
+        await publisher.publish("x", {}, 1, wait=False)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(publisher.flush(), 0.05)
+        with pytest.raises(NotAcknowledgedError, match="1 buffered"):
+            await publisher.flush()
+        assert publisher.buffered_bytes == 0
+        await publisher.close()
+
+    asyncio.run(run())
+
+
 def test_it_is_read_back_through_the_whole_way(stack_settings: Settings, gateway_url: str) -> None:
     async def publish() -> None:
         async with publisher_of(stack_settings) as publisher:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiokafka import TopicPartition
 
-from sinks.errors import RevokedError
+from sinks.errors import LeaseLostError, RevokedError
 from sinks.pace import Pace
 from sinks.table_writer import partitions_of
 from sinks.tenure import Tenure
@@ -29,6 +29,18 @@ def test_flushes_keep_their_distance_and_more_of_it_when_they_are_slow() -> None
     assert pace.wait_s(100.01) == pytest.approx(0.04)
     pace.flushed(100, 100.5)
     assert pace.wait_s(100.5) == pytest.approx(0.5)
+
+
+def test_an_outage_is_not_paid_for_a_second_time() -> None:
+    pace = Pace(0.05)
+    pace.flushed(0, 600)
+    assert pace.wait_s(600) == pytest.approx(1)
+
+
+def test_a_lease_that_does_not_come_back_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.tenure.LEASE_GIVEN_UP_S", 0.1)
+    with pytest.raises(LeaseLostError):
+        asyncio.run(Tenure([TP], Lease(5)).may_insert())
 
 
 def test_no_insert_starts_without_the_lease() -> None:
