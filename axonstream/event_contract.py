@@ -52,6 +52,8 @@ def _number_as_text(value: object) -> object:
 
 def _milliseconds(value: object) -> object:
     """ISO 8601 with zone, a datetime with zone, or whole milliseconds since 1970."""
+    if isinstance(value, bool):
+        raise ValueError("must be a time, not true or false")  # noqa: TRY004  pydantic reports a ValueError
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -63,6 +65,13 @@ def _milliseconds(value: object) -> object:
         if value.tzinfo is None:
             raise ValueError("must carry a time zone, as 2026-01-31T12:00:00.000Z")
         return round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    return value
+
+
+def _number_or_digits(value: object) -> object:
+    """Pydantic would take true, "1_000" and " 1 " for numbers, too."""
+    if isinstance(value, bool) or (isinstance(value, str) and not (value.isascii() and value.isdecimal())):
+        raise ValueError("must be a whole number, or its digits in a string")
     return value
 
 
@@ -81,7 +90,7 @@ class EventInput(BaseModel):
 
     identifier: Annotated[Name, Field(min_length=1)]
     payload: dict[str, Any]
-    channel_id: Annotated[int, Field(alias="channel_id", ge=0, le=MAX_ID)]
+    channel_id: Annotated[int, BeforeValidator(_number_or_digits), Field(alias="channel_id", ge=0, le=MAX_ID)]
     agent_id: Name | None = None
     trace_id: Annotated[Name | None, Field(min_length=1)] = None
     span_id: Name | None = None

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import socket
+
+from deploy.errors import PartFailedError
+
+# Below the range that systems take the local ports of outgoing connections from (Linux: 32768 and up): a port of that
+# range can be gone between the choice and the bind, some seconds later.
+_CHOICE = range(20_000, 32_000)
+_TRIES = 200
 
 
 def is_free(port: int) -> bool:
@@ -17,9 +25,10 @@ def is_free(port: int) -> bool:
 
 
 def free_port(wanted: int = 0) -> int:
-    """`wanted` where it is free, any free one otherwise. Not reserved: somebody may take it before it is bound."""
+    """`wanted` where it is free, a random free one otherwise. Not reserved: somebody may take it before it is bound."""
     if wanted and is_free(wanted):
         return wanted
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in random.sample(_CHOICE, _TRIES):
+        if is_free(port):
+            return port
+    raise PartFailedError(f"no free port was found on loopback between {_CHOICE.start} and {_CHOICE.stop}")

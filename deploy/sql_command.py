@@ -63,7 +63,7 @@ def _ask(settings: Settings, url: str, query: str, output: Output) -> httpx.Resp
     parameters = {
         "database": settings.clickhouse_database,
         "default_format": _FORMATS[output],
-        "readonly": "2",
+        "readonly": "1",
         "wait_end_of_query": "1",
         "output_format_json_array_of_rows": "1",
         "output_format_json_quote_64bit_integers": "0",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,4 +127,7 @@ def _said_plainly(trace_id: str = "") -> Generator[None]:
 
 
 def _print_json(document: Any) -> None:
-    click.get_binary_stream("stdout").write(wire_json.encode(document) + b"\n")
+    if sys.stdout.isatty():  # senders' control characters must not reach a terminal raw
+        click.echo(json.dumps(document))
+    else:
+        click.get_binary_stream("stdout").write(wire_json.encode(document) + b"\n")

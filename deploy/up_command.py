@@ -20,7 +20,8 @@ def run_stack(
     options: StackOptions, settings: Settings, during: Callable[[LocalStack], Awaitable[None]] | None = None
 ) -> None:
     """Start the stack, do `during` (or else wait for a signal), stop the stack. Raises click.ClickException."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every attempt on a broker that is starting
+    for library in ("aiokafka", "clickhouse_connect"):  # they report every attempt on a server that is starting
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         with DataDirectory(options.data_dir):
             asyncio.run(_run(options, settings, during))

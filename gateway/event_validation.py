@@ -37,12 +37,9 @@ def validate_event(fields: dict[str, Any], environment: str | None) -> EventInpu
     if fields.get("eventType", "") is None:
         fields = {name: value for name, value in fields.items() if name != "eventType"}
     try:
-        event = EventInput.model_validate(fields)
+        return EventInput.model_validate(fields)
     except ValidationError as error:
         raise InvalidEventError(_messages(error)) from None
-    if isinstance(fields["channel_id"], bool):  # pydantic takes true for 1
-        raise InvalidEventError([f"channel_id {_MUST_BE['channel_id']}"])
-    return event
 
 
 def _messages(error: ValidationError) -> list[str]:

@@ -6,7 +6,8 @@ read body -> parse, keep the sender's bytes -> validate -> encode -> append to t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from secrets import token_hex
 from typing import Protocol
 
@@ -17,17 +18,18 @@ from starlette.responses import Response
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
 from gateway.authentication import Authentication, Generation, Identity
-from gateway.errors import RefusedError
+from gateway.errors import RefusedError, UnavailableError
 from gateway.event_validation import InvalidEventError, validate_event
 from gateway.request_body import MAX_BULK_BYTES, read_body
-from gateway.sender_bytes import BodyError, SentEvent, read_event, split_events
+from gateway.sender_bytes import BodyError, SentEvent, TooManyEventsError, read_event, split_events
 from gateway.wire_values import wire_id
 from producers.event_ids import EventIds
 from producers.event_record import EventRecord, encode_event, encode_json
 
 MAX_BULK_EVENTS = 50_000
 BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process holds
-_EVENTS_PER_TURN = 200  # encoded before other requests have their turn
+_BYTES_PER_TURN = 64 << 10  # encoded before other requests have their turn
+_TURN_WAIT_S = 5.0
 
 _HINT = "Correct the named field and send the event again; nothing of it was stored."
 _JSON = "application/json"
@@ -76,12 +78,15 @@ class Ingest:
         """
         identity = self._authentication.identify(request)
         environment = _environment(request)
-        async with self._bulk_turns:
+        async with self._bulk_turn():
             raw_events = _split(await read_body(request, MAX_BULK_BYTES))
             records: list[EventRecord] = []
             rejected: list[RefusedEventAnswer] = []
+            bytes_of_turn = 0
             for index, raw in enumerate(raw_events):
-                if index % _EVENTS_PER_TURN == _EVENTS_PER_TURN - 1:
+                bytes_of_turn += len(raw)
+                if bytes_of_turn > _BYTES_PER_TURN:
+                    bytes_of_turn = 0
                     await asyncio.sleep(0)
                 try:
                     records.append(self._record_of(raw, identity, environment))
@@ -92,6 +97,18 @@ class Ingest:
         ids = [wire_id(record.event_id, identity.generation) for record in records]
         answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
         return Response(orjson.dumps(answer), 200, media_type=_JSON)
+
+    @asynccontextmanager
+    async def _bulk_turn(self) -> AsyncGenerator[None]:
+        try:
+            async with asyncio.timeout(_TURN_WAIT_S):
+                await self._bulk_turns.acquire()
+        except TimeoutError:
+            raise UnavailableError("too many bulk requests are under way", "Send the request again.") from None
+        try:
+            yield
+        finally:
+            self._bulk_turns.release()
 
     def _record_of(self, raw: bytes, identity: Identity, environment: str | None) -> EventRecord:
         if len(raw) > MAX_EVENT_BYTES:
@@ -119,16 +136,14 @@ def _environment(request: Request) -> str | None:
 
 def _split(body: bytes) -> list[bytes]:
     try:
-        raw_events = split_events(body)
+        raw_events = split_events(body, MAX_BULK_EVENTS)
+    except TooManyEventsError as error:
+        raise RefusedError(413, str(error), "Send fewer events in one request.") from None
     except BodyError as error:
         hint = "Send a JSON array of events, or one event a line (NDJSON); nothing was stored."
         raise RefusedError(400, str(error), hint) from None
     if not raw_events:
         raise RefusedError(400, "the body holds no event", "Send a JSON array of events, or one event a line (NDJSON).")
-    if len(raw_events) > MAX_BULK_EVENTS:
-        raise RefusedError(
-            413, f"more than {MAX_BULK_EVENTS} events in one request", "Send fewer events in one request."
-        )
     return raw_events
 
 

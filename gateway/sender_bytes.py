@@ -23,6 +23,13 @@ class BodyError(ValueError):
     """The body is not what was asked for; the message says why, to the sender."""
 
 
+class TooManyEventsError(ValueError):
+    """A bulk body of more events than one request may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"more than {most} events in one request")
+
+
 @dataclass(frozen=True, slots=True)
 class SentEvent:
     """One event as it came in; `kept` has the bytes of payload and metadata where parsing would lose something."""
@@ -49,14 +56,19 @@ def read_event(raw: bytes) -> SentEvent:
     return SentEvent(fields, _member_bytes(raw.decode()))
 
 
-def split_events(body: bytes) -> list[bytes]:
+def split_events(body: bytes, most: int) -> list[bytes]:
     """The bytes of each event of a JSON array, or of each line of NDJSON that is not blank.
 
     Raises BodyError when an array is malformed as a whole; a malformed line is left for `read_event` to refuse.
+    Raises TooManyEventsError for more than `most` elements or lines, before they are cut apart.
     """
     if body.lstrip(b" \t\r\n").startswith(b"["):
-        _loads(body)
+        elements = _loads(body)
+        if isinstance(elements, list) and len(cast("list[object]", elements)) > most:
+            raise TooManyEventsError(most)
         return [text.encode() for text in _elements(body.decode())]
+    if body.count(b"\n") > most:
+        raise TooManyEventsError(most)
     return [line for line in body.split(b"\n") if line.strip(b" \t\r")]
 
 

@@ -21,8 +21,8 @@ from producers.settings import Settings
 from sinks.clickhouse import connect
 
 ANSWER_TIMEOUT_S = 10
-STREAM_BLOCK_ROWS = 1000
-_STREAM_BLOCK_BYTES = 4 << 20
+STREAM_BLOCK_BYTES = 4 << 20  # of payload and metadata, by the mean of the trace: what one reader holds
+_MOST_BLOCK_ROWS = 1000
 
 _FIGURES = """trace_id, event_count, error_count, tool_call_count, handoff_count,
   toUnixTimestamp64Milli(first_at), toUnixTimestamp64Milli(last_at), agents, event_types,
@@ -41,6 +41,9 @@ _EVENTS = """SELECT event_id, identifier, payload, metadata, channel_id, agent_i
   toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(received_at) FROM events
 WHERE tenant_id = {tenant:String} AND trace_id = {trace:String}
 ORDER BY occurred_at, _partition, _offset LIMIT {limit:UInt64}"""
+
+_MEAN_BYTES = """SELECT toUInt64(sum(length(payload) + length(metadata)) / greatest(count(), 1)) FROM events_log
+WHERE tenant_id = {tenant:String} AND trace_id = {trace:String}"""
 
 _NO_LIMIT = (1 << 63) - 1
 _RAW: dict[str, Any] = {"payload": "bytes", "metadata": "bytes"}
@@ -87,7 +90,9 @@ class TraceQueries:
     async def all_events(self, tenant_id: str, trace_id: str) -> AsyncGenerator[AsyncGenerator[list[StoredEvent]]]:
         """Blocks of a trace's events, in order, as ClickHouse sends them; one block is held at a time."""
         parameters = {"tenant": tenant_id, "trace": trace_id, "limit": _NO_LIMIT}
-        settings = {"max_block_size": STREAM_BLOCK_ROWS, "preferred_block_size_bytes": _STREAM_BLOCK_BYTES}
+        ((mean,),) = await self._rows(_MEAN_BYTES, {"tenant": tenant_id, "trace": trace_id})
+        rows = STREAM_BLOCK_BYTES // max(1, mean)
+        settings = {"max_block_size": min(_MOST_BLOCK_ROWS, max(1, rows))}
         async with _answering():
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 client = await self._client()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from axonstream.event_contract import MAX_NAME_BYTES
 from gateway.answers import StoredEvent, event_answer, summary_answer, trace_answer
@@ -19,6 +19,7 @@ from gateway.trace_queries import TraceQueries
 from gateway.visibility import Visibility
 
 MAX_LIMIT = 1000
+READER_STALL_S = 30.0  # a reader that takes nothing for so long is cut off: it holds a query open
 _DEFAULT_LIMIT = 20
 _EVENTS_IN_SUMMARY = 100
 _MOST_DIGITS = 15  # page times limit stays below what ClickHouse takes as an offset
@@ -96,8 +97,15 @@ class _HoldingResponse(StreamingResponse):
     held: AsyncExitStack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(READER_STALL_S):
+                await send(message)
+
         async with self.held:
-            await super().__call__(scope, receive, send)
+            with suppress(
+                TimeoutError, ClientDisconnect
+            ):  # the answer ends without its end, so that the reader sees that it was cut
+                await super().__call__(scope, receive, send_in_time)
 
 
 async def _array(

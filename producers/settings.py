@@ -10,6 +10,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from axonstream.event_contract import MAX_NAME_BYTES
+
 LOCAL_KEYS = "ak_local=1"
 
 
@@ -71,13 +73,19 @@ class Settings(BaseSettings):
     @field_validator("api_keys")
     @classmethod
     def _keys_are_pairs(cls, keys: SecretStr) -> SecretStr:
-        for pair in keys.get_secret_value().split(","):
-            key, _, tenant = pair.strip().partition("=")
-            if not key or not tenant:
-                raise ValueError("AXONSTREAM_API_KEYS must read key=tenant,key=tenant")
+        pairs = _pairs(keys.get_secret_value())
+        if len(dict(pairs)) != len(pairs):
+            raise ValueError("a key stands twice: each key belongs to one tenant")
+        for word in (word for pair in pairs for word in pair):
+            if not 0 < len(word) <= MAX_NAME_BYTES or not word.isascii() or not word.isprintable():
+                raise ValueError("must read key=tenant,key=tenant, each of 1 to 256 printable ASCII characters")
         return keys
 
     def tenants_by_key(self) -> dict[str, str]:
         """API key -> tenant id."""
-        pairs = (pair.strip().partition("=") for pair in self.api_keys.get_secret_value().split(","))
-        return {key: tenant for key, _, tenant in pairs}
+        return dict(_pairs(self.api_keys.get_secret_value()))
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    split = [pair.partition("=") for pair in text.split(",")]
+    return [(key.strip(), tenant.strip()) for key, _, tenant in split]

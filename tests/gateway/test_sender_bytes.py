@@ -66,13 +66,13 @@ def test_payload_and_metadata_are_kept_byte_for_byte(
 @given(st.lists(OBJECTS, max_size=5), _SPACE)
 def test_an_array_is_split_into_its_elements(objects: list[str], space: str) -> None:
     body = f"{space}[{space}" + f"{space},{space}".join(objects) + f"{space}]{space}"
-    assert split_events(body.encode()) == [text.encode() for text in objects]
+    assert split_events(body.encode(), 1000) == [text.encode() for text in objects]
 
 
 @given(st.lists(st.dictionaries(_TEXT, st.integers()), max_size=5))
 def test_ndjson_is_split_into_its_lines_without_blank_ones(objects: list[dict[str, int]]) -> None:
     lines = [json.dumps(one).encode() for one in objects]
-    assert split_events(b"\n\n".join(lines) + b"\n \r\n") == lines
+    assert split_events(b"\n\n".join(lines) + b"\n \r\n", 1000) == lines
 
 
 def test_an_escaped_key_is_still_the_payload() -> None:
