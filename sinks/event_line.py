@@ -4,7 +4,8 @@ The topic's epoch, partition and offset are added. The two times, whole millisec
 decimal seconds, because a bare number in a DateTime64(3) is read as seconds (ClickHouse 26.9), and a quoted one of four
 digits could be a year. Payload and metadata go through byte for byte.
 
-Measured on one core, a 330 byte event: 1.3 us a line, the verdict before it 3.6 us.
+Measured on a shared, busy core, an event of 427 bytes: 2.2 us a line, and 7.2 us for the verdict before it; 34 us for a
+record of a foreign encoder.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class EventStore:
                 return
             except (OutcomeUnknownError, *CLICKHOUSE_ERRORS) as error:
                 log.warning("events are not acknowledged, looking before trying again: %s", error)
-                await self._kill(partitions, backoff)
+                await self._kill(partitions)
             else:
                 return
             await self._tenure.pause(backoff.next_s())
@@ -125,8 +125,9 @@ class EventStore:
             await self._insert_once(rows[:middle])
             await self._insert_once(rows[middle:])
 
-    async def _kill(self, partitions: Collection[int], backoff: Backoff) -> None:
+    async def _kill(self, partitions: Collection[int]) -> None:
         """Go on only when nothing of an earlier attempt can still become rows."""
+        backoff = Backoff()
         while True:
             try:
                 return await self._writer.kill(TABLE, partitions)

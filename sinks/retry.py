@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 FIRST_S = 0.1
-LONGEST_S = 5.0
+LONGEST_S = 2.0
 
 
 class Backoff:
-    """0.1 s, doubling up to 5 s."""
+    """0.1 s, doubling up to 2 s."""
 
     def __init__(self) -> None:
         self._next_s = FIRST_S

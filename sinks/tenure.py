@@ -11,8 +11,9 @@ A pause between the check and the socket write is not covered; nor are two livin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from aiokafka import TopicPartition
 
@@ -20,6 +21,8 @@ from sinks.errors import LeaseLostError, RevokedError
 from stream_processors.lease import Lease
 
 LEASE_POLL_S = 0.05
+
+T = TypeVar("T")
 LEASE_GIVEN_UP_S = 60.0
 
 
@@ -77,6 +80,22 @@ class Tenure:
         except TimeoutError:
             return
         raise RevokedError
+
+    async def unless_revoked(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which is cancelled when a revocation begins: then RevokedError.
+
+        Only for what leaves nothing behind when it is cancelled. aiokafka's `getmany` is such: during a rebalance it
+        waits for the next assignment, and the rebalance would wait for it; what it had fetched is fetched again.
+        """
+        task, revoked = asyncio.ensure_future(work), asyncio.ensure_future(self._revoked.wait())
+        try:
+            await asyncio.wait([task, revoked], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise RevokedError
+        finally:
+            task.cancel()
+            revoked.cancel()
 
     async def end(self) -> None:
         """Nothing new starts; returns when what is under way has been finished or abandoned."""

@@ -30,7 +30,7 @@ from sinks.tenure import Tenure
 
 log = logging.getLogger(__name__)
 
-FETCH_WAIT_MS = 200  # a revocation waits for a fetch that is under way
+FETCH_WAIT_MS = 1000
 
 
 class Store(Protocol):
@@ -65,7 +65,7 @@ class TopicFlow(ABC):
 
     @abstractmethod
     async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> Store:
-        """Find out what of these partitions is stored already. May be repeated."""
+        """Find out what of these partitions is stored already. May be repeated, and cancelled."""
 
     async def run(self, assignment: Assignment) -> None:
         """Runs until it is cancelled. Raises EpochError when going on would lose or double."""
@@ -89,7 +89,7 @@ class TopicFlow(ABC):
         while True:
             tenure.check()
             try:
-                store = await self.begin(tenure, tenure.of(self.topic))
+                store = await tenure.unless_revoked(self.begin(tenure, tenure.of(self.topic)))
             except (KafkaError, *CLICKHOUSE_ERRORS) as error:
                 log.warning("%s: cannot begin yet, trying again: %r", self.topic, error)
             else:
@@ -109,7 +109,7 @@ class TopicFlow(ABC):
             await tenure.pause(3600)
             return
         tenure.check()
-        fetched = await self._fetch(partitions, FETCH_WAIT_MS, self._max_rows)
+        fetched = await tenure.unless_revoked(self._fetch(partitions, FETCH_WAIT_MS, self._max_rows))
         if not fetched:
             return
         batches = [fetched]
@@ -117,7 +117,7 @@ class TopicFlow(ABC):
             await tenure.pause(wait_s)
             room = self._max_rows - sum(map(len, fetched.values()))
             if room > 0:
-                batches.append(await self._fetch(partitions, 0, room))
+                batches.append(await tenure.unless_revoked(self._fetch(partitions, 0, room)))
         started = monotonic()
         await store.store([record for batch in batches for records in batch.values() for record in records])
         last = {tp: records[-1].offset for batch in batches for tp, records in batch.items() if records}

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_MS = 1000
 DRAIN_S = 4.0
 FETCH_BYTES = 4 << 20  # of one partition, at a time
+WATCH_S = 0.5
 A_DAY_MS = 24 * 3600 * 1000
 
 
@@ -111,10 +112,19 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event) -> None:
         ]
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(flow.run(assignment)) for flow in flows]
+            running.append(group.create_task(_watch_group(consumer)))
             await stop.wait()
             await assignment.end()
             for task in running:
                 task.cancel()
+
+
+async def _watch_group(consumer: AIOKafkaConsumer) -> None:
+    """Ends the process with the group's error: aiokafka tells it to who fetches, and without a tenure nobody does."""
+    coordinator: Any = consumer._coordinator
+    while True:
+        coordinator.check_errors()
+        await asyncio.sleep(WATCH_S)
 
 
 class _Ready:

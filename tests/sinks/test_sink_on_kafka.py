@@ -53,18 +53,18 @@ def test_each_event_is_one_row_with_the_bytes_that_were_sent(server_settings: Se
     asyncio.run(story())
 
 
+async def publish(pipe: Pipeline, places: list[tuple[int, int]], stop: asyncio.Event) -> None:
+    """Events of many traces, until told to stop; `places` is where each acknowledged one is."""
+    number = 0
+    while not stop.is_set():
+        trace = f"tr_{number % 50}"
+        sending = [pipe.send(pipe.topics.events, event_key(trace), event_value(trace, number + i)) for i in range(40)]
+        places.extend(await asyncio.gather(*sending))
+        number += 40
+
+
 def test_kill_9_at_any_time_loses_and_doubles_nothing(server_settings: Settings) -> None:
     quick = server_settings.model_copy(update={"session_timeout_ms": 6000, "insert_timeout_ms": 2000})
-
-    async def publish(pipe: Pipeline, places: list[tuple[int, int]], stop: asyncio.Event) -> None:
-        number = 0
-        while not stop.is_set():
-            trace = f"tr_{number % 50}"
-            sending = [
-                pipe.send(pipe.topics.events, event_key(trace), event_value(trace, number + i)) for i in range(40)
-            ]
-            places.extend(await asyncio.gather(*sending))
-            number += 41
 
     async def story() -> None:
         async with pipeline(quick) as pipe:
@@ -80,6 +80,30 @@ def test_kill_9_at_any_time_loses_and_doubles_nothing(server_settings: Settings)
             stop.set()
             await publishing
             with sink(quick):
+                await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", len(sent))
+            assert [tuple(row) for row in await pipe.query(STORED_PLACES)] == sorted(sent)
+
+    asyncio.run(story())
+
+
+def test_sinks_that_join_and_sleep_past_their_session_lose_and_double_nothing(server_settings: Settings) -> None:
+    first = server_settings.model_copy(update={"session_timeout_ms": 6000, "insert_timeout_ms": 2000})
+    second = first.model_copy(update={"sink_instance": "sink-1"})
+
+    async def story() -> None:
+        async with pipeline(first) as pipe:
+            sent: list[tuple[int, int]] = []
+            stop = asyncio.Event()
+            publishing = asyncio.create_task(publish(pipe, sent, stop))
+            with sink(first) as sleeper, sink(second):
+                await pipe.until("SELECT uniqExact(_partition) FROM events_log", 2)
+                sleeper.send_signal(signal.SIGSTOP)
+                asleep = [max(offset for p, offset in sent if p == partition) for partition in (0, 1)]
+                taken_over = " AND ".join(f"maxIf(_offset, _partition = {p}) > {asleep[p]}" for p in (0, 1))
+                await pipe.until(f"SELECT {taken_over} FROM events_log", 1)
+                sleeper.send_signal(signal.SIGCONT)
+                stop.set()
+                await publishing
                 await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", len(sent))
             assert [tuple(row) for row in await pipe.query(STORED_PLACES)] == sorted(sent)
 
