@@ -21,9 +21,9 @@ from sinks.errors import LeaseLostError, RevokedError
 from stream_processors.lease import Lease
 
 LEASE_POLL_S = 0.05
+LEASE_GIVEN_UP_S = 60.0
 
 T = TypeVar("T")
-LEASE_GIVEN_UP_S = 60.0
 
 
 class Tenure:
