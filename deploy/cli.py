@@ -67,16 +67,19 @@ def demo(data_dir: Path) -> None:
 
 
 @main.command()
-def init() -> None:
+@click.option("--new-epoch", is_flag=True, help="Accept that the events topic was made anew; what is stored stays.")
+def init(new_epoch: bool) -> None:
     """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing."""
     import asyncio
 
+    from deploy.errors import DeployError
     from deploy.init import initialise
     from producers.errors import ProducerError
+    from sinks.errors import SinkError
 
     try:
-        asyncio.run(initialise(_settings()))
-    except ProducerError as error:
+        asyncio.run(initialise(_settings(), new_epoch=new_epoch))
+    except (DeployError, ProducerError, SinkError) as error:
         raise click.ClickException(str(error)) from None
     click.echo("topics and schema are ready")
 

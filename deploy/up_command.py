@@ -14,6 +14,7 @@ from deploy.errors import DeployError
 from deploy.local_stack import LocalStack, StackOptions
 from producers.errors import ProducerError
 from producers.settings import Settings
+from sinks.errors import SinkError
 
 
 def run_stack(
@@ -25,7 +26,7 @@ def run_stack(
     try:
         with DataDirectory(options.data_dir):
             asyncio.run(_run(options, settings, during))
-    except (DeployError, ProducerError) as error:
+    except (DeployError, ProducerError, SinkError) as error:
         raise click.ClickException(str(error)) from None
 
 
