@@ -1,0 +1,35 @@
+"""A sender that stalls or sends too many events is told so, early."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
+
+from gateway.errors import RefusedError
+from gateway.request_body import read_body
+from gateway.sender_bytes import TooManyEventsError, split_events
+
+
+def test_a_body_of_which_nothing_comes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.request_body.STALL_S", 0.05)
+    pieces: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+    async def stalled() -> Message:
+        if pieces:
+            return pieces.pop()
+        return await asyncio.get_running_loop().create_future()
+
+    async def scenario() -> None:
+        with pytest.raises(RefusedError, match="nothing of the body came"):
+            await read_body(Request({"type": "http", "headers": []}, stalled), 100)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("body", [b"[0,0,0]", b"{}\n{}\n{}\n", b"\n\n\n"])
+def test_too_many_events_are_refused_before_they_are_cut_apart(body: bytes) -> None:
+    with pytest.raises(TooManyEventsError, match="more than 2 events"):
+        split_events(body, 2)
