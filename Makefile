@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo up test quick check bench clean
+.PHONY: install demo up test quick check soak bench clean
 
 install: $(VENV)/.installed
 
@@ -30,6 +30,9 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+soak: install
+	$(BIN)/python -m pytest tests/faults --soak -v -o timeout=1800 --durations=0
 
 bench: install
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done

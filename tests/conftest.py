@@ -16,6 +16,7 @@ from hypothesis import settings
 
 from deploy.endpoints import Endpoints, read_endpoints
 from deploy.init import initialise
+from kit.soak_report import SoakReport
 from producers.settings import Settings
 
 # `make quick` draws fewer examples, so that it stays quick; `make test` draws the usual hundred.
@@ -24,6 +25,44 @@ settings.register_profile("full", deadline=None)
 settings.load_profile("full")
 
 API_KEYS = "ak_local=1,ak_other=2"
+SOAK_REPORT = pytest.StashKey[SoakReport]()
+SOAK_REPORT_DIRECTORY = Path(__file__).parent.parent / "build" / "soak"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="inject faults in full, as `make soak` does")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SOAK_REPORT] = SoakReport()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests marked `soak` are too long for `make test`, or need tools beyond Python and make."""
+    if not config.getoption("--soak"):
+        long = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    report = config.stash[SOAK_REPORT]
+    if config.getoption("--soak"):
+        report.write(SOAK_REPORT_DIRECTORY)
+        terminalreporter.section("faults injected")
+        for line in report.lines():
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def soak(request: pytest.FixtureRequest) -> bool:
+    """Whether faults are to be injected in full (`make soak`); otherwise in seconds (`make test`)."""
+    return bool(request.config.getoption("--soak"))
+
+
+@pytest.fixture(scope="session")
+def soak_report(request: pytest.FixtureRequest) -> SoakReport:
+    return request.config.stash[SOAK_REPORT]
 
 
 @pytest.fixture(scope="session")

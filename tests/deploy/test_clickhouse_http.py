@@ -21,7 +21,8 @@ from backports import zstd
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
-from clickhouse_process import ClickHouseProcess, serving
+
+from kit.clickhouse_process import ClickHouseProcess, serving
 
 pytestmark = pytest.mark.services
 LONG_QUERY = "SELECT sum(sipHash64(number)) FROM numbers_mt(400000000000)"

@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
-from clickhouse_process import READY_S, ClickHouseProcess, serving, start
+
+from kit.clickhouse_process import READY_S, ClickHouseProcess, serving, start
 
 pytestmark = pytest.mark.services
 CREATE = "CREATE TABLE {} (batch UInt64, n UInt64) ENGINE = MergeTree ORDER BY batch"

@@ -9,9 +9,9 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_events import NOW_MS, event_value
 
 from axonstream.event_contract import MAX_TIME_MS
+from kit.sample_events import NOW_MS, event_value
 from producers.verdict import Refusal, verdict
 from sinks.event_line import event_line, raw_members
 

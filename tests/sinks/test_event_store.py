@@ -11,8 +11,8 @@ from aiokafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_table import CrashError, MemoryTable, Outcome, Place
-from sample_events import Record, event_record
 
+from kit.sample_events import Record, event_record
 from producers.settings import Settings
 from sinks.dead_letter import DeadLetter
 from sinks.event_store import EventStore

@@ -10,11 +10,11 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from sample_events import NOW_MS, event_value
-from sink_process import Pipeline, pipeline, sink, start_sink
 from test_summary_lines import summary
 
 from deploy.init import initialise
+from kit.sample_events import NOW_MS, event_value
+from kit.sink_process import Pipeline, pipeline, sink, start_sink
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topic_admin import make_topics

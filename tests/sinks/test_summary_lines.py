@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_events import NOW_MS, Record
 
+from kit.sample_events import NOW_MS, Record
 from producers.topics import WATERMARK_KEY, state_key
 from sinks.summary_lines import SummaryBatch
 

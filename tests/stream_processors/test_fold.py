@@ -11,8 +11,8 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recomputation import may_be_inexact, recomputed_summary
 
+from kit.recomputation import may_be_inexact, recomputed_summary
 from producers.settings import Settings
 from producers.topics import event_key, state_key
 from stream_processors import remembered_ids

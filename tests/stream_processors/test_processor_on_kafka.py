@@ -14,9 +14,9 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
-from processor_process import EventsTopic, Record, events_topic, processor
-from recomputation import may_be_inexact, recomputed_summary
 
+from kit.processor_process import EventsTopic, Record, events_topic, processor
+from kit.recomputation import may_be_inexact, recomputed_summary
 from producers.settings import Settings
 from producers.topic_admin import make_topics
 from producers.topics import WATERMARK_KEY, Topics, state_key
