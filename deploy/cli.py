@@ -11,6 +11,7 @@ try:
 
     from deploy.sql_command import sql
     from deploy.trace_command import trace
+    from deploy.verify_command import verify
     from producers.settings import Settings
 except ImportError as error:
     sys.exit(f'axonstream: the command needs the server parts ({error}): pip install "axonstream[server,local]"')
@@ -135,6 +136,7 @@ def sink() -> None:
 
 main.add_command(sql)
 main.add_command(trace)
+main.add_command(verify)
 
 
 def _part(run: Callable[[Settings], None]) -> None:

@@ -56,6 +56,20 @@ def write_endpoints(data_dir: Path, endpoints: Endpoints) -> None:
         raise
 
 
+def with_endpoints(settings: Settings, data_dir: Path) -> Settings:
+    """The settings, with the servers of the stack of `data_dir` where the environment names none."""
+    stack = read_endpoints(data_dir)
+    if stack is None:
+        return settings
+    servers = {
+        "kafka_bootstrap_servers": stack.kafka_bootstrap_servers,
+        "clickhouse_url": stack.clickhouse_url,
+    }
+    return settings.model_copy(
+        update={name: url for name, url in servers.items() if name not in settings.model_fields_set}
+    )
+
+
 def clickhouse_url(settings: Settings, data_dir: Path) -> str:
     """AXONSTREAM_CLICKHOUSE_URL, or else the stack of `data_dir`, or else the default."""
     stack = None if "clickhouse_url" in settings.model_fields_set else read_endpoints(data_dir)

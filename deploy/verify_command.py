@@ -1,0 +1,77 @@
+"""`axonstream verify`: is every record stored once, and does every summary equal its events? On your own data."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Literal
+
+import click
+import orjson
+from aiokafka.errors import KafkaError
+
+from deploy.checked_settings import checked_settings
+from deploy.endpoints import with_endpoints
+from deploy.terminal_text import harmless, print_table
+from producers.settings import Settings
+from sinks.errors import SinkError
+from sinks.table_writer import CLICKHOUSE_ERRORS
+from sinks.verification import Verification
+from sinks.verification import verify as verify_stored
+
+DIFFERENCES_FOUND = 1
+NOT_VERIFIED = 2
+_FIGURES = ("events", "dead_letters", "summaries", "inexact", "expired", "pending", "behind")
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--most", default=100, show_default=True, type=click.IntRange(1), help="Differences to name; all count.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]")
+def verify(output: Literal["text", "json"], most: int, data_dir: Path | None) -> None:
+    """Compare Kafka with ClickHouse, and each summary with its events.
+
+    It reads only, and may run beside a working pipeline: what is not committed yet is left out. Exit code 0: nothing
+    differs; 1: something does, and is named; 2: it could not be verified.
+    """
+    settings = checked_settings()
+    settings = with_endpoints(settings, data_dir or settings.data_dir)
+    result = _result(settings, most)
+    if output == "json":
+        click.echo(_as_json(result))
+    else:
+        _print(result)
+    sys.exit(0 if result.clean else DIFFERENCES_FOUND)
+
+
+def _result(settings: Settings, most: int) -> Verification:
+    try:
+        return asyncio.run(verify_stored(settings, most=most))
+    except SinkError as error:
+        problem = str(error)
+    except KafkaError as error:
+        problem = f"no Kafka answers at {settings.kafka_bootstrap_servers}: {error!r}"
+    except CLICKHOUSE_ERRORS as error:
+        problem = f"ClickHouse cannot answer at {settings.clickhouse_url}: {str(error)[:300]}"
+    click.echo(f"Error: not verified: {problem}", err=True)
+    sys.exit(NOT_VERIFIED)
+
+
+def _as_json(result: Verification) -> bytes:
+    figures = {name: getattr(result, name) for name in _FIGURES}
+    counts = {kind.value: count for kind, count in result.counts.items()}
+    return orjson.dumps({"clean": result.clean, **figures, "counts": counts, "findings": result.findings})
+
+
+def _print(result: Verification) -> None:
+    looked_at = f"{result.events:,} events, {result.dead_letters:,} dead letters, {result.summaries:,} summaries"
+    click.echo(f"{looked_at} compared with Kafka; {result.pending:,} records are not stored yet")
+    if result.inexact or result.expired:
+        click.echo(f"{result.inexact:,} summaries are recomputed by each read, {result.expired:,} have expired events")
+    if result.clean:
+        click.echo("nothing is lost, nothing is twice, every summary equals its events")
+        return
+    click.echo(", ".join(f"{kind.value}: {count:,}" for kind, count in sorted(result.counts.items())))
+    rows = [(finding.kind.value, harmless(finding.where), harmless(finding.what)) for finding in result.findings]
+    print_table(["kind", "where", "what"], rows, [False] * 3)

@@ -1,0 +1,12 @@
+"""The oracle: is every record of the log stored once, and does every summary equal its events? It changes nothing.
+
+In the order of a run: log_state (what Kafka has and what the sink has committed), stored_offsets (gaps and doubles),
+summary_check (each summary against its recomputation), verify (all of it), findings (what comes out).
+"""
+
+from __future__ import annotations
+
+from sinks.verification.findings import Finding, Kind, Verification
+from sinks.verification.verify import verify
+
+__all__ = ["Finding", "Kind", "Verification", "verify"]

@@ -1,0 +1,92 @@
+"""What Kafka has of agent-events, and how far the sink says that it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from producers.kafka_client import kafka_options
+from producers.settings import Settings
+from producers.topics import Topics
+
+_FETCH_WAIT_MS = 500
+_FETCH_RECORDS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """Positions of one partition: `start` and `end` of the log, `committed` by the sink for events, and `folded`, the
+    stored watermark. All were read in this order: committed first, so that what is below it is stored already."""
+
+    partition: int
+    committed: int
+    folded: int
+    start: int
+    end: int
+
+    @property
+    def visible(self) -> int:
+        """Everything below is stored, and in a stored summary."""
+        return min(self.committed, self.folded)
+
+
+class EventsLog:
+    """The topic agent-events, read without a group. Use `events_log`."""
+
+    def __init__(self, topic: str, consumer: AIOKafkaConsumer) -> None:
+        self._topic = topic
+        self._consumer = consumer
+
+    async def records_between(self, partition: int, first: int, last: int) -> list[ConsumerRecord[bytes, bytes]]:
+        """The records that the log still has from `first` to `last`, both included; markers are none."""
+        tp = TopicPartition(self._topic, partition)
+        self._consumer.assign([tp])
+        self._consumer.seek(tp, first)
+        found: list[ConsumerRecord[bytes, bytes]] = []
+        end = (await self._consumer.end_offsets([tp]))[tp]
+        while await self._consumer.position(tp) < min(last + 1, end):
+            before = await self._consumer.position(tp)
+            fetched = await self._consumer.getmany(tp, timeout_ms=_FETCH_WAIT_MS, max_records=_FETCH_RECORDS)
+            records = fetched.get(tp, [])
+            found += [record for record in records if record.offset <= last]
+            if not records and await self._consumer.position(tp) == before:
+                break  # nothing but markers up to the end of the log
+        return found
+
+
+@asynccontextmanager
+async def events_log(settings: Settings) -> AsyncGenerator[tuple[EventsLog, list[PartitionState]]]:
+    """The log, and the state of each partition. Raises KafkaError when no broker answers."""
+    topics = Topics(settings.topic_prefix)
+    committed = await _committed(settings, topics)
+    consumer = AIOKafkaConsumer(**kafka_options(settings), enable_auto_commit=False, fetch_max_wait_ms=_FETCH_WAIT_MS)
+    try:
+        await consumer.start()
+        tps = [TopicPartition(topics.events, partition) for partition in range(settings.topic_partitions)]
+        starts, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        states = [PartitionState(tp.partition, *committed[tp.partition], starts[tp], ends[tp]) for tp in tps]
+        yield EventsLog(topics.events, consumer), states
+    finally:
+        await consumer.stop()
+
+
+async def _committed(settings: Settings, topics: Topics) -> list[tuple[int, int]]:
+    """By partition: the committed offset of the events, and the stored watermark."""
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
+    try:
+        await admin.start()
+        offsets = await admin.list_consumer_group_offsets(topics.sink_group)
+    finally:
+        await admin.close()
+
+    def positions(partition: int) -> tuple[int, int]:
+        events = offsets.get(TopicPartition(topics.events, partition))
+        summaries = offsets.get(TopicPartition(topics.summaries, partition))
+        folded = summaries.metadata if summaries else ""
+        return max(events.offset, 0) if events else 0, int(folded) if folded.isdecimal() else 0
+
+    return [positions(partition) for partition in range(settings.topic_partitions)]

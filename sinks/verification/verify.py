@@ -1,0 +1,29 @@
+"""The whole verification, on the Kafka and the ClickHouse of the settings."""
+
+from __future__ import annotations
+
+from producers.settings import Settings
+from sinks.clickhouse import connect
+from sinks.epochs import current_epoch
+from sinks.verification.findings import Verification
+from sinks.verification.log_state import events_log
+from sinks.verification.stored_offsets import StoredOffsets
+from sinks.verification.summary_check import SummaryCheck
+
+
+async def verify(settings: Settings, *, most: int = 1000) -> Verification:
+    """Compare the log with the tables, and the summaries with the events. May run beside a working pipeline.
+
+    Keeps at most `most` findings. Raises EpochError when ClickHouse was filled from another Kafka, KafkaError and
+    clickhouse_connect's errors when a server does not answer.
+    """
+    result = Verification(most)
+    client = await connect(settings)
+    try:
+        epoch = await current_epoch(settings, client)
+        async with events_log(settings) as (log, states):
+            await StoredOffsets(settings, client, epoch, result).check(log, states)
+            await SummaryCheck(settings, client, epoch, result).check(states)
+    finally:
+        await client.close()
+    return result
