@@ -7,7 +7,7 @@ import math
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploy.clickhouse_http.clickhouse_error import (
     ACCESS_DENIED,
@@ -163,7 +163,7 @@ def _statement(query: bytes, body: bytes, params: Mapping[str, str]) -> tuple[In
     """An INSERT and its data, or the SQL text. The URL's `query` comes before the body."""
     insert = split_insert(query)
     if insert is not None:
-        insert = Insert(insert.head, insert.format, (*insert.pieces, memoryview(body)))
+        insert = replace(insert, pieces=(*insert.pieces, memoryview(body)))
     else:
         text = query + b"\n" + body if query and body else query or body
         insert = split_insert(text)

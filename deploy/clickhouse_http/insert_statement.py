@@ -18,17 +18,22 @@ _LEXEME = re.compile(
 )
 _COMMENT = (b"--", b"/*", b"# ", b"#!")
 _FORMAT_NAME = re.compile(rb"\s+(\w+)")
+_SETTING = re.compile(rb"\s+\w+\s*=")  # a table may be called settings, too
 _DATA_BEGINS = re.compile(rb"[ \t\f]*+(?:;[ \t\f]*+)?(?:\r?\n)?")
 _NO_DATA_FOLLOWS = frozenset({b"SELECT", b"WITH", b"INFILE", b"WATCH"})
 
 
 @dataclass(frozen=True)
 class Insert:
-    """`head` is the statement without FORMAT; the data are the bytes of `pieces`, one after the other."""
+    """`head` is the statement up to `settings` (its SETTINGS clause, or nothing), both without FORMAT.
+
+    The data are the bytes of `pieces`, one after the other.
+    """
 
     head: str
     format: str
     pieces: tuple[memoryview, ...]
+    settings: str = ""
 
 
 def split_insert(text: bytes) -> Insert | None:
@@ -39,6 +44,7 @@ def split_insert(text: bytes) -> Insert | None:
     """
     depth = 0
     first = True
+    settings_at: int | None = None
     for token in _LEXEME.finditer(text, 0, MAX_STATEMENT_BYTES):
         word = token[0].upper()
         if word.startswith(_COMMENT):
@@ -51,10 +57,18 @@ def split_insert(text: bytes) -> Insert | None:
             continue
         if word in _NO_DATA_FOLLOWS:
             return None
+        if word == b"SETTINGS" and settings_at is None and _SETTING.match(text, token.end()):
+            settings_at = token.start()
         if word == b"VALUES":
-            return Insert(text[: token.start()].decode(), "Values", (memoryview(text)[token.end() :],))
+            return _insert(text, settings_at, token.start(), "Values", token.end())
         if word == b"FORMAT" and (name := _FORMAT_NAME.match(text, token.end())):
             begin = _DATA_BEGINS.match(text, name.end())
             end = begin.end() if begin else name.end()
-            return Insert(text[: token.start()].decode(), name[1].decode(), (memoryview(text)[end:],))
+            return _insert(text, settings_at, token.start(), name[1].decode(), end)
     return None
+
+
+def _insert(text: bytes, settings_at: int | None, head_end: int, name: str, data_begin: int) -> Insert:
+    split = head_end if settings_at is None else settings_at
+    data = memoryview(text)[data_begin:]
+    return Insert(text[:split].decode(), name, (data,), text[split:head_end].decode())

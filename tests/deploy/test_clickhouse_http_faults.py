@@ -236,3 +236,37 @@ def test_many_insert_and_read_at_once(server: ClickHouseProcess) -> None:
     status, told = ask(server, "SELECT count() AS n, uniqExact(batch) AS b FROM busy FORMAT JSONEachRow")
     assert status == 200
     assert json.loads(told) == {"n": writers * batches * ROWS, "b": writers * batches}
+
+
+@pytest.mark.parametrize("ended", ["killed", "out of time"])
+def test_an_insert_that_does_not_go_through_is_not_acknowledged(server: ClickHouseProcess, ended: str) -> None:
+    table = f"slow_{ended.replace(' ', '_')}"
+    create = (
+        f"CREATE TABLE {table} (a UInt32, CONSTRAINT slow CHECK sleepEachRow(0.02) = 0) ENGINE = MergeTree ORDER BY a"
+    )
+    assert ask(server, create)[0] == 200
+    limit = "SETTINGS max_execution_time = 1 " if ended == "out of time" else ""
+    rows = b"".join(b'{"a":%d}\n' % number for number in range(100))
+    with ThreadPoolExecutor(1) as thread:
+        inserting = thread.submit(ask, server, f"INSERT INTO {table} {limit}FORMAT JSONEachRow", rows)
+        if ended == "killed":
+            named = f"query ILIKE '%INTO {table}%' AND query_kind = 'Insert'"
+            deadline = time.monotonic() + READY_S
+            while ask(server, f"SELECT count() FROM system.processes WHERE {named}") != (200, "1"):
+                assert time.monotonic() < deadline
+            assert ask(server, f"KILL QUERY WHERE {named} SYNC")[0] == 200
+        status, code = inserting.result()
+    assert (status, code) == ((500, "394") if ended == "killed" else (408, "159")), (
+        "what was not stored was acknowledged"
+    )
+    assert ask(server, f"SELECT count() FROM {table}") == (200, "0")
+
+
+def test_the_settings_of_an_insert_count(server: ClickHouseProcess) -> None:
+    assert ask(server, "CREATE TABLE settings (a UInt32, b UInt32) ENGINE = MergeTree ORDER BY a")[0] == 200
+    lenient = "INSERT INTO settings (a, b) SETTINGS input_format_skip_unknown_fields = {} FORMAT JSONEachRow"
+    assert ask(server, lenient.format(1), b'{"a":1,"b":2,"c":3}')[0] == 200
+    assert ask(server, lenient.format(0), b'{"a":1,"b":2,"c":3}') == (400, "117")
+    assert ask(server, "INSERT INTO settings FORMAT CSV", b"4,5")[0] == 200
+    assert ask(server, "INSERT INTO settings SETTINGS async_insert = 0 VALUES (6, 7)")[0] == 200
+    assert ask(server, "SELECT a, b FROM settings ORDER BY a") == (200, "1\t2\n4\t5\n6\t7")
