@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo up test quick check soak bench clean
+.PHONY: install demo up test quick check soak guards bench clean
 
 install: $(VENV)/.installed
 
@@ -33,6 +33,9 @@ check: install
 
 soak: install
 	$(BIN)/python -m pytest tests/faults --soak -v -o timeout=1800 --durations=0
+
+guards: install
+	$(BIN)/python tests/guards/remove_each_guard.py
 
 bench: install
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
