@@ -133,16 +133,15 @@ def _apply(client: Client, migration: Migration, values: dict[str, str]) -> None
 def _set_ttls(client: Client, settings: Settings, values: dict[str, str]) -> None:
     """A TTL that differs from that of the table is changed; what is stored follows at the next merges."""
     for table, column, days in (
-        ("events_log", "received_at", settings.events_ttl_days),
-        ("trace_summaries", "last_received_at", settings.summaries_ttl_days),
-        ("dead_letters", "failed_at", settings.dead_letters_ttl_days),
+        ("events_log", "_stored_at", settings.events_ttl_days),
+        ("trace_summaries", "_stored_at", settings.summaries_ttl_days),
+        ("dead_letters", "_stored_at", settings.dead_letters_ttl_days),
+        ("dead_letter_decisions", "decided_at", 2 * settings.dead_letters_ttl_days),
     ):
+        ttl = f"toDateTime(least({column}, toDateTime64('2100-01-01', 3, 'UTC'))) + toIntervalDay({days})"
         found = client.query(
             "SELECT create_table_query FROM system.tables WHERE database = {database:String} AND name = {table:String}",
             parameters={"database": settings.clickhouse_database, "table": table},
         ).result_rows
-        if found and f"toIntervalDay({days})" not in found[0][0]:
-            client.command(
-                f"ALTER TABLE {values['database']}.{table} {values['on_cluster']} MODIFY TTL toDateTime(least("
-                f"{column}, toDateTime64('2100-01-01', 3, 'UTC'))) + toIntervalDay({days})"
-            )
+        if found and f"TTL {ttl}" not in found[0][0]:
+            client.command(f"ALTER TABLE {values['database']}.{table} {values['on_cluster']} MODIFY TTL {ttl}")
