@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 try:
     import click
 
+    from deploy.dead_letters_command import dead_letters
     from deploy.sql_command import sql
     from deploy.trace_command import trace
     from deploy.verify_command import verify
@@ -134,6 +135,7 @@ def sink() -> None:
     _part(run)
 
 
+main.add_command(dead_letters)
 main.add_command(sql)
 main.add_command(trace)
 main.add_command(verify)

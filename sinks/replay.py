@@ -1,0 +1,99 @@
+"""Publish the record of a dead letter again, so that it counts once however often it is replayed.
+
+A record without a dedup key gets one that is derived from its place, and the event id that belongs to that key: two
+replays of one letter are two publishes of one event. Everything else of the record stays as its sender wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+from axonstream.event_contract import event_id_of
+from producers.event_log import EventLog
+from producers.event_record import EventRecord
+from producers.verdict import Refusal, verdict
+from sinks.event_line import raw_members
+from sinks.letter_box import LetterBox, OpenedLetter, Place
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one letter: `done` when its event is on its way to be stored, or is stored; `what` in words."""
+
+    place: Place
+    done: bool
+    what: str
+
+
+def replayed_record(letter: OpenedLetter, events_topic: str) -> EventRecord | Refusal:
+    """The record to publish, or why there is none. Pure; the same letter makes the same record every time."""
+    place = letter.letter.place
+    if place.topic != events_topic:
+        return Refusal(f"not of {events_topic}: only events are replayed, the processor writes summaries anew")
+    event = verdict(letter.key, letter.value)
+    if isinstance(event, Refusal):
+        return event
+    value, event_id = letter.value, event["event_id"]
+    if not event.get("dedup_key"):
+        dedup_key = dedup_key_of(place)
+        event_id = event_id_of(event["tenant_id"], event["trace_id"], dedup_key)
+        value = _with_dedup_key(value, dedup_key, event_id)
+        again = verdict(letter.key, value)
+        if isinstance(again, Refusal):
+            return Refusal(f"with the dedup key that a replay needs: {again.reason}")
+    return EventRecord(event_id, event["trace_id"], event["occurred_at"], event["received_at"], value)
+
+
+def dedup_key_of(place: Place) -> str:
+    """The dedup key of an event that came without one. The topic's name may have 249 bytes, and is one for all."""
+    return f"dead-letter:{place.epoch}:{place.partition}:{place.offset}"
+
+
+async def replay(
+    slices: AsyncIterable[Sequence[OpenedLetter]],
+    box: LetterBox,
+    log: EventLog | None,
+    events_topic: str,
+    now_ms: Callable[[], int],
+) -> AsyncIterator[Outcome]:
+    """Replay slice after slice; nothing is published or decided when `log` is None. The steps for each slice:
+
+    1. leave out what is stored already: an upgraded sink took the record after all;
+    2. judge each record again, and derive the dedup key of those that have none;
+    3. publish, and wait for Kafka's acknowledgement of all;
+    4. only then decide: whoever dies in between publishes the same event again, which counts once.
+
+    Raises NotAcknowledgedError: then the letters of the slice are still open, and may be replayed again.
+    """
+    async for letters in slices:
+        stored = await box.stored_places([x.letter.place for x in letters if x.letter.place.topic == events_topic])
+        records: list[EventRecord] = []
+        outcomes: list[Outcome] = []
+        for letter in letters:
+            place = letter.letter.place
+            if place.topic == events_topic and place[1:] in stored:
+                outcomes.append(Outcome(place, True, "is stored already"))
+                continue
+            record = replayed_record(letter, events_topic)
+            if isinstance(record, Refusal):
+                outcomes.append(Outcome(place, False, record.reason))
+            else:
+                records.append(record)
+                outcomes.append(Outcome(place, True, f"event {record.event_id} of trace {record.trace_id}"))
+        if log is not None:
+            if records:
+                await log.append(records)
+            done = [outcome.place for outcome in outcomes if outcome.done]
+            if done:
+                await box.decide(done, "replayed", now_ms())
+        for outcome in outcomes:
+            yield outcome
+
+
+def _with_dedup_key(value: bytes, dedup_key: str, event_id: int) -> bytes:
+    members = raw_members(value.decode())
+    members["event_id"] = str(event_id)
+    members["dedup_key"] = json.dumps(dedup_key)
+    return ("{" + ",".join(f"{json.dumps(name)}:{raw}" for name, raw in members.items()) + "}").encode()
