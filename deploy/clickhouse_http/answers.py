@@ -11,7 +11,7 @@ import lz4.frame
 from aiohttp import web
 
 from deploy.clickhouse_http.call import Call
-from deploy.clickhouse_http.clickhouse_error import ClickHouseError
+from deploy.clickhouse_http.clickhouse_error import ABORTED, ClickHouseError
 from deploy.clickhouse_http.connection import Blocks, Connection, summary_of
 from deploy.clickhouse_http.engine import Engine
 from deploy.clickhouse_http.insert_statement import Insert
@@ -26,6 +26,8 @@ async def answer(engine: Engine, request: web.Request, call: Call, headers: dict
     slots = engine.kill_slots if call.verb == "KILL" else engine.query_slots
     async with slots, engine.connection(readonly=call.readonly, session=call.session) as connection:
         if call.insert is not None:
+            if request.transport is None:  # it may have looked, found nothing, and be inserting the same again
+                raise ClickHouseError(ABORTED, "The client left before its INSERT began.", "ABORTED")
             return await engine.run(_insert, connection, call, call.insert, headers)
         if call.verb in RESULT_VERBS:
             headers["X-ClickHouse-Format"] = call.output_format

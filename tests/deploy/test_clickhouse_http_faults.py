@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from deploy.clickhouse_http.engine import QUERIES_AT_ONCE
 from kit.clickhouse_process import READY_S, ClickHouseProcess, serving, start
 
 pytestmark = pytest.mark.services
@@ -270,3 +271,18 @@ def test_the_settings_of_an_insert_count(server: ClickHouseProcess) -> None:
     assert ask(server, "INSERT INTO settings FORMAT CSV", b"4,5")[0] == 200
     assert ask(server, "INSERT INTO settings SETTINGS async_insert = 0 VALUES (6, 7)")[0] == 200
     assert ask(server, "SELECT a, b FROM settings ORDER BY a") == (200, "1\t2\n4\t5\n6\t7")
+
+
+def test_an_insert_whose_client_left_before_its_turn_is_not_run(server: ClickHouseProcess) -> None:
+    assert ask(server, "CREATE TABLE late (a UInt32) ENGINE = MergeTree ORDER BY a")[0] == 200
+    with ThreadPoolExecutor(QUERIES_AT_ONCE) as threads:
+        filling = [threads.submit(ask, server, "SELECT sleep(3)") for _ in range(QUERIES_AT_ONCE)]
+        running = "KILL QUERY WHERE query = 'SELECT sleep(3)' TEST"  # KILL has slots of its own
+        deadline = time.monotonic() + READY_S
+        while ask(server, running)[1].count("sleep(3)") < QUERIES_AT_ONCE:
+            assert time.monotonic() < deadline
+        body = b'{"a":1}'
+        head = HEAD.format(quote("INSERT INTO late FORMAT JSONEachRow")) + KEY + f"Content-Length: {len(body)}\r\n\r\n"
+        say(server, head.encode() + body, hang_up=True)
+        assert {future.result()[0] for future in filling} == {200}
+    assert ask(server, "SELECT count() FROM late") == (200, "0")
