@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     sink_flush_ms: int = Field(default=50, ge=0)
     sink_max_rows: int = Field(default=100_000, ge=1)
     sink_max_bytes: int = Field(default=64 << 20, ge=1)
+    max_bad_events_per_minute: int = Field(
+        default=10_000, ge=1, description="of one topic, read by one sink; beyond it the sink stops with exit code 78"
+    )
+    dead_letter_timeout_ms: int = Field(
+        default=60_000, ge=0, description="a dead letter that waits longer for its topic ends the sink, exit code 69"
+    )
     insert_timeout_ms: int = Field(default=5_000, ge=100, description="must be below the session timeout")
 
     # Local stack

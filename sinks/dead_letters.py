@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -20,13 +21,16 @@ from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topics import Topics
 from producers.verdict import MAX_RECORD_BYTES
+from sinks.bad_event_rate import BadEventRate
 from sinks.dead_letter import DeadLetter
+from sinks.errors import DeadLettersError, TooManyBadEventsError
 from sinks.table_writer import CLICKHOUSE_ERRORS
 from sinks.tenure import Tenure
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.5
+SHOWN_REASONS = 3
 SLICE_LETTERS = 500
 SLICE_BYTES = 4 << 20
 _COLUMNS = {
@@ -44,36 +48,65 @@ _COLUMNS = {
 
 
 class DeadLetters:
-    """Both destinations. `put` goes on until both have acknowledged, or the tenure ends."""
+    """Both destinations. `put` goes on until both have acknowledged, or the tenure ends.
 
-    def __init__(self, settings: Settings, client: AsyncClient) -> None:
+    A topic that does not acknowledge within the dead letter timeout ends the process: nothing is dropped, and nothing
+    is committed past what waits. ClickHouse is waited for without limit, as it is with events.
+    """
+
+    def __init__(self, settings: Settings, client: AsyncClient, clock: Callable[[], float] = monotonic) -> None:
         self._settings = settings
+        self._clock = clock
+        self._rates: dict[str, BadEventRate] = {}
         self._client = client
         self._topic = Topics(settings.topic_prefix).dead_letters
         self._producer: AIOKafkaProducer | None = None
 
     async def put(self, letters: Sequence[DeadLetter], epoch: int, tenure: Tenure) -> None:
-        """Raises RevokedError when the tenure ends before both have acknowledged."""
+        """Raises RevokedError when the tenure ends before both have acknowledged.
+
+        Raises TooManyBadEventsError before anything is put, and DeadLettersError.
+        """
         if not letters:
             return
+        self._check_rate(letters)
         for letter in letters:
             log.warning("dead letter %s %s@%s: %s", letter.topic, letter.partition, letter.offset, letter.reason)
         for few in _slices(letters):  # so many that each attempt fits its timeout
-            await self._until_done(tenure, partial(self._produce, few))
-            await self._until_done(tenure, partial(self._insert, few, epoch))
+            give_up_at = self._clock() + self._settings.dead_letter_timeout_ms / 1000
+            await self._until_done(tenure, partial(self._produce, few), give_up_at)
+            await self._until_done(tenure, partial(self._insert, few, epoch), float("inf"))
 
     async def stop(self) -> None:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await producer.stop()
 
-    async def _until_done(self, tenure: Tenure, attempt: Callable[[], Awaitable[None]]) -> None:
+    def _check_rate(self, letters: Sequence[DeadLetter]) -> None:
+        topic, most = letters[0].topic, self._settings.max_bad_events_per_minute
+        rate = self._rates.setdefault(topic, BadEventRate(most))
+        if not rate.admits(len(letters), self._clock()):
+            examples = "; ".join(f"{x.partition}@{x.offset}: {x.reason[:200]}" for x in letters[:SHOWN_REASONS])
+            raise TooManyBadEventsError(
+                f"more than {most} records of {topic} in a minute are not what they should be, for example "
+                f"{examples}. Nothing of this batch is committed. Stop whoever writes them; to set them aside as dead "
+                "letters and go on, raise AXONSTREAM_MAX_BAD_EVENTS_PER_MINUTE and start the sink again"
+            )
+
+    async def _until_done(self, tenure: Tenure, attempt: Callable[[], Awaitable[None]], give_up_at: float) -> None:
         while True:
             tenure.check()
             try:
                 return await attempt()
             except (KafkaError, *CLICKHOUSE_ERRORS) as error:
                 log.warning("dead letters are not acknowledged, trying again: %r", error)
+                if self._clock() >= give_up_at:
+                    raise DeadLettersError(
+                        f"the topic {self._topic} has acknowledged no dead letter for "
+                        f"{self._settings.dead_letter_timeout_ms / 1000:.0f} s ({error!r}). The records are not "
+                        "dropped: the sink goes on from them when the topic is there. If it is missing, run "
+                        f"`axonstream init`; max.message.bytes must be {4 * MAX_RECORD_BYTES} or more"
+                    ) from error
             await tenure.pause(RETRY_S)
 
     async def _produce(self, letters: Sequence[DeadLetter]) -> None:

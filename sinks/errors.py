@@ -4,16 +4,20 @@ SinkError
 +- EpochError              Kafka's topics are not those that ClickHouse was filled from; going on would lose or double
 +- MigrationError          the schema cannot be brought to this version
 +- SettingsError           the settings contradict each other
++- TooManyBadEventsError   more dead letters a minute than a person allowed; nothing of the batch is committed
++- DeadLettersError        a dead letter is not acknowledged; nothing is committed past it, the process ends
 +- LedgerBrokenError       ClickHouse stored more rows than it was given
 +- LeaseLostError          Kafka accepts no heartbeat any more; the process ends and starts again
 +- RevokedError            the partitions belong to someone else now; stop working on them (never leaves the package)
 +- InsertError             an INSERT was not acknowledged (never leaves the package)
    +- RowRefusedError      ClickHouse read the batch and refuses its data; it says which row, or does not
    +- OutcomeUnknownError  the rows may be stored, or not, or in part
+      +- OutOfTimeError    so many rows may be too many for the insert timeout
 """
 
 from __future__ import annotations
 
+EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE: a restart helps once the service is back
 EXIT_MISMATCH = 78  # EX_CONFIG of sysexits.h: a restart cannot help, a person must decide
 
 
@@ -31,6 +35,14 @@ class MigrationError(SinkError):
 
 class SettingsError(SinkError):
     """The message names the settings; the sink ends with EXIT_MISMATCH."""
+
+
+class TooManyBadEventsError(SinkError):
+    """The message names the setting, the topic and the first reasons; the sink ends with EXIT_MISMATCH."""
+
+
+class DeadLettersError(SinkError):
+    """The message names the topic and what to look at; the sink ends with EXIT_UNAVAILABLE and is started again."""
 
 
 class LedgerBrokenError(SinkError):
@@ -60,3 +72,7 @@ class RowRefusedError(InsertError):
 
 class OutcomeUnknownError(InsertError):
     """Kill the query, read back, insert what is missing."""
+
+
+class OutOfTimeError(OutcomeUnknownError):
+    """The same, and try fewer rows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Iterator, Sequence
+from time import monotonic
 from typing import Any, NamedTuple
 
 from aiokafka import OffsetAndMetadata, TopicPartition
@@ -14,8 +15,9 @@ from producers.settings import Settings
 from producers.verdict import Refusal, verdict
 from sinks.dead_letter import DeadLetter
 from sinks.dead_letters import DeadLetters
-from sinks.errors import OutcomeUnknownError, RowRefusedError
+from sinks.errors import OutcomeUnknownError, OutOfTimeError, RowRefusedError
 from sinks.event_line import event_line
+from sinks.insert_size import InsertSize
 from sinks.offset_ledger import OffsetLedger, missing
 from sinks.retry import Backoff
 from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
@@ -52,6 +54,7 @@ class EventStore:
         ledgers: dict[int, OffsetLedger],
     ) -> None:
         self._max_rows, self._max_bytes = settings.sink_max_rows, settings.sink_max_bytes
+        self._size = InsertSize(settings.sink_max_rows, settings.insert_timeout_ms / 1000)
         self._client = client
         self._writer = writer
         self._dead_letters = dead_letters
@@ -90,28 +93,38 @@ class EventStore:
             yield rows[start:]
 
     async def _insert_once(self, rows: Sequence[EventRow]) -> None:
-        """Insert what is not stored yet; whatever the answer, look before trying again."""
+        """Insert what is not stored yet, as many rows at a time as ClickHouse takes within the timeout."""
         backoff = Backoff()
+        while rows:
+            some = rows[: self._size.rows]
+            if await self._attempt(some):
+                rows, backoff = rows[len(some) :], Backoff()
+            else:
+                await self._tenure.pause(backoff.next_s())
+
+    async def _attempt(self, rows: Sequence[EventRow]) -> bool:
+        """Whether each of the rows is stored, or dead-lettered; if not, the next attempt must look first."""
         partitions = {row.record.partition for row in rows}
         absent = rows
-        while True:
+        await self._tenure.may_insert()
+        try:
+            absent = await self._absent(rows)
             await self._tenure.may_insert()
-            try:
-                absent = await self._absent(rows)
-                await self._tenure.may_insert()
-                for row in absent:
-                    self._ledgers[row.record.partition].attempting(row.record.offset)
-                if absent:
-                    await self._writer.insert(TABLE, COLUMNS, [row.line for row in absent], partitions)
-            except RowRefusedError as error:
-                await self._refused(absent, error)
-                return
-            except (OutcomeUnknownError, *CLICKHOUSE_ERRORS) as error:
-                log.warning("events are not acknowledged, looking before trying again: %s", error)
-                await self._kill(partitions)
-            else:
-                return
-            await self._tenure.pause(backoff.next_s())
+            for row in absent:
+                self._ledgers[row.record.partition].attempting(row.record.offset)
+            if absent:
+                started = monotonic()
+                await self._writer.insert(TABLE, COLUMNS, [row.line for row in absent], partitions)
+                self._size.went_through(len(absent), monotonic() - started)
+        except RowRefusedError as error:
+            await self._refused(absent, error)
+        except (OutcomeUnknownError, *CLICKHOUSE_ERRORS) as error:
+            log.warning("%s events are not acknowledged, looking before trying again: %s", len(absent), error)
+            if isinstance(error, OutOfTimeError):
+                self._size.out_of_time(len(absent))
+            await self._kill(partitions)
+            return False
+        return True
 
     async def _refused(self, rows: Sequence[EventRow], error: RowRefusedError) -> None:
         """Set aside the row that ClickHouse names, or halve the batch until it is found; the others are stored."""

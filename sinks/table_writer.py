@@ -20,12 +20,13 @@ from clickhouse_connect.driver.summary import QuerySummary
 
 from producers.settings import Settings
 from producers.topics import Topics
-from sinks.errors import LedgerBrokenError, OutcomeUnknownError, RowRefusedError
+from sinks.errors import LedgerBrokenError, OutcomeUnknownError, OutOfTimeError, RowRefusedError
 
 CLICKHOUSE_ERRORS = (ClickHouseError, aiohttp.ClientError, TimeoutError, OSError)
 
 # Codes with which ClickHouse refuses the data of a batch, and not its own state.
-_DATA_CODES = frozenset({6, 26, 27, 38, 41, 53, 69, 72, 117, 131, 321, 441})
+_DATA_CODES = frozenset({6, 26, 27, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 395, 407, 441, 467, 469, 691})
+_TIME_CODES = frozenset({159, 160, 209})  # its own limits of time; the client's timeout is the other one
 _ROW = re.compile(r"\(at row (\d+)\)")
 _ID = re.compile(r"(?P<group>.*)/(?P<table>\w+)/(?P<partitions>[\d.]*)/\w+", re.DOTALL)
 
@@ -54,7 +55,7 @@ class TableWriter:
     async def insert(self, table: str, columns: str, lines: Sequence[bytes], partitions: Iterable[int]) -> None:
         """Returns when ClickHouse has acknowledged every line.
 
-        Raises RowRefusedError for data that it cannot read, OutcomeUnknownError for everything else, and
+        Raises RowRefusedError for data that it cannot read, OutOfTimeError, OutcomeUnknownError for all else, and
         LedgerBrokenError when it stored more rows than it was given. `command` is used because clickhouse-connect's
         own `raw_insert` sends the rows again by itself when the connection breaks.
         """
@@ -71,7 +72,9 @@ class TableWriter:
             row = _ROW.search(text)
             if error.code in _DATA_CODES:
                 raise RowRefusedError(int(row[1]) if row else None, text) from error
-            raise OutcomeUnknownError(text) from error
+            raise (OutOfTimeError if error.code in _TIME_CODES else OutcomeUnknownError)(text) from error
+        except TimeoutError as error:
+            raise OutOfTimeError(f"no answer within {self._timeout_s} s") from error
         except CLICKHOUSE_ERRORS as error:
             raise OutcomeUnknownError(f"no answer: {error!r}") from error
         written = summary.written_rows if isinstance(summary, QuerySummary) else 0

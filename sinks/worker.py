@@ -22,7 +22,14 @@ from producers.topics import Topics
 from sinks.assignment import Assignment, RebalanceListener, renew_at_heartbeats
 from sinks.clickhouse import connect
 from sinks.dead_letters import DeadLetters
-from sinks.errors import EXIT_MISMATCH, EpochError, SettingsError
+from sinks.errors import (
+    EXIT_MISMATCH,
+    EXIT_UNAVAILABLE,
+    DeadLettersError,
+    EpochError,
+    SettingsError,
+    TooManyBadEventsError,
+)
 from sinks.event_flow import EventFlow
 from sinks.retry import Backoff
 from sinks.summary_flow import SummaryFlow
@@ -47,10 +54,14 @@ def run(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         uvloop.run(_run(settings))
-    except* (EpochError, SettingsError) as group:
+    except* (EpochError, SettingsError, TooManyBadEventsError) as group:
         for error in _single(group):
             log.critical("the sink stops: %s", error)
         sys.exit(EXIT_MISMATCH)
+    except* DeadLettersError as group:
+        for error in _single(group):
+            log.critical("the sink stops, to be started again: %s", error)
+        sys.exit(EXIT_UNAVAILABLE)
 
 
 def _single(error: BaseException) -> Iterator[BaseException]:

@@ -23,7 +23,9 @@ class Record:
     timestamp: int = NOW_MS
 
 
-def event_value(trace_id: str, event_id: int, payload: bytes = b'{"query":"AI frameworks"}') -> bytes:
+def event_value(
+    trace_id: str, event_id: int, payload: bytes = b'{"query":"AI frameworks"}', now_ms: int = NOW_MS
+) -> bytes:
     event = EventInput.model_validate(
         {
             "identifier": "web_search",
@@ -33,7 +35,7 @@ def event_value(trace_id: str, event_id: int, payload: bytes = b'{"query":"AI fr
             "eventType": "agent.start",
         }
     )
-    encoded = encode_event(event, tenant_id="1", trace_id=trace_id, fresh_id=event_id, now_ms=NOW_MS, payload=payload)
+    encoded = encode_event(event, tenant_id="1", trace_id=trace_id, fresh_id=event_id, now_ms=now_ms, payload=payload)
     return encoded.value
 
 

@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import CommitFailedError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.kafka_client import kafka_options
@@ -35,6 +36,9 @@ def start_sink(settings: Settings) -> subprocess.Popen[str]:
         "AXONSTREAM_TOPIC_PARTITIONS": str(settings.topic_partitions),
         "AXONSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
         "AXONSTREAM_INSERT_TIMEOUT_MS": str(settings.insert_timeout_ms),
+        "AXONSTREAM_MAX_BAD_EVENTS_PER_MINUTE": str(settings.max_bad_events_per_minute),
+        "AXONSTREAM_DEAD_LETTER_TIMEOUT_MS": str(settings.dead_letter_timeout_ms),
+        "AXONSTREAM_SINK_MAX_ROWS": str(settings.sink_max_rows),
         "AXONSTREAM_SINK_INSTANCE": settings.sink_instance,
         "AXONSTREAM_LOG_LEVEL": "WARNING",
     }
@@ -88,6 +92,42 @@ class Pipeline:
         finally:
             await admin.close()
         return {(tp.topic, tp.partition): (found.offset, found.metadata) for tp, found in offsets.items()}
+
+    async def until_committed(self, partition: int, offset: int) -> None:
+        """Wait until the sink has committed this offset of agent-events."""
+        deadline = monotonic() + LONGEST_S
+        while (found := (await self.committed())[self.topics.events, partition][0]) < offset:
+            assert monotonic() < deadline, f"committed {found}, not {offset}"
+            await asyncio.sleep(0.05)
+
+    async def commit(self, partition: int, offset: int) -> None:
+        """What `kafka-consumer-groups.sh --reset-offsets` does; no sink may be running."""
+        consumer = AIOKafkaConsumer(
+            **kafka_options(self.settings), group_id=self.topics.sink_group, enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            tp = TopicPartition(self.topics.events, partition)
+            consumer.assign([tp])
+            deadline = monotonic() + LONGEST_S
+            while True:
+                try:
+                    return await consumer.commit({tp: OffsetAndMetadata(offset, "")})
+                except CommitFailedError:  # the sink that has ended is still a member, for a session
+                    assert monotonic() < deadline
+                    await asyncio.sleep(0.2)
+        finally:
+            await consumer.stop()
+
+    async def delete_records(self, partition: int, before: int) -> None:
+        """What retention does, at once."""
+        admin = AIOKafkaAdminClient(**kafka_options(self.settings))
+        await admin.start()
+        try:
+            tp = TopicPartition(self.topics.events, partition)
+            await admin.delete_records({tp: RecordsToDelete(before_offset=before)})
+        finally:
+            await admin.close()
 
 
 @asynccontextmanager

@@ -1,0 +1,268 @@
+"""Faults at the sink, on the real Kafka and the real ClickHouse: nothing is lost, nothing is stored twice."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+from time import monotonic
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from kit.sample_events import event_value
+from kit.sink_process import Pipeline, pipeline, sink, start_sink
+from kit.soak_report import SoakReport
+from kit.stored_places import must_be_stored_once
+from producers.kafka_client import kafka_options
+from producers.settings import Settings
+from producers.topic_admin import make_topics
+from producers.topics import event_key
+from sinks.errors import EXIT_MISMATCH, EXIT_UNAVAILABLE
+
+pytestmark = pytest.mark.services
+
+SLOW = "ALTER TABLE events_log ADD CONSTRAINT slow CHECK sleepEachRow(0.01) = 0"
+ENDS_WITHIN_S = 60
+
+
+async def publish(pipe: Pipeline, count: int, partition: int = 0, size: int = 0) -> None:
+    """Good events, all at once."""
+    topic, payload = pipe.topics.events, b'{"x":"%b"}' % (b"x" * size)
+    sending = [
+        await pipe.producer.send(
+            topic, event_value(f"tr_{n}", n, payload), key=event_key(f"tr_{n}"), partition=partition
+        )
+        for n in range(count)
+    ]
+    await asyncio.gather(*sending)
+
+
+async def publish_bad(pipe: Pipeline, count: int, value: bytes = b"{not json") -> None:
+    sending = [await pipe.producer.send(pipe.topics.events, value, key=b"tr_1", partition=0) for _ in range(count)]
+    await asyncio.gather(*sending)
+
+
+async def ended(process: subprocess.Popen[str]) -> int:
+    return await asyncio.to_thread(process.wait, ENDS_WITHIN_S)
+
+
+async def delete_topic(settings: Settings, name: str) -> None:
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
+    await admin.start()
+    try:
+        await admin.delete_topics([name])
+        deadline = monotonic() + ENDS_WITHIN_S
+        while name in await admin.list_topics():
+            assert monotonic() < deadline
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+
+
+async def limit_message_bytes(settings: Settings, topic: str, limit: int) -> None:
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
+    await admin.start()
+    try:
+        configs = {"max.message.bytes": str(limit)}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
+    finally:
+        await admin.close()
+
+
+def test_a_slow_clickhouse_is_given_less_at_a_time_and_makes_progress(
+    server_settings: Settings, soak: bool, soak_report: SoakReport
+) -> None:
+    events = 600 if soak else 200
+    settings = server_settings.model_copy(update={"insert_timeout_ms": 600})
+
+    async def story() -> None:
+        async with pipeline(settings) as pipe:
+            await pipe.query(SLOW)
+            await publish(pipe, events)
+            started = monotonic()
+            with sink(settings):
+                await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", events)
+                found = await must_be_stored_once(settings)
+            soak_report.add(found.row("ClickHouse too slow for a batch", 1, monotonic() - started))
+
+    asyncio.run(story())
+
+
+def test_rows_that_clickhouse_refuses_although_the_verdict_passed_them_are_found(
+    server_settings: Settings, soak_report: SoakReport
+) -> None:
+    async def story() -> None:
+        async with pipeline(server_settings) as pipe:
+            await pipe.query("ALTER TABLE events_log ADD CONSTRAINT no_third CHECK event_id % 100 != 3")
+            await publish(pipe, 400)
+            with sink(server_settings):
+                await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", 396)
+                await pipe.until("SELECT count() FROM dead_letters FINAL", 4)
+                found = await must_be_stored_once(server_settings)
+            refused = await pipe.query(
+                "SELECT offset, position(reason, 'no_third') > 0 FROM dead_letters FINAL ORDER BY 1"
+            )
+            assert [tuple(row) for row in refused] == [(3, 1), (103, 1), (203, 1), (303, 1)]
+            soak_report.add(found.row("rows that ClickHouse itself refuses", 4))
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("broken", ["deleted", "too small"])
+def test_without_its_dead_letter_topic_the_sink_ends_and_drops_nothing(
+    server_settings: Settings, soak_report: SoakReport, broken: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = server_settings.model_copy(update={"dead_letter_timeout_ms": 1000, "insert_timeout_ms": 1000})
+
+    async def story() -> None:
+        async with pipeline(settings) as pipe:
+            topic = pipe.topics.dead_letters
+            if broken == "deleted":
+                await delete_topic(settings, topic)
+            else:
+                await limit_message_bytes(settings, topic, 2000)
+            await publish(pipe, 5)
+            await publish_bad(pipe, 1, b"{not json" + b"x" * 4000)
+            await publish(pipe, 5)
+            with start_sink(settings) as process:
+                assert await ended(process) == EXIT_UNAVAILABLE
+            complaint = capfd.readouterr().err
+            assert topic in complaint
+            assert "axonstream init" in complaint
+            committed = (await pipe.committed())[pipe.topics.events, 0][0]
+            assert committed <= 5, "committed past a record that is neither stored nor a dead letter"
+            if broken == "deleted":
+                await make_topics(settings)
+            else:
+                await limit_message_bytes(settings, topic, 1 << 20)
+            with sink(settings):
+                await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", 10)
+                await pipe.until("SELECT count() FROM dead_letters FINAL", 1)
+                found = await must_be_stored_once(settings)
+            soak_report.add(found.row(f"dead-letter topic {broken}", 1))
+
+    asyncio.run(story())
+
+
+def test_a_flood_of_bad_events_stops_the_sink_until_a_person_has_decided(
+    server_settings: Settings, soak_report: SoakReport, capfd: pytest.CaptureFixture[str]
+) -> None:
+    strict = server_settings.model_copy(update={"max_bad_events_per_minute": 20})
+
+    async def story() -> None:
+        async with pipeline(strict) as pipe:
+            await publish(pipe, 30)
+            await publish_bad(pipe, 50)
+            await publish(pipe, 30)
+            with start_sink(strict) as process:
+                assert await ended(process) == EXIT_MISMATCH
+            complaint = capfd.readouterr().err
+            for word in ("AXONSTREAM_MAX_BAD_EVENTS_PER_MINUTE", pipe.topics.events, "0@30: "):
+                assert word in complaint
+            assert (await pipe.committed())[pipe.topics.events, 0][0] <= 30
+            assert await pipe.query("SELECT count() FROM dead_letters") == [(0,)]
+            with sink(server_settings):
+                await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", 60)
+                await pipe.until("SELECT count() FROM dead_letters FINAL", 50)
+                found = await must_be_stored_once(strict)
+            soak_report.add(found.row("more bad events a minute than allowed", 1))
+
+    asyncio.run(story())
+
+
+def test_a_clickhouse_with_too_many_parts_is_waited_for(server_settings: Settings, soak_report: SoakReport) -> None:
+    async def story() -> None:
+        async with pipeline(server_settings) as pipe:
+            await pipe.query("SYSTEM STOP MERGES events_log")
+            await pipe.query(
+                "ALTER TABLE events_log MODIFY SETTING parts_to_delay_insert = 1, parts_to_throw_insert = 2"
+            )
+            with sink(server_settings):
+                for number in range(6):
+                    await publish(pipe, 10)
+                    if number < 2:
+                        await pipe.until("SELECT count() FROM events_log", 10 * (number + 1))
+                refused = "SELECT count() FROM system.errors WHERE name = 'TOO_MANY_PARTS' AND value > 0"
+                await pipe.until(refused, 1)
+                assert (await pipe.committed())[pipe.topics.events, 0][0] <= 30
+                await pipe.query("SYSTEM START MERGES events_log")
+                await pipe.query("ALTER TABLE events_log RESET SETTING parts_to_delay_insert, parts_to_throw_insert")
+                await pipe.until("SELECT count() FROM events_log", 60)
+                found = await must_be_stored_once(server_settings)
+            soak_report.add(found.row("too many parts", 1))
+
+    asyncio.run(story())
+
+
+def test_a_sink_that_dies_while_its_insert_goes_on_leaves_nothing_behind(
+    server_settings: Settings, soak_report: SoakReport
+) -> None:
+    settings = server_settings.model_copy(update={"insert_timeout_ms": 3000})
+    running = (
+        "SELECT count() FROM system.processes WHERE query_kind = 'Insert' "
+        f"AND startsWith(query_id, '{settings.topic_prefix}axonstream-sink/events_log/')"
+    )
+
+    async def story() -> None:
+        async with pipeline(settings) as pipe:
+            await pipe.query(SLOW)
+            with sink(settings) as process:
+                await publish(pipe, 200)
+                await pipe.until(running, 1)
+                process.kill()
+            await pipe.query("ALTER TABLE events_log DROP CONSTRAINT slow")
+            with sink(settings):
+                await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", 200)
+                await pipe.until(running, 0)
+                found = await must_be_stored_once(settings)
+            soak_report.add(found.row("sink killed while its INSERT goes on", 1))
+
+    asyncio.run(story())
+
+
+def test_offsets_rewound_by_hand_are_read_again_and_stored_once(
+    server_settings: Settings, soak_report: SoakReport
+) -> None:
+    async def story() -> None:
+        async with pipeline(server_settings) as pipe:
+            await publish(pipe, 100)
+            with sink(server_settings) as process:
+                await pipe.until_committed(0, 100)
+                process.send_signal(signal.SIGTERM)
+                await ended(process)
+            await pipe.commit(0, 40)
+            await publish(pipe, 50)
+            with sink(server_settings):
+                await pipe.until_committed(0, 150)
+                found = await must_be_stored_once(server_settings)
+            soak_report.add(found.row("offsets rewound within the log", 1))
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("place", ["ahead of the log", "below its start", "other cluster"])
+def test_offsets_that_would_lose_or_double_stop_the_sink(
+    server_settings: Settings, soak_report: SoakReport, place: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def story() -> None:
+        async with pipeline(server_settings) as pipe:
+            await publish(pipe, 20)
+            if place == "ahead of the log":
+                await pipe.commit(0, 1000)
+            elif place == "below its start":
+                await pipe.delete_records(0, 10)
+            else:
+                await pipe.query(
+                    "ALTER TABLE topic_epochs UPDATE cluster_id = 'another' WHERE 1 SETTINGS mutations_sync = 1"
+                )
+            with start_sink(server_settings) as process:
+                assert await ended(process) == EXIT_MISMATCH
+            complaint = capfd.readouterr().err
+            assert {"ahead of the log": "the log ends at", "below its start": "deleted", "other cluster": "another"}[
+                place
+            ] in complaint
+            assert await pipe.query("SELECT count() FROM events_log") == [(0,)], "it went on"
+
+    asyncio.run(story())
