@@ -51,9 +51,7 @@ class StoredOffsets:
 
     def __init__(self, settings: Settings, client: AsyncClient, epoch: int, result: Verification) -> None:
         self._topic = Topics(settings.topic_prefix).events
-        now_ms = time() * 1000
-        self._oldest_event_ms = now_ms - settings.events_ttl_days * _DAY_MS
-        self._oldest_letter_ms = now_ms - settings.dead_letters_ttl_days * _DAY_MS
+        self._settings = settings
         self._client = client
         self._epoch = epoch
         self._result = result
@@ -90,12 +88,17 @@ class StoredOffsets:
         for record in await log.records_between(partition, first, last):
             event = verdict(record.key, record.value)
             if isinstance(event, Refusal):
-                kept, what = record.timestamp > self._oldest_letter_ms, event.reason
+                ttl_days, what = self._settings.dead_letters_ttl_days, event.reason
             else:
-                kept = event["received_at"] > self._oldest_event_ms
-                what = f"event {event['event_id']} of {event['trace_id']}"
-            if kept:
+                ttl_days, what = self._settings.events_ttl_days, f"event {event['event_id']} of {event['trace_id']}"
+            if not self._may_be_expired(record.timestamp, ttl_days):
                 self._add(Kind.LOST, f"{partition}@{record.offset}", what)
+
+    def _may_be_expired(self, sent_at_ms: int, ttl_days: int) -> bool:
+        """Only where Kafka keeps records longer than ClickHouse keeps rows; a sender's old clock is no excuse."""
+        if self._settings.topic_retention_hours <= 24 * ttl_days:
+            return False
+        return sent_at_ms < time() * 1000 - ttl_days * _DAY_MS
 
     def _add(self, kind: Kind, place: str, what: str, times: int = 1) -> None:
         self._result.add(Finding(kind, f"{self._topic} {place}", what), times)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
@@ -25,6 +24,7 @@ from sinks.verification import Kind, Verification, verify
 pytestmark = pytest.mark.services
 
 EVENTS = 40
+A_LONG_AGO_MS = 1_000_000_000_000
 KEY = "dedup_key = 'k7'"
 OF_TRACE = "WHERE trace_id = 'tr_1'"
 LETTER = "INSERT INTO dead_letters (topic, partition, offset, _topic_epoch, failed_at)"
@@ -120,18 +120,20 @@ def test_markers_and_what_retention_deleted_are_not_taken_for_losses(server_sett
             with sink(server_settings), processor(server_settings):
                 async with AIOKafkaProducer(**kafka) as other, other.transaction():
                     await other.send_and_wait(events, b"{broken", key=b"tr_1", partition=0)
-                old = orjson.dumps({**orjson.loads(event_value("tr_old", 1)), "received_at": 1_000_000_000_000})
-                await pipe.send(events, b"tr_old", old, 0)
+                old = event_value("tr_old", 1)
+                await pipe.producer.send_and_wait(events, old, key=b"tr_old", partition=0, timestamp_ms=A_LONG_AGO_MS)
                 await pipe.send(events, b"tr_1", event_value("tr_1", 2), 0)
                 await settled(server_settings, SETTLES_WITHIN_S)
             await delete("events_log", "trace_id = 'tr_old'")
             await delete("trace_summaries", "trace_id = 'tr_old'")
-            result = await verify(server_settings)
+            assert (await verify(server_settings)).counts[Kind.LOST] == 1
+            long_log = server_settings.model_copy(update={"topic_retention_hours": 24 * 365})
+            result = await verify(long_log)
             assert result.clean, result.findings
             assert (result.events, result.dead_letters) == (1, 1)
 
             await delete("events_log", "1")
-            assert (await verify(server_settings)).counts[Kind.LOST] == 1
+            assert (await verify(long_log)).counts[Kind.LOST] == 1
             admin = AIOKafkaAdminClient(**kafka_options(server_settings))
             await admin.start()
             await admin.delete_records({TopicPartition(events, 0): RecordsToDelete(4)})
