@@ -7,6 +7,7 @@ import re
 
 import pytest
 from guard_removals import ROOT, Removal, read_removals
+from guard_table import BEGIN, DOCUMENT, with_table
 
 REMOVALS = read_removals()
 
@@ -31,3 +32,9 @@ def _assigned(tree: ast.Module) -> set[str]:
 def test_each_guard_is_named_once() -> None:
     names = [removal.guard for removal in REMOVALS]
     assert sorted(set(names)) == sorted(names)
+
+
+def test_the_table_in_the_architecture_is_that_of_the_list() -> None:
+    text = DOCUMENT.read_text()
+    assert BEGIN in text
+    assert text == with_table(text, REMOVALS), "write it anew: python tests/guards/guard_table.py"
