@@ -60,6 +60,12 @@ class Settings(BaseSettings):
     # Processor and sink
     processor_instance: str = Field(default="processor-0", description="static group membership; one name per process")
     sink_instance: str = Field(default="sink-0", description="static group membership; one name per process")
+    trace_idle_s: float = Field(
+        default=30 * 60, gt=0, description="a trace without events for so long leaves the processor's memory"
+    )
+    max_live_traces: int = Field(
+        default=1_000_000, ge=1, description="in one processor's memory; of more, those that were idle longest leave"
+    )
     session_timeout_ms: int = Field(default=10_000, ge=6000)
     sink_flush_ms: int = Field(default=50, ge=0)
     sink_max_rows: int = Field(default=100_000, ge=1)

@@ -2,9 +2,9 @@
 
 An event's way, in the order of the files: topic_check (at start), chunked_consumer (fetch -> Chunk), chunk, fold with
 trace_state and remembered_ids, snapshots and state_table (what goes out), chunked_producer, settle_ledger (what may be
-committed). application puts them together.
+committed), eviction with idle_order (what is forgotten). application puts them together.
 
-The invariants that keep a summary true; each is named as I1 ... I13 where it is enforced:
+The invariants that keep a summary true; each is named as I1 ... I15 where it is enforced:
 
 I1  Fence: a state holds the last offset folded into it; an event at or below is skipped, its summary is sent again.
 I2  One order: output is queued synchronously, in the order of the folded chunks, on the source's partition number.
@@ -19,4 +19,6 @@ I10 Highest offset wins, not the last record, wherever states or summaries are r
 I11 No await between `Chunk.records()` and `Chunk.settle()`; one agent, concurrency 1.
 I12 Events, changelog and summaries have the same partition count; a trace is on one partition number.
 I13 Nothing is delivered while a rebalance or a recovery goes on.
+I14 Only a trace whose last offset is below the committed offset is evicted: none of its events is ever folded again.
+I15 Nothing is folded while an eviction is not acknowledged; the state is forgotten after that.
 """

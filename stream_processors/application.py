@@ -2,6 +2,8 @@
 
 agent-events -> Chunk -> fold -> changelog: changed states
                               -> trace-summaries: a summary of every touched trace, then the watermark
+
+Between two chunks, idle traces are evicted.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ from producers.topics import Topics
 from stream_processors import chunked_transport
 from stream_processors.chunk import Chunk, ChunkSchema
 from stream_processors.chunked_producer import ChunkedProducer
+from stream_processors.eviction import Eviction
 from stream_processors.fail_stop import FailStop
 from stream_processors.fold import fold_records
+from stream_processors.idle_order import EvictionRule
 from stream_processors.snapshots import summary_record, watermark_record
 from stream_processors.state_table import StateTable
 from stream_processors.topic_check import check_topics
@@ -89,10 +93,15 @@ def create_app(settings: Settings) -> ProcessorApp:
         "StateTable", app.Table("traces", key_type=bytes, value_type=bytes, partitions=settings.topic_partitions)
     )
 
+    eviction = Eviction(app, traces, topics, EvictionRule(settings.trace_idle_s, settings.max_live_traces))
+
     def queue_output(chunk: Chunk) -> list[Future[Any]]:
         """Fold a chunk and queue what comes of it. I11: not a coroutine, so nothing can come in between."""
         producer = cast("ChunkedProducer", app.producer)
         folded = fold_records(chunk.records(), traces.states)
+        if chunk.is_pause:
+            return []
+        eviction.folded(folded.touched)
         summaries = [summary_record(key, state) for key, state in folded.touched.items()]
         return [
             *traces.queue_changelog(chunk.partition, folded.changed.items()),
@@ -104,6 +113,7 @@ def create_app(settings: Settings) -> ProcessorApp:
         async for chunk in chunks:
             with FailStop():
                 chunk.settle(queue_output(chunk))
+                await eviction.make_room()
 
     return app
 

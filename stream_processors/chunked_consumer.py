@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from time import monotonic
 from typing import Any, cast
 
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -26,6 +27,7 @@ from stream_processors.state_table import StateTable
 
 MAX_BACKLOG = 256  # folded chunks with unacknowledged output, all partitions together
 REBALANCE_POLL_S = 0.02
+PAUSE_EVERY_S = 1.0
 
 
 class ChunkedConsumer(driver.Consumer):
@@ -36,6 +38,7 @@ class ChunkedConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._ledgers: dict[TP, SettleLedger] = {}
         self._to_open: dict[TP, int] = {}
+        self._next_pause_at = 0.0
         super().__init__(*args, **kwargs)
         self.lease = Lease(self.app.conf.broker_session_timeout)
 
@@ -85,6 +88,8 @@ class ChunkedConsumer(driver.Consumer):
                 return {}
         elif self._to_open:
             return self._opening_chunks()
+        elif monotonic() >= self._next_pause_at:
+            return self._pause_chunk(active_partitions or set())
         fetched: dict[Any, Any] = dict(await super()._getmany(active_partitions, timeout))
         for tp in [tp for tp in fetched if self.is_chunked(tp.topic)]:
             if self.app.rebalancing:
@@ -108,6 +113,15 @@ class ChunkedConsumer(driver.Consumer):
         starts, self._to_open = self._to_open, {}
         generation = self.app.consumer_generation_id
         return {tp: [Chunk(self, tp, (), start=start, generation=generation)] for tp, start in starts.items()}
+
+    def _pause_chunk(self, active_partitions: set[TP]) -> dict[Any, list[Chunk]]:
+        """An empty chunk of any one partition; Faust drops it, as read already, while fetched ones wait."""
+        self._next_pause_at = monotonic() + PAUSE_EVERY_S
+        tp = next((tp for tp in active_partitions if tp in self._ledgers), None)
+        if tp is None:
+            return {}
+        start, generation = self._ledgers[tp].folded_to, self.app.consumer_generation_id
+        return {tp: [Chunk(self, tp, (), start=start, generation=generation, is_pause=True)]}
 
     def _put_back(self, tp: TP, records: list[Any]) -> None:
         """I13, for a fetch that was under way when the rebalance began. It counts as fetched, so that I3 sees it."""
@@ -164,6 +178,15 @@ class ChunkedConsumer(driver.Consumer):
     def settle(self, chunk: Chunk, outputs: Outputs) -> None:
         self._ledgers[chunk.tp].settle(chunk.end, outputs)
 
+    def owe(self, topic: str, partition: int, outputs: Outputs) -> None:
+        """Outputs of an assigned partition, beside those of its chunks."""
+        self._ledgers[TP(topic, partition)].owe(outputs)
+
+    def committed(self, topic: str, partition: int) -> int:
+        """The position below which no event is ever folded again (I14); 0 for a partition that is not assigned."""
+        ledger = self._ledgers.get(TP(topic, partition))
+        return ledger.committed if ledger and self.flow_active and not self.app.rebalancing else 0
+
     # Committing: from the ledgers alone (I5)
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
@@ -178,6 +201,14 @@ class ChunkedConsumer(driver.Consumer):
         ledger = self._ledgers.get(tp)
         with FailStop():
             return ledger.committable() if ledger else None
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        ledgers = {tp: self._ledgers.get(tp) for tp in offsets}  # a rebalance during the commit replaces them
+        accepted = await super()._commit(offsets)
+        for tp, ledger in ledgers.items():
+            if accepted and ledger:  # Faust's own record of what is committed is also made when it was refused
+                ledger.commit_accepted(offsets[tp])
+        return accepted
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         if not self.is_chunked(tp.topic):  # to Faust a chunk is one message and a gap before it, free to commit

@@ -15,6 +15,7 @@ from stream_processors.errors import BrokenInvariantError
 from stream_processors.fail_stop import stop_process
 from stream_processors.lease import Lease
 
+OutputRecord = tuple[bytes, bytes | None] | tuple[bytes, None, tuple[str, bytes]]  # key, value, header
 LEASE_POLL_S = 0.02
 LEASE_GIVEN_UP_S = 60.0  # a member that no longer beats may never beat again; a new life reads what is not committed
 
@@ -45,8 +46,8 @@ class ChunkedProducer(driver.Producer):
         client.send = send_under_lease
         return producer
 
-    def queue(self, topic: str, partition: int, records: Iterable[tuple[bytes, bytes]]) -> list[Future[Any]]:
-        """Queue (key, value) records; returns the acknowledgements to come, one a batch.
+    def queue(self, topic: str, partition: int, records: Iterable[OutputRecord]) -> list[Future[Any]]:
+        """Queue (key, value, *headers) records; returns the acknowledgements to come, one a batch.
 
         I2: nothing is awaited and every batch is closed, so two calls for one partition reach Kafka in their order;
         aiokafka has one batch of a partition in flight, and idempotence keeps the order when one is sent again.
@@ -58,12 +59,12 @@ class ChunkedProducer(driver.Producer):
         tp = TopicPartition(topic, partition)
         futures: list[Future[Any]] = []
         batch = producer.create_batch()
-        for key, value in records:
-            if batch.append(key=key, value=value, timestamp=None) is None:
+        for key, value, *headers in records:
+            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
                 futures.append(accumulator._append_batch(batch, tp).future)  # append closed it: it is full
                 batch = producer.create_batch()
-                if batch.append(key=key, value=value, timestamp=None) is None:
-                    raise BrokenInvariantError(f"a record of {len(value)} bytes does not fit into a batch")
+                if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                    raise BrokenInvariantError(f"a record of {len(value or b'')} bytes does not fit into a batch")
         if batch.record_count():
             batch.close()
             futures.append(accumulator._append_batch(batch, tp).future)

@@ -26,6 +26,7 @@ class SettleLedger:
         self._fetched_to = start
         self._folded_to = start
         self._committable: int | None = None
+        self._committed = start
         self._unacknowledged: deque[tuple[int, Outputs]] = deque()
 
     def fetching_from(self, start: int) -> None:
@@ -58,6 +59,10 @@ class SettleLedger:
         self._folded_to = max(self._folded_to, end)
         self._unacknowledged.append((self._folded_to, outputs))
 
+    def owe(self, outputs: Outputs) -> None:
+        """What was queued beside the output of chunks: nothing more is committable before it is acknowledged, too."""
+        self._unacknowledged.append((self._folded_to, outputs))
+
     def committable(self) -> int | None:
         """I4: the highest position whose output, and all before it, is acknowledged; None when there is none yet.
 
@@ -77,6 +82,19 @@ class SettleLedger:
     def pending(self) -> Iterator[Future[Any]]:
         """The outputs that are not acknowledged yet."""
         return (output for _, outputs in self._unacknowledged for output in outputs if not output.done())
+
+    def commit_accepted(self, position: int) -> None:
+        """The broker has stored `position` as committed."""
+        self._committed = max(self._committed, position)
+
+    @property
+    def committed(self) -> int:
+        """No event below it is ever folded again: the broker has it as committed, or the log starts there."""
+        return self._committed
+
+    @property
+    def folded_to(self) -> int:
+        return self._folded_to
 
     @property
     def backlog(self) -> int:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
 
+from axonstream.event_contract import MAX_ID
 from stream_processors.errors import StateFormatError
 from stream_processors.remembered_ids import RememberedIds
 
 FORMAT = 1
 LIST_CAP = 64
+FENCE_HEADER = "last_offset"
 
 
 class FirstError(NamedTuple):
@@ -55,6 +57,22 @@ def changelog_records(key: bytes, state: TraceState) -> list[tuple[bytes, bytes]
     """What makes `state` survive a restart, pages of ids before the state that counts on them. Seals those pages."""
     pages = [(page_key(key, state.first_offset, number), page) for number, page in state.ids.seal()]
     return [*pages, (key, encode_state(state))]
+
+
+def tombstone_records(key: bytes, state: TraceState) -> list[tuple[bytes, None, tuple[str, bytes]]]:
+    """What takes `state` out of the changelog: a tombstone of it, and then of its pages, with its fence as header.
+
+    The state goes first: a crash in between leaves at the worst pages that no state counts on, and not a state whose
+    pages are gone.
+    """
+    fence = (FENCE_HEADER, b"%d" % state.last_offset)
+    pages = (page_key(key, state.first_offset, number) for number in range(state.ids.sealed_pages))
+    return [(key, None, fence), *((page, None, fence) for page in pages)]
+
+
+def tombstone_fence(headers: Iterable[tuple[str, bytes]] | None) -> int:
+    """The last offset of the state that a tombstone is of; one without a header is of any state."""
+    return int(dict(headers or ()).get(FENCE_HEADER, MAX_ID))
 
 
 def page_key(key: bytes, first_offset: int, number: int) -> bytes:

@@ -1,0 +1,229 @@
+"""Eviction against the truth: events, repeats, commits, evictions, crashes at any record, recoveries, in any order.
+
+The machine runs the product's fold, table, ledger and eviction, and stands in for what is around them: a log of events,
+and two topics of which a crash keeps any part of what was not acknowledged. Kafka itself is in tests/faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+import pytest
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from kit.recomputation import kept_events, may_be_inexact, recomputed_summary
+from producers.settings import Settings
+from producers.topics import Topics, event_key, state_key
+from stream_processors import remembered_ids
+from stream_processors.application import create_app
+from stream_processors.eviction import Eviction
+from stream_processors.fold import fold_records
+from stream_processors.idle_order import EvictionRule
+from stream_processors.settle_ledger import SettleLedger
+from stream_processors.snapshots import summary_record
+from stream_processors.state_table import StateTable
+from stream_processors.trace_state import is_page_key
+
+DEDUP_KEYS = st.integers(0, 9)  # 0 for none
+TYPES = ("agent.error", "agent.tool_call.start", "agent.handoff", "custom")
+APP = create_app(Settings(topic_prefix="unit-"))
+CHANGELOG, SUMMARIES = Topics("unit-").changelog, Topics("unit-").summaries
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A record as Kafka keeps it."""
+
+    offset: int
+    key: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class MemoryKafka:
+    """The two output topics of one partition, and what the eviction calls of consumer and producer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.ledger = SettleLedger(0)
+        self.topics: dict[str, list[tuple[Any, ...]]] = {CHANGELOG: [], SUMMARIES: []}
+        self.acknowledged = dict.fromkeys(self.topics, 0)
+        self.waiting: list[Future[Any]] = []
+
+    def queue(self, topic: str, partition: int, records: Iterable[tuple[Any, ...]]) -> list[Future[Any]]:
+        self.topics[topic] += records
+        self.waiting.append(self.loop.create_future())
+        return self.waiting[-1:]
+
+    def acknowledge(self) -> None:
+        for future in self.waiting:
+            future.set_result(None)
+        self.waiting.clear()
+        self.acknowledged = {topic: len(records) for topic, records in self.topics.items()}
+
+    def owe(self, topic: str, partition: int, outputs: Sequence[Future[Any]]) -> None:
+        self.ledger.owe(outputs)
+
+    def committed(self, topic: str, partition: int) -> int:
+        return self.ledger.committed
+
+
+class EvictionMachine(RuleBasedStateMachine):
+    """One partition, one worker after the other. Unacknowledged output may be stored or not when the worker dies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.kafka = MemoryKafka(self.loop)
+        self.table = cast("StateTable", APP.tables["traces"])
+        APP.producer = cast("Any", self.kafka)
+        APP.consumer = cast("Any", self.kafka)
+        self.log: list[Stored] = []
+        self.folded_to = self.committed = 0
+        self.now = 0.0
+        self.recover()
+
+    def recover(self) -> None:
+        """A new life: everything that reached Kafka is there, and reading goes on at the commit."""
+        self.kafka.waiting.clear()
+        self.kafka.acknowledge()
+        self.kafka.ledger = SettleLedger(self.committed)
+        self.folded_to = self.committed
+        self.table.states.clear()
+        self.table.idle.keep_only({})
+        self.table.forget_pages()
+        changelog = enumerate(self.kafka.topics[CHANGELOG])
+        self.table.merge(
+            [Stored(offset, key, value, tuple(headers)) for offset, (key, value, *headers) in changelog], 0
+        )
+
+    @rule(
+        events=st.lists(
+            st.tuples(st.sampled_from("aab"), DEDUP_KEYS, st.integers(0, 6), st.sampled_from(TYPES)), min_size=1
+        ),
+        unfolded=st.sampled_from([0, 0, 1, 3]),
+        reached=st.sampled_from(["queued", "acknowledged", "committed", "committed"]),
+    )
+    def publish_and_fold(self, events: list[tuple[str, int, int, str]], unfolded: int, reached: str) -> None:
+        """One more chunk, some events of which are not read yet, and how far its output comes before something else."""
+        for trace, dedup, at, event_type in events:
+            offset = len(self.log)
+            event = {
+                "v": 1,
+                "tenant_id": "1",
+                "event_id": dedup or 1000 + offset,
+                "trace_id": trace,
+                "channel_id": 1,
+                "event_type": event_type,
+                "identifier": f"i{offset}",
+                "occurred_at": at,
+                "received_at": offset,
+                "source": "app",
+                "payload": {},
+                **({"dedup_key": f"k{dedup}"} if dedup else {}),
+            }
+            self.log.append(Stored(offset, event_key(trace), orjson.dumps(event)))
+        self.fold(max(self.folded_to, len(self.log) - unfolded))
+        if reached != "queued":
+            self.kafka.acknowledge()
+        if reached == "committed":
+            self.commit()
+
+    def fold(self, end: int) -> None:
+        folded = fold_records(self.log[self.folded_to : end], self.table.states)
+        self.folded_to = end
+        self.table.idle.folded(folded.touched, self.now)
+        summaries = [summary_record(key, state) for key, state in folded.touched.items()]
+        outputs = self.table.queue_changelog(0, folded.changed.items())
+        self.kafka.ledger.settle(end, [*outputs, *self.kafka.queue(SUMMARIES, 0, summaries)])
+
+    @rule()
+    def commit(self) -> None:
+        committable = self.kafka.ledger.committable()
+        if committable is not None:
+            self.committed = committable
+            self.kafka.ledger.commit_accepted(committable)
+
+    @rule(passed_s=st.integers(0, 2), most_live=st.integers(1, 2), crash=st.booleans(), data=st.data())
+    def evict(self, passed_s: int, most_live: int, crash: bool, data: st.DataObject) -> None:
+        """The agent folds nothing before the eviction is over; it may also die in it."""
+        self.now += passed_s
+        before = len(self.kafka.waiting)
+        rule = EvictionRule(1, most_live)
+        eviction = Eviction(APP, self.table, Topics("unit-"), rule, clock=lambda: self.now)
+        evicting = self.loop.create_task(eviction.make_room())
+        self.loop.run_until_complete(asyncio.sleep(0))
+        queued = self.kafka.waiting[before:]
+        assert set(queued) <= set(self.kafka.ledger.pending()), "a rebalance would not wait for it"
+        assert not (queued and evicting.done()), "an event could be folded before the tombstone is stored (I15)"
+        if crash:
+            evicting.cancel()
+            self.crash(data)
+        while not evicting.done():
+            self.kafka.acknowledge()
+            self.loop.run_until_complete(asyncio.sleep(0))
+        if not crash:
+            evicting.result()
+
+    @rule(data=st.data())
+    def crash(self, data: st.DataObject) -> None:
+        """What was not acknowledged may have reached Kafka, up to any record of either topic."""
+        for topic, records in self.kafka.topics.items():
+            del records[data.draw(st.integers(self.kafka.acknowledged[topic], len(records)), label=topic) :]
+        self.recover()
+
+    @invariant()
+    def every_live_trace_can_become_idle(self) -> None:
+        assert len(self.table.idle) == len(self.table.states)
+
+    def teardown(self) -> None:
+        if self.folded_to < len(self.log):
+            self.fold(len(self.log))
+        self.loop.close()
+        check_segments(self.log, [orjson.loads(value) for _, value in self.kafka.topics[SUMMARIES]])
+        compacted = {key: value for key, value, *_ in self.kafka.topics[CHANGELOG]}
+        kept = {key for key, value in compacted.items() if value is not None}
+        assert {key for key in kept if not is_page_key(key)} == self.table.states.keys()
+
+
+def check_segments(log: list[Stored], summaries: list[dict[str, Any]]) -> None:
+    """The segments of a trace cover its events without overlap, each as recomputed from its own events."""
+    latest: dict[tuple[bytes, int], dict[str, Any]] = {}
+    for summary in summaries:
+        segment = (state_key(summary["tenant_id"], summary["trace_id"]), summary["first_offset"])
+        if summary["last_offset"] >= latest.get(segment, {"last_offset": -1})["last_offset"]:
+            latest[segment] = summary
+    traces: dict[bytes, list[tuple[int, dict[str, Any]]]] = {}
+    for record in log:
+        event = orjson.loads(record.value or b"")
+        traces.setdefault(state_key("1", event["trace_id"]), []).append((record.offset, event))
+    for key, events in traces.items():
+        segments = sorted((first, summary) for (of, first), summary in latest.items() if of == key)
+        covered: list[tuple[int, dict[str, Any]]] = []
+        for first, summary in segments:
+            own = [(offset, event) for offset, event in events if first <= offset <= summary["last_offset"]]
+            covered += own
+            truth = recomputed_summary(own)
+            exact = summary.pop("exact")
+            assert exact == (not may_be_inexact(own)), "only a first error out of order may make a segment inexact"
+            if not exact:
+                truth["first_error_step"] = summary["first_error_step"]
+            assert summary == truth
+        assert covered == events, "an event is in no segment, or in two"
+        assert len(kept_events(covered)) == len(kept_events(events))
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered_ids, "PAGE_BYTES", 3 * remembered_ids.ID_BYTES)
+
+
+TestEvictionMachine = EvictionMachine.TestCase
+TestEvictionMachine.settings = hypothesis_settings(stateful_step_count=40)
