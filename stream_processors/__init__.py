@@ -12,13 +12,15 @@ I3  Contiguity: a chunk that starts after the folded position of its partition s
 I4  Settle: an offset is committable only when the output of it and of all before it is acknowledged.
 I5  Faust's own acks, gaps and generation skips have no influence on what is committed.
 I6  Revoke: drain, commit, forget, in that order, while still a member of the old generation.
-I7  Back-pressure: a bounded number of folded chunks may have unacknowledged output; fetching waits.
+I7  Back-pressure: a bounded number of folded chunks may have unacknowledged output, and a bounded number of offsets may
+    be fetched beyond the commit; fetching waits.
 I8  Lease: nothing is produced after the group session may have expired, so a zombie cannot overwrite its successor.
 I9  Fail-stop: a broken invariant or an error in the agent ends the process at once (exit 70); nothing is committed.
 I10 Highest offset wins, not the last record, wherever states or summaries are read.
 I11 No await between `Chunk.records()` and `Chunk.settle()`; one agent, concurrency 1.
 I12 Events, changelog and summaries have the same partition count; a trace is on one partition number.
 I13 Nothing is delivered while a rebalance or a recovery goes on.
-I14 Only a trace whose last offset is below the committed offset is evicted: none of its events is ever folded again.
+I14 Only a trace is evicted whose last offset is committed, once all that an earlier life may have folded is: none of
+    its events is ever folded again.
 I15 Nothing is folded while an eviction is not acknowledged; the state is forgotten after that.
 """

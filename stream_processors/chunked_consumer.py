@@ -22,12 +22,13 @@ from stream_processors.errors import BrokenInvariantError
 from stream_processors.fail_stop import FailStop, stop_process
 from stream_processors.lease import Lease
 from stream_processors.leased_thread import LeasedConsumerThread
-from stream_processors.settle_ledger import Outputs, SettleLedger
+from stream_processors.settle_ledger import MAX_UNCOMMITTED, Outputs, SettleLedger
 from stream_processors.state_table import StateTable
 
 MAX_BACKLOG = 256  # folded chunks with unacknowledged output, all partitions together
 REBALANCE_POLL_S = 0.02
 PAUSE_EVERY_S = 1.0
+BACKLOG_POLL_S = 0.01
 
 
 class ChunkedConsumer(driver.Consumer):
@@ -72,7 +73,7 @@ class ChunkedConsumer(driver.Consumer):
                 start = log_starts[tp] if start is None else start
                 _check_committed(tp, start, log_starts[tp], log_ends[tp])
             self._thread.seek(tp, start)
-            self._ledgers.setdefault(tp, SettleLedger(start)).fetching_from(start)
+            self._ledgers.setdefault(tp, SettleLedger(start, log_ends[tp])).fetching_from(start)
             self._to_open[tp] = start
 
     # Fetching
@@ -104,9 +105,13 @@ class ChunkedConsumer(driver.Consumer):
             for tp in self._ledgers:
                 self._new_offset(tp)
             pending = [output for ledger in self._ledgers.values() for output in ledger.pending()]
-            if sum(ledger.backlog for ledger in self._ledgers.values()) <= MAX_BACKLOG:
+            if sum(ledger.backlog for ledger in self._ledgers.values()) > MAX_BACKLOG:
+                await asyncio.wait(pending, timeout=1, return_when=asyncio.FIRST_COMPLETED)
+            elif any(ledger.uncommitted > MAX_UNCOMMITTED for ledger in self._ledgers.values()):
+                await self.commit()
+                await asyncio.sleep(BACKLOG_POLL_S)
+            else:
                 return
-            await asyncio.wait(pending, timeout=1, return_when=asyncio.FIRST_COMPLETED)
 
     def _opening_chunks(self) -> dict[Any, list[Chunk]]:
         """One empty chunk a partition: it lets the agent say where folding stands, before any event comes."""
@@ -182,10 +187,10 @@ class ChunkedConsumer(driver.Consumer):
         """Outputs of an assigned partition, beside those of its chunks."""
         self._ledgers[TP(topic, partition)].owe(outputs)
 
-    def committed(self, topic: str, partition: int) -> int:
-        """The position below which no event is ever folded again (I14); 0 for a partition that is not assigned."""
+    def final_below(self, topic: str, partition: int) -> int:
+        """The position below which a trace may be evicted (I14); 0 for a partition that is not assigned."""
         ledger = self._ledgers.get(TP(topic, partition))
-        return ledger.committed if ledger and self.flow_active and not self.app.rebalancing else 0
+        return ledger.final_below if ledger and self.flow_active and not self.app.rebalancing else 0
 
     # Committing: from the ledgers alone (I5)
 

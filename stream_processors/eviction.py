@@ -2,8 +2,9 @@
 
 Two rules make every event part of exactly one segment, whenever the process dies:
 
-I14 Only a state whose last offset is below the committed offset is evicted. What is committed is never read again, so
-    no event of an evicted segment can come back, find no state, and be counted once more as a segment of its own.
+I14 Only a state whose last offset is below the committed offset is evicted, and only when everything is committed that
+    an earlier life may have folded. What is committed is never read again, so no event of an evicted segment, as its
+    summaries have it, can come back, find no state, and be counted once more in a segment of its own.
 I15 Nothing is folded between the queueing of a tombstone and its acknowledgement. So whether the tombstone was stored
     or not when the process died, no output holds an event that the next life would count in another segment.
 """
@@ -63,7 +64,7 @@ class Eviction:
     async def _round(self) -> int:
         """Returns how many traces were evicted, at most ROUND:
 
-        1. choose traces whose last offset is committed (I14)
+        1. choose traces whose summaries are final (I14)
         2. queue their last summaries and tombstones, and add these to what the ledger waits for: nothing later is
            committed before, and a rebalance waits for them, too
         3. wait for the acknowledgements; a failed one ends the process
@@ -91,13 +92,13 @@ class Eviction:
 
     def _may_go(self) -> Callable[[bytes], bool]:
         consumer = cast("ChunkedConsumer", self._app.consumer)
-        committed: dict[int, int] = {}
+        final_below: dict[int, int] = {}
 
         def may_go(key: bytes) -> bool:
             partition = self._traces.partition_of(key)
-            if partition not in committed:
-                committed[partition] = consumer.committed(self._topics.events, partition)
-            return self._traces.states[key].last_offset < committed[partition]
+            if partition not in final_below:
+                final_below[partition] = consumer.final_below(self._topics.events, partition)
+            return self._traces.states[key].last_offset < final_below[partition]
 
         return may_go
 

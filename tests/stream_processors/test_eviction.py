@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from kit.recomputation import kept_events, may_be_inexact, recomputed_summary
 from producers.settings import Settings
 from producers.topics import Topics, event_key, state_key
-from stream_processors import remembered_ids
+from stream_processors import remembered_ids, settle_ledger
 from stream_processors.application import create_app
 from stream_processors.eviction import Eviction
 from stream_processors.fold import fold_records
@@ -52,7 +52,7 @@ class MemoryKafka:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.ledger = SettleLedger(0)
+        self.ledger = SettleLedger(0, 0)
         self.topics: dict[str, list[tuple[Any, ...]]] = {CHANGELOG: [], SUMMARIES: []}
         self.acknowledged = dict.fromkeys(self.topics, 0)
         self.waiting: list[Future[Any]] = []
@@ -71,8 +71,8 @@ class MemoryKafka:
     def owe(self, topic: str, partition: int, outputs: Sequence[Future[Any]]) -> None:
         self.ledger.owe(outputs)
 
-    def committed(self, topic: str, partition: int) -> int:
-        return self.ledger.committed
+    def final_below(self, topic: str, partition: int) -> int:
+        return self.ledger.final_below
 
 
 class EvictionMachine(RuleBasedStateMachine):
@@ -94,7 +94,7 @@ class EvictionMachine(RuleBasedStateMachine):
         """A new life: everything that reached Kafka is there, and reading goes on at the commit."""
         self.kafka.waiting.clear()
         self.kafka.acknowledge()
-        self.kafka.ledger = SettleLedger(self.committed)
+        self.kafka.ledger = SettleLedger(self.committed, len(self.log))
         self.folded_to = self.committed
         self.table.states.clear()
         self.table.idle.keep_only({})
@@ -130,7 +130,7 @@ class EvictionMachine(RuleBasedStateMachine):
                 **({"dedup_key": f"k{dedup}"} if dedup else {}),
             }
             self.log.append(Stored(offset, event_key(trace), orjson.dumps(event)))
-        self.fold(max(self.folded_to, len(self.log) - unfolded))
+        self.fold(max(self.folded_to, min(len(self.log) - unfolded, self.committed + settle_ledger.REACH)))
         if reached != "queued":
             self.kafka.acknowledge()
         if reached == "committed":
@@ -221,8 +221,9 @@ def check_segments(log: list[Stored], summaries: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembered_ids, "PAGE_BYTES", 3 * remembered_ids.ID_BYTES)
+    monkeypatch.setattr(settle_ledger, "REACH", 6)
 
 
 TestEvictionMachine = EvictionMachine.TestCase

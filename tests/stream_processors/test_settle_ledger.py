@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_processors.errors import BrokenInvariantError
-from stream_processors.settle_ledger import SettleLedger
+from stream_processors.settle_ledger import REACH, SettleLedger
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def test_never_past_the_first_unacknowledged_output(
     loop: asyncio.AbstractEventLoop, start: int, sizes: list[tuple[int, int]], data: st.DataObject
 ) -> None:
-    ledger = SettleLedger(start)
+    ledger = SettleLedger(start, 0)
     settled: list[tuple[int, list[Future[Any]]]] = []
     position = start
     for records, outputs in sizes:
@@ -57,7 +57,7 @@ def test_never_past_the_first_unacknowledged_output(
 @given(sizes=st.lists(st.integers(1, 5), min_size=2, max_size=10), gap=st.integers(0, 3), lost=st.integers(0, 8))
 def test_a_chunk_that_is_lost_before_the_agent_stops_the_next_one(sizes: list[int], gap: int, lost: int) -> None:
     """Also where transaction markers leave gaps between the records, and whichever chunk it is, the first included."""
-    ledger = SettleLedger(0)
+    ledger = SettleLedger(0, 0)
     lost %= len(sizes) - 1
     position = gap
     for number, records in enumerate(sizes):
@@ -73,7 +73,7 @@ def test_a_chunk_that_is_lost_before_the_agent_stops_the_next_one(sizes: list[in
 
 
 def test_a_chunk_that_was_put_back_and_fetched_again_is_fine() -> None:
-    ledger = SettleLedger(10)
+    ledger = SettleLedger(10, 0)
     ledger.fetched(10, 14)
     base = ledger.fetched(10, 19)
     ledger.claim(base)
@@ -81,14 +81,14 @@ def test_a_chunk_that_was_put_back_and_fetched_again_is_fine() -> None:
 
 
 def test_a_chunk_that_was_put_back_but_not_fetched_again_is_missed() -> None:
-    ledger = SettleLedger(10)
+    ledger = SettleLedger(10, 0)
     ledger.fetched(10, 14)
     with pytest.raises(BrokenInvariantError):
         ledger.claim(ledger.fetched(15, 19))
 
 
 def test_chunks_that_come_again_do_not_move_the_position_back() -> None:
-    ledger = SettleLedger(0)
+    ledger = SettleLedger(0, 0)
     ledger.settle(10, [])
     ledger.claim(3)
     ledger.settle(8, [])
@@ -98,7 +98,7 @@ def test_chunks_that_come_again_do_not_move_the_position_back() -> None:
 
 @pytest.mark.parametrize("failure", ["error", "cancelled"])
 def test_output_that_failed_stops_everything_after_it(loop: asyncio.AbstractEventLoop, failure: str) -> None:
-    ledger = SettleLedger(0)
+    ledger = SettleLedger(0, 0)
     failed: Future[Any] = loop.create_future()
     ledger.settle(5, [failed])
     ledger.settle(9, [])
@@ -108,3 +108,35 @@ def test_output_that_failed_stops_everything_after_it(loop: asyncio.AbstractEven
         failed.cancel()
     with pytest.raises(BrokenInvariantError, match="below 5"):
         ledger.committable()
+
+
+def test_nothing_is_final_before_all_is_committed_that_an_earlier_life_may_have_folded() -> None:
+    ledger = SettleLedger(10, log_end=20)
+    ledger.commit_accepted(19)
+    assert ledger.final_below == 0
+    ledger.commit_accepted(20)
+    assert ledger.final_below == 20
+    backlog = SettleLedger(0, log_end=10 * REACH)
+    backlog.commit_accepted(REACH - 1)
+    assert backlog.final_below == 0
+    backlog.commit_accepted(REACH)
+    assert backlog.final_below == REACH
+
+
+def test_what_is_committable_is_not_final_before_the_broker_has_it() -> None:
+    ledger = SettleLedger(0, log_end=0)
+    ledger.settle(5, [])
+    assert ledger.committable() == 5
+    assert ledger.final_below == 0
+
+
+def test_output_that_is_owed_beside_chunks_holds_up_what_follows(loop: asyncio.AbstractEventLoop) -> None:
+    ledger = SettleLedger(0, 0)
+    owed: Future[Any] = loop.create_future()
+    ledger.settle(3, [])
+    ledger.owe([owed])
+    ledger.settle(5, [])
+    assert ledger.committable() == 3
+    assert list(ledger.pending()) == [owed]
+    owed.set_result(None)
+    assert ledger.committable() == 5
