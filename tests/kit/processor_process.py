@@ -23,9 +23,8 @@ RUN = "from producers.settings import Settings; from stream_processors.worker im
 Record = tuple[int, int, bytes, dict[str, Any]]  # partition, offset, key, value
 
 
-@contextmanager
-def processor(settings: Settings, *command: str) -> Generator[subprocess.Popen[str]]:
-    """A processor that has said that it is ready; killed at the end if it still runs."""
+def start_processor(settings: Settings, *command: str) -> subprocess.Popen[str]:
+    """Not waited for; the caller ends it."""
     environment = {
         **os.environ,
         "AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
@@ -33,23 +32,39 @@ def processor(settings: Settings, *command: str) -> Generator[subprocess.Popen[s
         "AXONSTREAM_TOPIC_PARTITIONS": str(settings.topic_partitions),
         "AXONSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
         "AXONSTREAM_PROCESSOR_INSTANCE": settings.processor_instance,
+        "AXONSTREAM_TRACE_IDLE_S": str(settings.trace_idle_s),
+        "AXONSTREAM_MAX_LIVE_TRACES": str(settings.max_live_traces),
         "AXONSTREAM_LOG_LEVEL": "WARNING",
     }
-    process = subprocess.Popen(
-        command or (sys.executable, "-c", RUN), env=environment, stdout=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command or (sys.executable, "-c", RUN), env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> None:
+    """Raises AssertionError when it ends before."""
     assert process.stdout is not None
+    for line in process.stdout:
+        if "ready processor" in line:
+            return
+    raise AssertionError(f"the processor ended with {process.wait()} before it was ready")
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill it, if it still runs."""
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+@contextmanager
+def processor(settings: Settings, *command: str) -> Generator[subprocess.Popen[str]]:
+    """A processor that has said that it is ready; killed at the end if it still runs."""
+    process = start_processor(settings, *command)
     try:
-        for line in process.stdout:
-            if "ready processor" in line:
-                break
-        else:
-            raise AssertionError(f"the processor ended with {process.wait()} before it was ready")
+        wait_until_ready(process)
         yield process
     finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        end(process)
 
 
 @dataclass
