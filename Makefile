@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo up test quick check soak guards bench clean
+.PHONY: install demo up test quick check soak guards bench bench-quick clean
 
 install: $(VENV)/.installed
 
@@ -37,8 +37,18 @@ soak: install
 guards: install
 	$(BIN)/python tests/guards/remove_each_guard.py
 
-bench: install
-	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+# The peers of the benchmarks have an environment of their own: their requirements are none of the product's.
+BENCH_VENV := .venv-bench
+$(BENCH_VENV)/.installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
+
+bench: install $(BENCH_VENV)/.installed
+	$(BIN)/python -m benchmarks
+
+bench-quick: install $(BENCH_VENV)/.installed
+	$(BIN)/python -m benchmarks --quick
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(BENCH_VENV)

@@ -1,0 +1,49 @@
+"""Topics and a database of axonstream's own for one turn, on an events topic that all subjects share."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from uuid import uuid4
+
+from benchmarks.measuring.servers import Servers
+from benchmarks.measuring.subject_process import SubjectProcess, subject_process
+from producers.settings import Settings
+from producers.topics import Topics
+
+PARTITIONS = 16
+
+
+class Installation:
+    """`events` names the shared topic; everything else is new, so that nothing of another turn is in it."""
+
+    def __init__(self, servers: Servers, events: str = "") -> None:
+        name = uuid4().hex[:8]
+        self.servers = servers
+        self.settings = Settings(
+            kafka_bootstrap_servers=servers.kafka,
+            clickhouse_url=servers.clickhouse,
+            topic_prefix=f"b{name}-",
+            clickhouse_database=f"b{name}",
+            topic_partitions=PARTITIONS,
+            log_level="WARNING",
+        )
+        self.topics = Topics(self.settings.topic_prefix)
+        self.events = events or self.topics.events
+
+    def environment(self) -> dict[str, str]:
+        """The settings as the parts read them."""
+        names = ("kafka_bootstrap_servers", "clickhouse_url", "topic_prefix", "clickhouse_database", "topic_partitions")
+        return {f"AXONSTREAM_{name.upper()}": str(getattr(self.settings, name)) for name in (*names, "log_level")}
+
+    def initialise(self) -> None:
+        """Topics, schema and epoch."""
+        with self.part("init") as part:
+            part.until_line("topics and schema are ready")
+
+    @contextmanager
+    def part(self, name: str, **environment: str) -> Generator[SubjectProcess]:
+        """A part of the product as a process: `processor`, `sink`, `gateway` or `init`."""
+        command = ["-m", "benchmarks.measuring.part", name, self.events]
+        with subject_process(command, self.environment() | environment) as process:
+            yield process
