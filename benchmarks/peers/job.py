@@ -62,7 +62,6 @@ class PublishJob:
     way: str
     kafka: str
     topic: str
-    prefix: str
     count: int
     at_once: int
 
