@@ -26,4 +26,5 @@ def run(settings: Settings) -> None:
     worker = create_app(settings).Worker(
         loglevel=settings.log_level, loop=loop, redirect_stdouts=False, console_port=None, quiet=True
     )
+    worker.spinner = None  # from WARNING on it would write before "ready processor", which then begins no line
     worker.execute_from_commandline()
