@@ -56,12 +56,16 @@ class EventLog:
         await self._live_producer()
 
     async def stop(self) -> None:
-        """Wait for what is in flight, and close."""
+        """Wait for what is in flight, and close; without Kafka, give up after the time that an append has.
+
+        An idempotent producer sends a batch again until Kafka takes it, so without a limit this could wait for ever.
+        """
         if self._producer is not None:
-            producer, self._producer = self._producer, None
-            await producer.stop()
+            self._retire(self._producer)
         if self._retired:
-            await asyncio.wait(self._retired)
+            _, late = await asyncio.wait(self._retired, timeout=self._timeout_ms / 1000)
+            for closing in late:
+                closing.cancel()
 
     async def append(self, records: Sequence[EventRecord]) -> None:
         """Append and wait for the acknowledgement of every record."""
