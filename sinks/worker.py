@@ -107,7 +107,7 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event) -> None:
         dead_letters = DeadLetters(settings, client)
         stack.push_async_callback(dead_letters.stop)
         consumer = await _reach_kafka(settings, assignment, lease)
-        stack.push_async_callback(consumer.stop)
+        stack.push_async_callback(_leave, consumer)
 
         ready = _Ready({topics.events, topics.summaries})
         parts: dict[str, Any] = {
@@ -128,6 +128,16 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event) -> None:
             await assignment.end()
             for task in running:
                 task.cancel()
+
+
+async def _leave(consumer: AIOKafkaConsumer) -> None:
+    """Stop the consumer in a task of its own: aiokafka awaits tasks that it has cancelled.
+
+    Their CancelledError would take the place of the error that ends this process, which would then exit with 0.
+    """
+    _, late = await asyncio.wait([asyncio.ensure_future(consumer.stop())], timeout=DRAIN_S)
+    for stopping in late:
+        stopping.cancel()
 
 
 async def _watch_group(consumer: AIOKafkaConsumer) -> None:
