@@ -31,7 +31,9 @@ class Settings(BaseSettings):
     kafka_ssl_key_file: Path | None = None
     topic_prefix: str = Field(default="", description="put before every topic, consumer group and Faust app id")
     topic_partitions: int = Field(default=8, ge=1, description="of agent-events; made by init, never changed in place")
-    topic_replication_factor: int = Field(default=1, ge=1)
+    topic_replication_factor: int = Field(
+        default=1, ge=1, description="made by init; from 3 on, an acknowledged record is on two brokers at least"
+    )
     topic_retention_hours: int = Field(default=7 * 24, ge=1, description="of agent-events and trace-summaries")
 
     # ClickHouse

@@ -18,6 +18,7 @@ from producers.verdict import MAX_RECORD_BYTES
 
 _HOUR_MS = 3_600_000
 _PROPAGATION_S = 10.0
+_COPIES_ACKNOWLEDGED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,23 @@ class _Wanted:
 
 
 def _wanted(settings: Settings) -> list[_Wanted]:
+    """With three replicas or more an acknowledgement means two copies, and publishing goes on while one broker is away.
+
+    With fewer, the brokers' own min.insync.replicas stays: two of two would refuse publishes while a broker is away.
+    """
     topics, partitions = Topics(settings.topic_prefix), settings.topic_partitions
     retention = str(settings.topic_retention_hours * _HOUR_MS)
-    record = str(MAX_RECORD_BYTES + (64 << 10))
+    every = {"max.message.bytes": str(MAX_RECORD_BYTES + (64 << 10))}
+    if settings.topic_replication_factor > _COPIES_ACKNOWLEDGED:
+        every["min.insync.replicas"] = str(_COPIES_ACKNOWLEDGED)
     return [
-        _Wanted(topics.events, partitions, {"retention.ms": retention, "max.message.bytes": record}),
-        _Wanted(topics.summaries, partitions, {"retention.ms": retention, "max.message.bytes": record}),
-        _Wanted(topics.changelog, partitions, {"cleanup.policy": "compact", "max.message.bytes": record}),
+        _Wanted(topics.events, partitions, every | {"retention.ms": retention}),
+        _Wanted(topics.summaries, partitions, every | {"retention.ms": retention}),
+        _Wanted(topics.changelog, partitions, every | {"cleanup.policy": "compact"}),
         # A dead letter holds the refused bytes as base64, so its limit is above that of what it quotes.
-        _Wanted(topics.dead_letters, 1, {"retention.ms": retention, "max.message.bytes": str(4 * MAX_RECORD_BYTES)}),
+        _Wanted(
+            topics.dead_letters, 1, every | {"retention.ms": retention, "max.message.bytes": str(4 * MAX_RECORD_BYTES)}
+        ),
     ]
 
 
