@@ -61,7 +61,8 @@ class EventLog:
         An idempotent producer sends a batch again until Kafka takes it, so without a limit this could wait for ever.
         """
         if self._producer is not None:
-            self._retire(self._producer)
+            producer, self._producer = self._producer, None
+            self._close(producer)
         if self._retired:
             _, late = await asyncio.wait(self._retired, timeout=self._timeout_ms / 1000)
             for closing in late:
@@ -145,7 +146,9 @@ class EventLog:
             return
         self._producer = None
         log.warning("the Kafka producer failed and is replaced")
+        self._close(producer)
 
+    def _close(self, producer: AIOKafkaProducer) -> None:
         async def close() -> None:
             with suppress(KafkaError):  # every append on it has had its own error already
                 await producer.stop()
