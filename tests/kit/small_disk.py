@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+SMALLEST_BYTES = 4096
 
 
 class CannotMountError(Exception):
@@ -26,9 +29,18 @@ class SmallDisk:
 
     def fill(self, leave_bytes: int = 0) -> None:
         """Until no more than `leave_bytes` are free; again as often as somebody else frees some."""
-        with self._ballast.open("ab") as file:
-            if (size := self.free_bytes() - leave_bytes) > 0:
-                os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), size)
+        block = 1 << 20
+        with self._ballast.open("ab", buffering=0) as file:
+            while block >= SMALLEST_BYTES:
+                if self.free_bytes() - leave_bytes < block:
+                    block //= 2
+                    continue
+                try:
+                    file.write(bytes(block))
+                except OSError as error:  # others write at the same time
+                    if error.errno != errno.ENOSPC:
+                        raise
+                    block //= 2
 
     def make_room(self) -> None:
         """Give back what `fill` took."""
