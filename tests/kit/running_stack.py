@@ -16,8 +16,8 @@ from deploy.supervised_part import PartSpec, SupervisedPart
 from kit.until import until
 from producers.settings import Settings
 
-API_KEY = "ak_local"
-HEADERS = {"X-API-Key": API_KEY, "x-tenant-id": "1"}
+HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
+RESTARTS_WITHIN_S = 60.0
 _SECRET_FIELDS = {"api_keys", "kafka_sasl_password", "clickhouse_password"}  # their defaults are the local ones
 
 
@@ -49,7 +49,8 @@ class RunningStack:
             await self._parts[name].stop()
 
     def pid(self, part: str) -> int:
-        return int((self._directory / "run" / f"{part}.pid").read_text())
+        """0 while its supervisor is writing the file."""
+        return int((self._directory / "run" / f"{part}.pid").read_text() or 0)
 
     def log(self, part: str) -> str:
         return (self._directory / "logs" / f"{part}.log").read_text(errors="replace")
@@ -58,7 +59,7 @@ class RunningStack:
         """kill -9; returns when its successor has been started."""
         before = self.pid(part)
         os.kill(before, signal.SIGKILL)
-        await until(lambda: self.pid(part) != before, f"{part} started again", 30)
+        await until(lambda: self.pid(part) not in (0, before), f"{part} started again", RESTARTS_WITHIN_S)
 
     async def until_all_is_visible(self, deadline_s: float) -> float:
         """Every gateway answers a list of traces that is not stale; the seconds that took."""
