@@ -209,12 +209,12 @@ def test_a_sink_that_dies_while_its_insert_goes_on_leaves_nothing_behind(
         async with pipeline(settings) as pipe:
             await pipe.query(SLOW)
             with sink(settings) as process:
-                await publish(pipe, 200)
+                await publish(pipe, 280)
                 await pipe.until(running, 1)
                 process.kill()
             await pipe.query("ALTER TABLE events_log DROP CONSTRAINT slow")
             with sink(settings):
-                await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", 200)
+                await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", 280)
                 await pipe.until(running, 0)
                 found = await must_be_stored_once(settings)
             soak_report.add(found.row("sink killed while its INSERT goes on", 1))

@@ -7,7 +7,7 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,16 @@ READY_S = 60.0
 
 
 class ClickHouseProcess:
-    """The server of `directory` on a port of its own, listening once made."""
+    """The server of `directory` on `port`, or on one of its own, listening once made.
 
-    def __init__(self, directory: Path, password: str = "") -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
+    `wrapped_in` is a command that runs it, as strace does.
+    """
+
+    def __init__(self, directory: Path, password: str = "", port: int = 0, wrapped_in: Sequence[str] = ()) -> None:
+        with socket.create_server(("127.0.0.1", port)) as free:
             self.port: int = free.getsockname()[1]
         self._pool = get_pool_manager(maxsize=64)  # the default keeps 8 connections and leaves the others open
-        self.process = start(directory, self.port, password)
+        self.process = start(directory, self.port, password, wrapped_in)
         assert self.process.stdout is not None
         readable, _, _ = select.select([self.process.stdout], [], [], READY_S)
         assert readable, "not ready in time"
@@ -56,9 +59,9 @@ class ClickHouseProcess:
         return code
 
 
-def start(directory: Path, port: int, password: str = "") -> subprocess.Popen[str]:
+def start(directory: Path, port: int, password: str = "", wrapped_in: Sequence[str] = ()) -> subprocess.Popen[str]:
     """The process, not waited for; standard output is a pipe, standard error goes to the file `stderr` beside."""
-    command = [sys.executable, "-m", "deploy.clickhouse_http", str(directory), "--port", str(port)]
+    command = [*wrapped_in, sys.executable, "-m", "deploy.clickhouse_http", str(directory), "--port", str(port)]
     with directory.with_suffix(".stderr").open("a") as stderr:
         return subprocess.Popen(
             command,

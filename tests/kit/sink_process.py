@@ -25,10 +25,11 @@ RUN = "from producers.settings import Settings; from sinks.worker import run; ru
 LONGEST_S = 60
 
 
-def start_sink(settings: Settings) -> subprocess.Popen[str]:
-    """Not waited for; the caller ends it."""
+def start_sink(settings: Settings, *command: str) -> subprocess.Popen[str]:
+    """Not waited for; the caller ends it. `command` stands for the sink itself."""
     environment = {
         **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
         "AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         "AXONSTREAM_CLICKHOUSE_URL": settings.clickhouse_url,
         "AXONSTREAM_CLICKHOUSE_DATABASE": settings.clickhouse_database,
@@ -42,7 +43,8 @@ def start_sink(settings: Settings) -> subprocess.Popen[str]:
         "AXONSTREAM_SINK_INSTANCE": settings.sink_instance,
         "AXONSTREAM_LOG_LEVEL": "WARNING",
     }
-    return subprocess.Popen([sys.executable, "-c", RUN], env=environment, stdout=subprocess.PIPE, text=True)
+    command = (sys.executable, *(command or ("-c", RUN)))
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 @contextmanager

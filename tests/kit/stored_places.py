@@ -8,17 +8,23 @@ from time import monotonic
 
 from kit.oracle import SETTLES_WITHIN_S, Judgement
 from producers.settings import Settings
-from sinks.verification import Kind, verify
+from sinks.verification import Kind, Verification, verify
 
 OF_THE_PROCESSOR = {Kind.SUMMARY, Kind.UNCOVERED}
 
 
-async def must_be_stored_once(settings: Settings, within_s: float = SETTLES_WITHIN_S) -> Judgement:
-    """Wait until the whole log is stored and committed, and fail unless each record has one place."""
+async def all_stored(settings: Settings, within_s: float = SETTLES_WITHIN_S) -> Verification:
+    """Wait until the whole log is stored and committed; what is wrong with it."""
     deadline = monotonic() + within_s
     while (found := await verify(settings)).pending:
         assert monotonic() < deadline, f"{found.pending} records are not stored after {within_s:.0f} s"
         await asyncio.sleep(0.1)
+    return found
+
+
+async def must_be_stored_once(settings: Settings, within_s: float = SETTLES_WITHIN_S) -> Judgement:
+    """Wait until the whole log is stored and committed, and fail unless each record has one place."""
+    found = await all_stored(settings, within_s)
     findings = [finding for finding in found.findings if finding.kind not in OF_THE_PROCESSOR]
     kinds = Counter(finding.kind for finding in findings)
     judgement = Judgement(

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from sinks.errors import OutcomeUnknownError, RowRefusedError
+from sinks.errors import OutcomeUnknownError, OutOfTimeError, RowRefusedError
 
 Place = tuple[int, int]  # partition, offset
 
@@ -22,6 +22,8 @@ class Outcome(Enum):
     LOST = auto()
     STORED_UNANSWERED = auto()
     HALF_STORED_UNANSWERED = auto()
+    STILL_RUNNING = auto()  # no answer in time: stored at the next look, unless it is killed before
+    OUT_OF_TIME = auto()
     CRASH_BEFORE = auto()
     CRASH_HALF_STORED = auto()
     CRASH_AFTER = auto()
@@ -36,6 +38,7 @@ class MemoryTable:
 
     def __init__(self, next_outcome: Callable[[], Outcome], poison: set[Place], *, rows_are_named: bool) -> None:
         self.rows: Counter[Place] = Counter()
+        self._running: list[Place] = []
         self._next_outcome = next_outcome
         self._poison = poison
         self._rows_are_named = rows_are_named
@@ -47,9 +50,14 @@ class MemoryTable:
             raise CrashError
         if outcome is Outcome.LOST:
             raise OutcomeUnknownError("lost")
+        if outcome is Outcome.OUT_OF_TIME:
+            raise OutOfTimeError("too many rows")
         for number, place in enumerate(places, 1):
             if place in self._poison:
                 raise RowRefusedError(number if self._rows_are_named else None, "poison")
+        if outcome is Outcome.STILL_RUNNING:
+            self._running += places
+            raise OutOfTimeError("still running")
         half = outcome in (Outcome.HALF_STORED_UNANSWERED, Outcome.CRASH_HALF_STORED)
         self.rows.update(places[: len(places) // 2] if half else places)
         if outcome in (Outcome.CRASH_AFTER, Outcome.CRASH_HALF_STORED):
@@ -58,11 +66,21 @@ class MemoryTable:
             raise OutcomeUnknownError("no answer")
 
     async def kill(self, table: str, partitions: Iterable[int]) -> None:
-        return None
+        killed = set(partitions)
+        self._running = [place for place in self._running if place[0] not in killed]
+
+    def _finish_running(self) -> None:
+        """What nobody killed becomes rows: after the look, so that the look has missed it."""
+        self.rows.update(self._running)
+        self._running = []
 
     async def query(self, sql: str, parameters: dict[str, Any]) -> SimpleNamespace:
         first, last, partition = parameters["first"], parameters["last"], parameters["partition"]
-        return SimpleNamespace(result_rows=[(o,) for p, o in self.rows if p == partition and first <= o <= last])
+        found = [(o,) for p, o in self.rows if p == partition and first <= o <= last]
+        self._finish_running()
+        return SimpleNamespace(result_rows=found)
 
     def ceiling(self, partition: int, committed: int) -> int:
-        return max((o for p, o in self.rows if p == partition and o >= committed), default=-1)
+        highest = max((o for p, o in self.rows if p == partition and o >= committed), default=-1)
+        self._finish_running()
+        return highest

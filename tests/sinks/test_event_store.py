@@ -54,13 +54,14 @@ class Simulation:
         self.letters = RememberedLetters()
         self.committed = dict.fromkeys(PARTITIONS, 0)
 
-    def start(self) -> EventStore:
+    async def start(self) -> EventStore:
+        await self.table.kill("events_log", PARTITIONS)
         ledgers = {p: OffsetLedger(c, self.table.ceiling(p, c)) for p, c in self.committed.items()}
         parts: Any = {"client": self.table, "writer": self.table, "dead_letters": self.letters}
         return EventStore(settings=SMALL, tenure=InstantTenure(), epoch=1, ledgers=ledgers, **parts)
 
     async def run(self, sizes: Sequence[int], crash_before_commit: Sequence[bool]) -> None:
-        store, position = self.start(), dict(self.committed)
+        store, position = await self.start(), dict(self.committed)
         turn = 0
         while any(offset < self.length for offset in position.values()):
             size = sizes[turn % len(sizes)]
@@ -76,7 +77,7 @@ class Simulation:
                 if crash:
                     raise CrashError
             except CrashError:
-                store, position = self.start(), dict(self.committed)
+                store, position = await self.start(), dict(self.committed)
                 continue
             for p, last in {record.partition: record.offset for record in batch}.items():
                 self.committed[p] = store.committable(TopicPartition("agent-events", p), last).offset
@@ -128,6 +129,11 @@ def test_a_record_that_is_no_event_is_dead_lettered_and_its_neighbours_are_store
     simulation = Simulation(table, 3)
     good = [event_record(0, 0), event_record(0, 2)]
     bad = Record("agent-events", 0, 1, b"tr_0", b"{not json")
-    asyncio.run(simulation.start().store([good[0], bad, good[1]]))
+
+    async def story() -> None:
+        store = await simulation.start()
+        await store.store([good[0], bad, good[1]])
+
+    asyncio.run(story())
     assert simulation.letters.places == {(0, 1)}
     assert cast("dict[Place, int]", table.rows) == {(0, 0): 1, (0, 2): 1}

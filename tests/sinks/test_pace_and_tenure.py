@@ -7,10 +7,12 @@ import asyncio
 import pytest
 from aiokafka import TopicPartition
 
-from sinks.errors import LeaseLostError, RevokedError
+from producers.settings import Settings
+from sinks.errors import LeaseLostError, RevokedError, SettingsError
 from sinks.pace import Pace
 from sinks.table_writer import partitions_of
 from sinks.tenure import Tenure
+from sinks.worker import _lease_s
 from stream_processors.lease import Lease
 
 TP = TopicPartition("agent-events", 0)
@@ -88,3 +90,8 @@ def test_a_revocation_waits_for_what_is_under_way_and_lets_nothing_new_start() -
 def test_a_query_id_names_its_partitions() -> None:
     assert partitions_of("group/with/slash/events_log/0.3.12/abc") == {0, 3, 12}
     assert partitions_of("someone else's") == set()
+
+
+def test_an_insert_that_could_outlast_the_session_is_refused_at_the_start() -> None:
+    with pytest.raises(SettingsError, match="AXONSTREAM_INSERT_TIMEOUT_MS"):
+        _lease_s(Settings(insert_timeout_ms=9000, session_timeout_ms=10_000))

@@ -10,10 +10,10 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from test_summary_lines import summary
 
 from deploy.init import initialise
 from kit.sample_events import NOW_MS, event_value
+from kit.sample_summaries import summary
 from kit.sink_process import Pipeline, pipeline, sink, start_sink
 from producers.kafka_client import kafka_options
 from producers.settings import Settings

@@ -1,0 +1,103 @@
+"""A sink that kills itself (SIGKILL) at the n-th passing of a named point between reading a record and committing it.
+
+    python -m kit.sink_crash_points "<point>" <n> <file for the passings>
+
+The points are the functions of the product, wrapped here: before its first line, and after its last.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+
+from producers.settings import Settings
+from sinks import event_flow, summary_flow
+from sinks.dead_letters import DeadLetters
+from sinks.event_flow import EventFlow
+from sinks.event_store import EventStore
+from sinks.offset_ledger import OffsetLedger
+from sinks.summary_flow import SummaryFlow
+from sinks.summary_store import SummaryStore
+from sinks.table_writer import TableWriter
+from sinks.tenure import Tenure
+from sinks.worker import run
+
+# (what, where it is called, its name there, which argument says more)
+_STEPS: list[tuple[str, Any, str, Callable[..., str] | None]] = [
+    ("event epoch", event_flow, "current_epoch", None),
+    ("summary epoch", summary_flow, "current_epoch", None),
+    ("kill of old INSERTs", TableWriter, "kill", None),
+    ("event positions", event_flow, "read_positions", None),
+    ("summary positions", summary_flow, "read_positions", None),
+    ("ceiling", EventFlow, "_ceiling", None),
+    ("begin events", EventFlow, "begin", None),
+    ("begin summaries", SummaryFlow, "begin", None),
+    ("may insert", Tenure, "may_insert", None),
+    ("look", EventStore, "_present", None),
+    ("slice of events", EventStore, "_attempt", None),
+    ("slice of summaries", SummaryStore, "_insert", None),
+    ("insert", TableWriter, "insert", lambda _, table, *rest: str(table)),
+    ("dead letters to Kafka", DeadLetters, "_produce", None),
+    ("dead letters to ClickHouse", DeadLetters, "_insert", None),
+    ("commit", AIOKafkaConsumer, "commit", lambda _, offsets: str(min(offsets).topic).rpartition("-")[2]),
+]
+_BRACKETED = ("attempting", "settled")  # plain functions of the ledger
+
+
+class Killer:
+    """Counts the passings of every point, and ends the process at the wanted one."""
+
+    def __init__(self, point: str, number: int, passings: Path) -> None:
+        self._point, self._number, self._file = point, number, passings
+        self._passings: Counter[str] = Counter()
+
+    def passes(self, point: str) -> None:
+        self._passings[point] += 1
+        if not self._point:
+            self._file.write_text("\n".join(f"{count} {name}" for name, count in sorted(self._passings.items())))
+        if point == self._point and self._passings[point] == self._number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def wrap(self, what: str, owner: Any, name: str, more: Callable[..., str] | None) -> None:
+        original = getattr(owner, name)
+
+        @wraps(original)
+        async def step(*args: Any) -> Any:
+            point = f"{what} {more(*args)}" if more else what
+            self.passes(f"before {point}")
+            result = await original(*args)
+            self.passes(f"after {point}")
+            return result
+
+        setattr(owner, name, step)
+
+    def wrap_ledger(self, name: str) -> None:
+        original = getattr(OffsetLedger, name)
+
+        def step(ledger: OffsetLedger, last: int) -> None:
+            self.passes(f"before {name}")
+            original(ledger, last)
+            self.passes(f"after {name}")
+
+        setattr(OffsetLedger, name, step)
+
+
+def main(point: str, number: str, passings: str) -> None:
+    killer = Killer(point, int(number), Path(passings))
+    for step in _STEPS:
+        killer.wrap(*step)
+    for name in _BRACKETED:
+        killer.wrap_ledger(name)
+    run(Settings())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
