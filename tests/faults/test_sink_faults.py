@@ -199,7 +199,7 @@ def test_a_clickhouse_with_too_many_parts_is_waited_for(server_settings: Setting
 def test_a_sink_that_dies_while_its_insert_goes_on_leaves_nothing_behind(
     server_settings: Settings, soak_report: SoakReport
 ) -> None:
-    settings = server_settings.model_copy(update={"insert_timeout_ms": 3000})
+    settings = server_settings.model_copy(update={"insert_timeout_ms": 8000})  # the INSERT takes 5.6 s
     running = (
         "SELECT count() FROM system.processes WHERE query_kind = 'Insert' "
         f"AND startsWith(query_id, '{settings.topic_prefix}axonstream-sink/events_log/')"
@@ -207,12 +207,12 @@ def test_a_sink_that_dies_while_its_insert_goes_on_leaves_nothing_behind(
 
     async def story() -> None:
         async with pipeline(settings) as pipe:
-            await pipe.query(SLOW)
+            await pipe.query(f"{SLOW}, ADD CONSTRAINT slower CHECK sleepEachRow(0.0101) = 0")
             with sink(settings) as process:
                 await publish(pipe, 280)
                 await pipe.until(running, 1)
                 process.kill()
-            await pipe.query("ALTER TABLE events_log DROP CONSTRAINT slow")
+            await pipe.query("ALTER TABLE events_log DROP CONSTRAINT slow, DROP CONSTRAINT slower")
             with sink(settings):
                 await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", 280)
                 await pipe.until(running, 0)
