@@ -1,0 +1,196 @@
+"""Two tenants that share every name: nothing of the one is ever seen or counted by the other (guarantee G6)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from secrets import token_hex
+from time import time_ns
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as example_settings
+from hypothesis import strategies as st
+from offline_gateway import OfflineGateway
+
+from axonstream.event_contract import EventInput
+from producers.event_log import EventLog
+from producers.event_record import EventRecord, encode_event
+from producers.settings import Settings
+
+KEYS = {"1": "ak_local", "2": "ak_other"}
+TRACES = ("a", "b", "c")
+OF_EACH = {"date": "", "x-request-id": ""}  # headers that differ from answer to answer
+# Whoever adds a call that reads must add it to `everything_read`; the others read nothing of a tenant.
+READS = {"/traces", "/traces/{trace_id}/summary", "/traces/{trace_id}/events"}
+OTHERS = {"/event", "/events", "/health/live", "/health/ready", "/openapi.json"}
+
+
+class Sent(NamedTuple):
+    """One event; all but the marker in its payload may be the same for both tenants."""
+
+    tenant: str
+    trace: str
+    dedup_key: str | None
+    event_type: str
+    agent: str | None
+    channel: int
+    event_id: int
+    minus_ms: int
+
+
+EVENTS = st.lists(
+    st.builds(
+        Sent,
+        tenant=st.sampled_from(sorted(KEYS)),
+        trace=st.sampled_from(TRACES),
+        dedup_key=st.none() | st.sampled_from(["k", "l"]),
+        event_type=st.sampled_from(["agent.error", "agent.tool_call.start", "agent.handoff", "custom"]),
+        agent=st.none() | st.sampled_from(["planner", "worker"]),
+        channel=st.sampled_from([1, 2]),
+        event_id=st.integers(1, 3),
+        minus_ms=st.integers(0, 3),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+def test_every_route_of_the_gateway_is_known_here(offline: OfflineGateway) -> None:
+    assert offline.paths() == READS | OTHERS
+
+
+class Answers(NamedTuple):
+    """What one tenant is told of the example's traces."""
+
+    listed: dict[str, dict[str, Any]]
+    paged: list[str]
+    summaries: dict[str, dict[str, Any] | None]
+    events: dict[str, list[dict[str, Any]] | None]
+    text: str
+
+
+def everything_read(client: httpx.Client, tenant: str, example: str) -> Answers:
+    """Every read there is, about every trace of the example; None where the answer is 404."""
+    headers = {"X-API-Key": KEYS[tenant], "x-tenant-id": tenant}
+    text: list[str] = []
+
+    def read(path: str) -> Any:
+        answer = client.get(path, headers=headers)
+        text.append(answer.text)
+        assert answer.status_code in (200, 404), answer.text
+        assert "X-Axonstream-Stale" not in answer.headers
+        if answer.status_code == 404:
+            nobodys = client.get(path.replace(example, token_hex(8)), headers=headers)
+            assert answer.json() | {"requestId": ""} == nobodys.json() | {"requestId": ""}
+            assert dict(answer.headers) | OF_EACH == dict(nobodys.headers) | OF_EACH
+            return None
+        return answer.json()
+
+    mine = {row["traceId"]: row for row in read("/traces?limit=1000") if example in row["traceId"]}
+    pages = [read(f"/traces?page={page}&limit=2") for page in (1, 2)]
+    paged = [row["traceId"] for rows in pages for row in rows if example in row["traceId"]]
+    ids = [f"{example}/{trace}" for trace in TRACES]
+    quoted = {trace_id: trace_id.replace("/", "%2F") for trace_id in ids}
+    summaries = {trace_id: read(f"/traces/{quoted[trace_id]}/summary") for trace_id in ids}
+    events = {trace_id: read(f"/traces/{quoted[trace_id]}/events") for trace_id in ids}
+    return Answers(mine, paged, summaries, events, "".join(text))
+
+
+def kept(sent: Sequence[Sent], tenant: str, trace: str) -> list[int]:
+    """The numbers of the tenant's events of this trace, repeats left out, in order of time."""
+    mine = [number for number, event in enumerate(sent) if (event.tenant, event.trace) == (tenant, trace)]
+    first = {sent[number].dedup_key: number for number in reversed(mine)}
+    unique = [number for number in mine if not sent[number].dedup_key or first[sent[number].dedup_key] == number]
+    return sorted(unique, key=lambda number: number - 4 * sent[number].minus_ms)
+
+
+@pytest.fixture
+def client(gateway_url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=gateway_url, timeout=30) as client:
+        yield client
+
+
+@pytest.mark.services
+def test_what_two_tenants_are_told_is_each_only_its_own(
+    client: httpx.Client, stack_settings: Settings, soak: bool
+) -> None:
+    def published(sent: Sequence[Sent], example: str) -> None:
+        now_ms = time_ns() // 1_000_000
+        records = [record(number, event, example, now_ms) for number, event in enumerate(sent)]
+
+        async def append() -> None:
+            log = EventLog.from_settings(stack_settings)
+            try:
+                await log.append(records)
+            finally:
+                await log.stop()
+
+        asyncio.run(append())
+
+    def record(number: int, event: Sent, example: str, now_ms: int) -> EventRecord:
+        contents = EventInput(
+            identifier="step",
+            payload={"of": marker(event.tenant, example), "number": number},
+            channel_id=event.channel,
+            agent_id=event.agent,
+            event_type=event.event_type,
+            dedup_key=event.dedup_key,
+            occurred_at=now_ms + number - 4 * event.minus_ms,
+        )
+        return encode_event(
+            contents,
+            tenant_id=event.tenant,
+            trace_id=f"{example}/{event.trace}",
+            fresh_id=event.event_id,
+            now_ms=now_ms,
+        )
+
+    @example_settings(
+        max_examples=150 if soak else 6,
+        deadline=None,
+        derandomize=not soak,
+        suppress_health_check=[HealthCheck.too_slow],
+        phases=[Phase.generate],  # an example takes seconds, so that a search for a smaller one would take minutes
+    )
+    @given(EVENTS)
+    def isolated(sent: list[Sent]) -> None:
+        example = token_hex(8)
+        published(sent, example)
+        for tenant, other in (("1", "2"), ("2", "1")):
+            answers = everything_read(client, tenant, example)
+            assert marker(other, example) not in answers.text
+            truth = {f"{example}/{trace}": numbers for trace in TRACES if (numbers := kept(sent, tenant, trace))}
+            assert answers.listed.keys() == truth.keys()
+            assert set(answers.paged) == truth.keys()
+            assert len(answers.paged) == len(truth)
+            for trace in TRACES:
+                check_trace(answers, f"{example}/{trace}", truth.get(f"{example}/{trace}"), sent)
+
+    isolated()
+
+
+def marker(tenant: str, example: str) -> str:
+    return f"secret of {tenant} in {example}"
+
+
+def check_trace(answers: Answers, trace_id: str, numbers: list[int] | None, sent: Sequence[Sent]) -> None:
+    summary, rows = answers.summaries[trace_id], answers.events[trace_id]
+    if numbers is None:
+        assert (summary, rows) == (None, None)
+        return
+    assert summary is not None
+    assert rows is not None
+    assert [row["payload"]["number"] for row in rows] == numbers
+    assert summary["events"] == rows
+    types = [sent[number].event_type for number in numbers]
+    for figures in (summary, answers.listed[trace_id]):
+        assert figures["totalEvents"] == len(numbers)
+        assert figures["errorCount"] == types.count("agent.error")
+        assert figures["toolCallCount"] == types.count("agent.tool_call.start")
+        assert set(figures["agents"]) == {sent[number].agent for number in numbers} - {None}
+        assert set(figures["eventTypes"]) == set(types)
+        steps = [at for at, kind in enumerate(types, 1) if kind == "agent.error"]
+        assert (figures["firstError"] or {"step": None})["step"] == (steps[0] if steps else None)
