@@ -19,9 +19,10 @@ from deploy.init import initialise
 from kit.soak_report import SoakReport
 from producers.settings import Settings
 
-# `make quick` draws fewer examples, so that it stays quick; `make test` draws the usual hundred.
+# `make quick` draws fewer examples, so that it stays quick; `make test` draws the usual hundred, `make soak` more.
 settings.register_profile("quick", max_examples=15, deadline=None)
 settings.register_profile("full", deadline=None)
+settings.register_profile("soak", max_examples=2000, deadline=None)
 settings.load_profile("full")
 
 API_KEYS = "ak_local=1,ak_other=2"
@@ -35,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[SOAK_REPORT] = SoakReport()
+    if config.getoption("--soak"):
+        settings.load_profile("soak")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

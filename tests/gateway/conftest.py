@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from offline_gateway import OfflineGateway
+
+from kit.offline_gateway import OfflineGateway
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 import pytest
-from offline_gateway import HEADERS, OfflineGateway
+
+from kit.offline_gateway import HEADERS, OfflineGateway
 
 GOOD: dict[str, Any] = {"identifier": "web_search", "payload": {"query": "AI"}, "channel_id": 1}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from offline_gateway import OfflineGateway
 from pydantic import ConfigDict, TypeAdapter, with_config
 
 from gateway.answers import EventAnswer, FirstError, SummaryAnswer, TraceFigures, summary_answer
 from gateway.authentication import Generation
+from kit.offline_gateway import OfflineGateway
 
 
 def test_every_route_is_described(offline: OfflineGateway) -> None:

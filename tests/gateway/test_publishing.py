@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 import pytest
-from offline_gateway import OfflineGateway
 
 from axonstream.event_contract import event_id_of
+from kit.offline_gateway import OfflineGateway
 
 GOOD: dict[str, Any] = {"identifier": "web_search", "payload": {"query": "AI"}, "channel_id": 1}
 _EXACT = '{"one": 1.0, "big":1180591620717411303424,"two53":9007199254740993,"none":null, "face":"\\ud83d\\ude00"}'

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from offline_gateway import HEADERS
+
+from kit.offline_gateway import HEADERS
 
 pytestmark = pytest.mark.services
 

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
-from offline_gateway import HEADERS
 from pydantic import SecretStr
 from stored_by_hand import commit, event, store, summary
 
 from gateway.app import create_app
 from gateway.trace_queries import TraceQueries
+from kit.offline_gateway import HEADERS
 from producers.settings import Settings
 
 pytestmark = pytest.mark.services
