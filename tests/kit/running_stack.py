@@ -8,8 +8,6 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
-
 from deploy.free_ports import free_port
 from deploy.init import initialise
 from deploy.supervised_part import PartSpec, SupervisedPart
@@ -60,23 +58,6 @@ class RunningStack:
         before = self.pid(part)
         os.kill(before, signal.SIGKILL)
         await until(lambda: self.pid(part) not in (0, before), f"{part} started again", RESTARTS_WITHIN_S)
-
-    async def until_all_is_visible(self, deadline_s: float) -> float:
-        """Every gateway answers a list of traces that is not stale; the seconds that took."""
-        async with httpx.AsyncClient(headers=HEADERS, timeout=30) as client:
-
-            async def visible(url: str) -> bool:
-                try:
-                    answer = await client.get(f"{url}/traces?limit=1")
-                except httpx.TransportError:
-                    return False
-                return answer.status_code == 200 and "X-Axonstream-Stale" not in answer.headers
-
-            waited = [
-                await until(lambda url=url: visible(url), f"everything is visible at {url}", deadline_s)
-                for url in self.urls
-            ]
-        return max(waited)
 
     async def _start(self, name: str, command: str, **environment: str) -> None:
         given = {
