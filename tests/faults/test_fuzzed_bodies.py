@@ -99,6 +99,8 @@ def sent_to(path: str, body: bytes) -> int:
 
 @given(bodies() | json_bytes(ANYTHING) | st.binary(max_size=40))
 @example(b'{"identifier":"a","channel_id":1,"payload":' + b'{"a":' * 10_000 + b"1" + b"}" * 10_001)
+@example(b'{"identifier":"a","channel_id":1,"payload":' + b'{"a":' * 150 + b"1" + b"}" * 151)
+@example(b'{"identifier":"a","channel_id":1,"payload":{"a":1,"a":2}}')
 @example(b'{"identifier":"a","channel_id":' + b"9" * 5000 + b',"payload":{}}')
 @example(b'{"identifier":"a","channel_id":1,"payload":{"n":' + b"9" * 5000 + b"}}")
 def test_any_body_of_an_event_is_taken_or_refused(body: bytes) -> None:
