@@ -20,7 +20,7 @@ from stream_processors.application import create_app
 from stream_processors.fold import fold_records
 from stream_processors.snapshots import summary_record
 from stream_processors.state_table import StateTable
-from stream_processors.trace_state import TraceState, changelog_records
+from stream_processors.trace_state import TraceState, changelog_records, tombstone_records
 
 TYPES = ("agent.error", "agent.error", "agent.tool_call.start", "agent.handoff", "custom")
 
@@ -32,6 +32,7 @@ class Stored:
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @st.composite
@@ -179,6 +180,23 @@ def test_the_older_of_two_states_never_wins(table: StateTable, records: list[Sto
     expected = {key: summary_record(key, state) for key, state in states.items()}
     merged = recovered(table, [*changelog, *changelog[:late]])
     assert {key: summary_record(key, state) for key, state in merged.items()} == expected
+
+
+def test_a_tombstone_takes_the_state_that_it_is_of_and_no_newer_one(table: StateTable) -> None:
+    """I10: a worker that lost its partition may write a tombstone after its successor's states."""
+    states: dict[bytes, TraceState] = {}
+    fold_records([a_record(0)], states)
+    ((key, state),) = states.items()
+    ((key, none, fence),) = tombstone_records(key, state)
+    tombstone = Stored(9, key, none, (fence,))
+    fold_records([a_record(5)], states)
+    merged = recovered(table, changelog_records(key, state))
+    table.merge([tombstone], 0)
+    assert table.states == merged
+    merged = recovered(table, changelog_records(key, folded([a_record(0)])))
+    table.merge([tombstone], 0)
+    assert merged.keys() == {key}
+    assert not table.states
 
 
 def a_record(offset: int, **fields: Any) -> Stored:
