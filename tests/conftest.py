@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from deploy.endpoints import Endpoints, read_endpoints
 from deploy.init import initialise
@@ -22,6 +22,7 @@ from producers.settings import Settings
 # `make quick` draws fewer examples, so that it stays quick; `make test` draws the usual hundred, `make soak` more.
 settings.register_profile("quick", max_examples=15, deadline=None)
 settings.register_profile("full", deadline=None)
+settings.register_profile("guards", deadline=None, phases=[Phase.explicit, Phase.generate])  # a failure is all it asks
 settings.register_profile("soak", max_examples=2000, deadline=None)
 settings.load_profile("full")
 

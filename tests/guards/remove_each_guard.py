@@ -68,7 +68,8 @@ def exit_code(removal: Removal, environment: dict[str, str]) -> int:
             else:
                 shutil.copy2(source, copy / name)
         removal.apply(copy)
-        command = [sys.executable, "-m", "pytest", "-x", *(["--soak"] if removal.soak else []), removal.test]
+        options = ["-x", "--hypothesis-profile=guards", *(["--soak"] if removal.soak else [])]
+        command = [sys.executable, "-m", "pytest", *options, removal.test]
         try:
             done = subprocess.run(
                 command,
