@@ -26,7 +26,7 @@ _FIRST_WORD = re.compile(r"\s*(\(|\w+)")
 _CHANGES_CONNECTION = re.compile(r"\s*(SET|USE|(CREATE|ATTACH)\s+(OR\s+REPLACE\s+)?TEMPORARY)\b", re.IGNORECASE)
 _TAIL_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*(SETTINGS\s[^;]*)?;?\s*\Z", re.IGNORECASE)
 _PROCESSES = re.compile(r"\bsystem\s*\.\s*processes\b", re.IGNORECASE)
-_QUERY_ID = re.compile(r"\bquery_id\b", re.IGNORECASE)
+_QUERY_ID = re.compile(r"\bquery_id\b(?!\s*:)", re.IGNORECASE)  # a parameter may be named so, too: {query_id:String}
 _CLIENT_ID = "if(Settings['log_comment'] != '', Settings['log_comment'], query_id)"
 _PROCESSES_WITH_CLIENT_IDS = "(SELECT * REPLACE (ID AS query_id) FROM system.processes)".replace("ID", _CLIENT_ID, 1)
 

@@ -134,6 +134,12 @@ def test_query_ids_are_the_clients_but_strings_stay() -> None:
     assert killed.endswith(" = 'query_id' SYNC")
 
 
+def test_a_parameter_that_is_called_query_id_stays_one() -> None:
+    killed = with_client_ids("KILL QUERY WHERE query_id = {query_id:String} SYNC", "KILL")
+    assert killed.endswith(" = {query_id:String} SYNC")
+    assert killed.startswith("KILL QUERY WHERE if(Settings")
+
+
 ENCODERS = {"lz4": lz4.frame.compress, "zstd": zstd.compress, "gzip": gzip.compress, "deflate": zlib.compress}
 
 
