@@ -53,7 +53,7 @@ class Subject:
 
 
 @contextmanager
-def _running(subject: Subject, log: Log, installation: Installation) -> Generator[SubjectProcess]:
+def folding(subject: Subject, log: Log, installation: Installation) -> Generator[SubjectProcess]:
     if subject.name == OURS:
         with installation.part("processor") as process:
             process.until_line("ready processor")
@@ -71,7 +71,7 @@ def _running(subject: Subject, log: Log, installation: Installation) -> Generato
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _turn(subject: Subject, log: Log) -> tuple[Growth, int, str]:
+async def fold_turn(subject: Subject, log: Log) -> tuple[Growth, int, str]:
     """Its growth, the events in it, and what is wrong with its output."""
     installation = Installation(log.servers, log.events)
     await asyncio.to_thread(installation.initialise)
@@ -85,7 +85,7 @@ async def _turn(subject: Subject, log: Log) -> tuple[Growth, int, str]:
         async def wrote_enough(records: int) -> bool:
             return records >= min(log.count, subject.most)
 
-        with _running(subject, log, installation) as process:
+        with folding(subject, log, installation) as process:
             growth = await watch.until(process, folded_all if subject.watermarks else wrote_enough)
         counts = await watch.counts()
     finally:
@@ -115,7 +115,7 @@ async def _measure(plan: Plan, log: Log, results: Results) -> None:
     for _ in range(plan.rounds):
         for subject in _subjects(plan):
             try:
-                growth, events, wrong = await _turn(subject, log)
+                growth, events, wrong = await fold_turn(subject, log)
             except (RuntimeError, TimeoutError, FileNotFoundError) as error:
                 results.add(subject.name, {}, f"{error!r}")
                 continue

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict, dataclass
 from itertools import cycle
-from time import monotonic
-from typing import cast
+from time import monotonic, process_time
+from typing import Any, cast
 
 import orjson
 import uvloop
@@ -23,28 +23,32 @@ _HEAD = (
 )
 _MOST_BODIES = 5000
 _STREAMS = 100_000
+_MARK = b"REQUEST-"  # in every dedup key; becomes the request's number
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came of it: `refused` counts every answer that is no 2xx; times in ms."""
+    """What came of it: `refused` counts every answer that is no 2xx; `cpu_s` is the generator's own."""
 
     requests: int
     refused: int
     seconds: float
+    cpu_s: float
     p50_ms: float
     p99_ms: float
     longest_ms: float
 
 
 def requests_of(job: LoadJob) -> list[bytes]:
-    """Whole requests, over and over the same ones when there are very many."""
+    """Whole requests, over and over the same ones when there are very many; only their dedup keys differ then."""
     made: list[bytes] = []
     number = 0
     for _ in range(min(job.requests, max(1, _MOST_BODIES // job.events_a_request))):
-        events: list[dict[str, object]] = []
+        events: list[dict[str, Any]] = []
         for _ in range(job.events_a_request):
-            events.append(event_fields(number, trace_id(number % _STREAMS)))
+            event = event_fields(number, trace_id(number % _STREAMS))
+            event["dedupKey"] = f"{_MARK.decode()}{number:024x}"
+            events.append(event)
             number += 1
         body = orjson.dumps(events[0]) if job.path == "/event" else b"\n".join(map(orjson.dumps, events))
         made.append(_HEAD % (job.path.encode(), len(body)) + body)
@@ -93,7 +97,7 @@ async def run(job: LoadJob) -> Load:
     refused = 0
     left = job.requests
     say("loading")
-    started = monotonic()
+    started, cpu = monotonic(), process_time()
 
     async def work(connection: _Connection) -> None:
         nonlocal left, refused
@@ -104,7 +108,7 @@ async def run(job: LoadJob) -> Load:
                 due = started + number * job.events_a_request / job.events_a_second
                 await asyncio.sleep(max(0.0, due - monotonic()))
             asked = monotonic()
-            answer = await connection.ask(next(bodies))
+            answer = await connection.ask(next(bodies).replace(_MARK, b"%08d" % number))
             times.append(monotonic() - asked)
             refused += not answer.startswith(b"HTTP/1.1 20")
 
@@ -112,7 +116,7 @@ async def run(job: LoadJob) -> Load:
     seconds = monotonic() - started
     times.sort()
     p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
-    return Load(job.requests, refused, seconds, p50 * 1000, p99 * 1000, times[-1] * 1000)
+    return Load(job.requests, refused, seconds, process_time() - cpu, p50 * 1000, p99 * 1000, times[-1] * 1000)
 
 
 if __name__ == "__main__":

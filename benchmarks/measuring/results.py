@@ -112,16 +112,16 @@ class Results:
 
     def table(self) -> list[str]:
         """One line a subject and metric: min / median / max, and the calibration of its turns."""
-        lines = [f"   {'subject':38}{'metric':26}{'min':>11}{'median':>11}{'max':>11}{'loads us':>10}"]
+        lines = [f"   {'subject':52}{'metric':32}{'min':>11}{'median':>11}{'max':>11}{'loads us':>10}"]
         for subject in dict.fromkeys(row.subject for row in self.measured):
             rows = self._of(subject)
             if not rows:
-                lines.append(f"   {subject:38}does not count: {self._why(subject)}")
+                lines.append(f"   {subject:52}does not count: {self._why(subject)}")
             for metric in dict.fromkeys(metric for row in rows for metric in row.values):
                 values = [row.values[metric] for row in rows if metric in row.values]
                 figures = "".join(f"{_number(value):>11}" for value in (min(values), median(values), max(values)))
                 calibration = median(row.calibration_us for row in rows)
-                lines.append(f"   {subject:38}{metric:26}{figures}{calibration:>10.2f}")
+                lines.append(f"   {subject:52}{metric:32}{figures}{calibration:>10.2f}")
         return lines
 
     def _of(self, subject: str) -> list[Measured]:
