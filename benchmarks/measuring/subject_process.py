@@ -46,6 +46,10 @@ class SubjectProcess:
     def rss_bytes(self) -> int:
         return self._measured.memory_info().rss
 
+    def send(self, number: int) -> None:
+        """A signal."""
+        self._process.send_signal(number)
+
     def end(self, grace_s: float = 15.0) -> None:
         """SIGTERM, and SIGKILL after the grace."""
         self._process.terminate()

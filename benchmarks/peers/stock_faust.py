@@ -39,7 +39,7 @@ def stock_app(job: StreamJob) -> faust.App:
     app.sensors.add(ReadyLine())
     events = app.topic(job.events, key_type=bytes, value_type=bytes, value_serializer="raw", key_serializer="raw")
     output = app.topic(job.output, key_type=bytes, value_type=bytes, value_serializer="raw", key_serializer="raw")
-    traces = app.Table("traces", key_type=str, value_type=dict, partitions=job.partitions)
+    traces = app.Table("traces", key_type=str, partitions=job.partitions)  # values: any JSON
 
     @app.agent(events)
     async def fold(stream: Any) -> None:
