@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError
 
 from producers.errors import NotAcknowledgedError
 from producers.event_record import EventRecord
@@ -31,7 +31,7 @@ class EventLog:
     `append` returns once every record is acknowledged, in order within a trace, or raises NotAcknowledgedError; a
     record that was not acknowledged may be stored all the same. Memory is bounded by what the callers wait for:
     nothing is held for a caller that has been answered. After an error the producer is replaced, because a batch
-    that expired leaves a hole in its sequence numbers that the broker would refuse for ever.
+    that expired or was refused leaves a hole in its sequence numbers, and the broker takes nothing after a hole.
     """
 
     def __init__(self, *, topic: str, timeout_ms: int, kafka: dict[str, Any]) -> None:
@@ -75,8 +75,6 @@ class EventLog:
                 producer = await self._live_producer()
                 try:
                     await self._send(producer, records)
-                except MessageSizeTooLargeError as error:
-                    raise NotAcknowledgedError(f"Kafka takes no record of this size: {error}") from error
                 except KafkaError as error:
                     self._retire(producer)
                     raise NotAcknowledgedError(f"Kafka did not acknowledge: {error!r}") from error
