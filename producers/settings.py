@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from axonstream.event_contract import MAX_NAME_BYTES
@@ -18,7 +18,7 @@ LOCAL_KEYS = "ak_local=1"
 class Settings(BaseSettings):
     """Every field has a default that serves the local stack; a cluster needs only these settings changed."""
 
-    model_config = SettingsConfigDict(env_prefix="AXONSTREAM_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="AXONSTREAM_", extra="ignore", frozen=True, validate_default=True)
 
     # Kafka
     kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", description="host:port, comma separated")
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     )
     events_ttl_days: int = Field(default=30, ge=1)
     summaries_ttl_days: int = Field(default=90, ge=1)
-    dead_letters_ttl_days: int = Field(default=30, ge=1)
+    dead_letters_ttl_days: int = Field(default=30, ge=1, description="at least the TTL of the events")
 
     # Gateway
     gateway_host: str = "127.0.0.1"
@@ -94,6 +94,18 @@ class Settings(BaseSettings):
             if not 0 < len(word) <= MAX_NAME_BYTES or not word.isascii() or not word.isprintable():
                 raise ValueError("must read key=tenant,key=tenant, each of 1 to 256 printable ASCII characters")
         return keys
+
+    @field_validator("dead_letters_ttl_days")
+    @classmethod
+    def _dead_letters_outlive_events(cls, days: int, validated: ValidationInfo) -> int:
+        """A summary that has counted a record ClickHouse then refused is told apart by its dead letter."""
+        events_days = validated.data.get("events_ttl_days", days)
+        if days < events_days:
+            raise ValueError(
+                f"{days} is less than the {events_days} of AXONSTREAM_EVENTS_TTL_DAYS: a summary that counts a record "
+                f"of the dead letters would pass for exact once its letter is gone. Set it to {events_days} or more"
+            )
+        return days
 
     def tenants_by_key(self) -> dict[str, str]:
         """API key -> tenant id."""

@@ -1,4 +1,4 @@
-"""Which tenant a key belongs to is never a guess."""
+"""Settings that could be misread, or that would break a promise together, are refused."""
 
 from __future__ import annotations
 
@@ -16,3 +16,12 @@ def test_keys_and_tenants_are_trimmed() -> None:
 def test_keys_that_could_be_misread_are_refused(keys: str) -> None:
     with pytest.raises(ValidationError, match="api_keys"):
         Settings(api_keys=SecretStr(keys))
+
+
+def test_dead_letters_that_would_expire_before_the_events_are_refused() -> None:
+    kept = Settings(events_ttl_days=40, dead_letters_ttl_days=40)
+    assert (kept.events_ttl_days, kept.dead_letters_ttl_days) == (40, 40)
+    with pytest.raises(ValidationError, match="Set it to 31 or more"):
+        Settings(events_ttl_days=31, dead_letters_ttl_days=30)
+    with pytest.raises(ValidationError, match="dead_letters_ttl_days"):
+        Settings(events_ttl_days=31)  # the default of 30 is refused, too
