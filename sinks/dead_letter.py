@@ -1,6 +1,9 @@
 """A record that cannot be stored, with its bytes and the reason.
 
-The same record makes the same dead letter every time: its time is the record's own.
+The same record makes the same dead letter every time: its time is the record's own. The table keeps all of its bytes.
+The topic quotes a key and a value of up to QUOTED_BYTES each, which is more than agent-events takes unless someone has
+raised its limit; of a larger one it says the size alone: {"value_b64": null, "value_omitted_bytes": n}, and the same
+for the key. A reason that quotes a long name is cut.
 """
 
 from __future__ import annotations
@@ -12,6 +15,10 @@ from typing import Any, cast
 import orjson
 
 from axonstream.event_contract import MAX_NAME_BYTES
+from producers.verdict import MAX_RECORD_BYTES
+
+QUOTED_BYTES = MAX_RECORD_BYTES + (64 << 10)  # as key and as base64, and the value as base64: below 4 MAX_RECORD_BYTES
+MAX_REASON_CHARACTERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,7 @@ class DeadLetter:
     def of(cls, record: Any, reason: str) -> DeadLetter:
         """From a consumed record."""
         place = (record.topic, record.partition, record.offset)
-        return cls(*place, record.key, record.value, reason, max(0, record.timestamp))
+        return cls(*place, record.key, record.value, reason[:MAX_REASON_CHARACTERS], max(0, record.timestamp))
 
     def trace(self) -> tuple[str, str]:
         """(tenant_id, trace_id) as far as the record says them, else two empty strings."""
@@ -44,6 +51,10 @@ class DeadLetter:
         tenant, trace = (n if isinstance(n, str) and len(n.encode()) <= MAX_NAME_BYTES else "" for n in names)
         return (tenant, trace) if tenant and trace else ("", "")
 
+    def record_key(self) -> bytes | None:
+        """The key of its record on the topic dead-letters."""
+        return None if _too_large(self.key) else self.key
+
     def encoded(self) -> bytes:
         """The value of its record on the topic dead-letters."""
         tenant, trace = self.trace()
@@ -53,11 +64,23 @@ class DeadLetter:
                 "topic": self.topic,
                 "partition": self.partition,
                 "offset": self.offset,
-                "key_b64": None if self.key is None else b64encode(self.key).decode(),
-                "value_b64": None if self.value is None else b64encode(self.value).decode(),
+                **_quotation("key", self.key),
+                **_quotation("value", self.value),
                 "reason": self.reason,
                 "tenant_id": tenant,
                 "trace_id": trace,
                 "failed_at": self.failed_at,
             }
         )
+
+
+def _too_large(part: bytes | None) -> bool:
+    return len(part or b"") > QUOTED_BYTES
+
+
+def _quotation(name: str, part: bytes | None) -> dict[str, str | int | None]:
+    if part is None:
+        return {f"{name}_b64": None}
+    if _too_large(part):
+        return {f"{name}_b64": None, f"{name}_omitted_bytes": len(part)}
+    return {f"{name}_b64": b64encode(part).decode()}

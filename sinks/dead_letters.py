@@ -122,7 +122,7 @@ class DeadLetters:
                         request_timeout_ms=timeout_ms,
                     )
                     await self._producer.start()
-                sent = [await self._producer.send(self._topic, x.encoded(), key=x.key) for x in letters]
+                sent = [await self._producer.send(self._topic, x.encoded(), key=x.record_key()) for x in letters]
                 await asyncio.gather(*sent)
         except (KafkaError, TimeoutError):
             await self.stop()  # a batch that expired leaves a hole in the sequence numbers of its producer
