@@ -22,6 +22,7 @@ from stream_processors.lease import Lease
 
 PARTITIONS: tuple[int, ...] = (0, 1)
 CRASH_BEFORE_COMMIT = "crash before commit"
+DRAWN: int = settings().max_examples  # of the profile: few in `make quick`
 SMALL = Settings(sink_max_rows=3)
 
 
@@ -84,7 +85,7 @@ class Simulation:
                 position[p] = last + 1
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=3 * DRAWN)
 @given(
     length=st.integers(1, 12),
     sizes=st.lists(st.integers(1, 7), min_size=1, max_size=4),
