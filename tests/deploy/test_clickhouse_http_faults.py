@@ -275,7 +275,7 @@ def test_the_settings_of_an_insert_count(server: ClickHouseProcess) -> None:
 
 def test_an_insert_whose_client_left_before_its_turn_is_not_run(server: ClickHouseProcess) -> None:
     assert ask(server, "CREATE TABLE late (a UInt32) ENGINE = MergeTree ORDER BY a")[0] == 200
-    with ThreadPoolExecutor(QUERIES_AT_ONCE) as threads:
+    with ThreadPoolExecutor(QUERIES_AT_ONCE + 1) as threads:
         filling = [threads.submit(ask, server, "SELECT sleep(3)") for _ in range(QUERIES_AT_ONCE)]
         running = "KILL QUERY WHERE query = 'SELECT sleep(3)' TEST"  # KILL has slots of its own
         deadline = time.monotonic() + READY_S
@@ -284,5 +284,6 @@ def test_an_insert_whose_client_left_before_its_turn_is_not_run(server: ClickHou
         body = b'{"a":1}'
         head = HEAD.format(quote("INSERT INTO late FORMAT JSONEachRow")) + KEY + f"Content-Length: {len(body)}\r\n\r\n"
         say(server, head.encode() + body, hang_up=True)
-        assert {future.result()[0] for future in filling} == {200}
+        behind = threads.submit(ask, server, "SELECT sleep(1)")  # has its turn after the INSERT, and outlasts it
+        assert {future.result()[0] for future in (*filling, behind)} == {200}
     assert ask(server, "SELECT count() FROM late") == (200, "0")
