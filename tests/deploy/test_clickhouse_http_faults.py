@@ -283,7 +283,10 @@ def test_an_insert_whose_client_left_before_its_turn_is_not_run(server: ClickHou
             assert time.monotonic() < deadline
         body = b'{"a":1}'
         head = HEAD.format(quote("INSERT INTO late FORMAT JSONEachRow")) + KEY + f"Content-Length: {len(body)}\r\n\r\n"
-        say(server, head.encode() + body, hang_up=True)
+        with socket.create_connection(("127.0.0.1", server.port)) as leaving:
+            leaving.sendall(head.encode() + body)
+            for _ in range(3):  # the server reads in turn: what came before these has been read, and waits for its turn
+                ask(server, running)
         behind = threads.submit(ask, server, "SELECT sleep(1)")  # has its turn after the INSERT, and outlasts it
         assert {future.result()[0] for future in (*filling, behind)} == {200}
     assert ask(server, "SELECT count() FROM late") == (200, "0")
