@@ -84,7 +84,8 @@ def test_a_rebalance_waits_for_output_then_commits_then_forgets(monkeypatch: pyt
 
             monkeypatch.setattr(consumer, "commit", commit)
             revoking = asyncio.create_task(consumer.on_partitions_revoked({EVENTS}))
-            await asyncio.sleep(0)
+            for _ in range(10):
+                await asyncio.sleep(0)
             assert not consumer.flow_active
             assert not steps
             output.set_result(None)

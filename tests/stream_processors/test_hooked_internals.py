@@ -27,6 +27,7 @@ VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
 
 OVERRIDDEN: list[Any] = [
     consumer.ThreadDelegateConsumer._getmany,
+    consumer.ThreadDelegateConsumer._commit,
     consumer.Consumer.perform_seek,
     consumer.Consumer.on_buffer_full,
     consumer.Consumer.on_partitions_revoked,
@@ -87,6 +88,7 @@ RELIED_UPON: list[Any] = [
 ]
 HASHES: dict[str, str] = {
     "faust.transport.consumer.ThreadDelegateConsumer._getmany": "f9d47aa9010b",
+    "faust.transport.consumer.ThreadDelegateConsumer._commit": "a20eec84e4b2",
     "faust.transport.consumer.Consumer.perform_seek": "0e8c130ff4b0",
     "faust.transport.consumer.Consumer.on_buffer_full": "c8961679e0bc",
     "faust.transport.consumer.Consumer.on_partitions_revoked": "d04b7ae72c6f",

@@ -20,6 +20,8 @@ from kit.recomputation import may_be_inexact, recomputed_summary
 from producers.settings import Settings
 from producers.topic_admin import make_topics
 from producers.topics import WATERMARK_KEY, Topics, state_key
+from stream_processors.errors import TopicsNotReadyError
+from stream_processors.topic_check import check_topics
 from stream_processors.worker import run
 
 pytestmark = pytest.mark.services
@@ -213,5 +215,5 @@ def test_topics_that_differ_in_partitions_stop_the_start_with_words(
     with pytest.raises(SystemExit, match="axonstream init"):
         run(other)
     asyncio.run(narrow_summaries(other))
-    with pytest.raises(SystemExit, match="same partition count"):
-        run(other)
+    with pytest.raises(TopicsNotReadyError, match="same partition count"):
+        asyncio.run(check_topics(other))
