@@ -95,10 +95,17 @@ class Workers:
         process.send_signal(signal.SIGCONT)
         await load.more(1000)
         await watch.caught_up()
-        if process.poll() is not None:
-            assert process.returncode == EXIT_CODE
-            self.kill(number)
-            await self.start(number)
+
+    async def work_alone(self, number: int, watch: SummariesWatch) -> None:
+        """Until everything is folded by the one that was frozen; should it end, it is started again."""
+        catching_up = asyncio.create_task(watch.caught_up())
+        while not catching_up.done():
+            if self.running[number].poll() is not None:
+                assert self.running[number].returncode == EXIT_CODE
+                self.kill(number)
+                await self.start(number)
+            await asyncio.wait([catching_up], timeout=0.1)
+        await catching_up
 
 
 @asynccontextmanager
@@ -141,7 +148,7 @@ def test_kills_and_zombies_lose_and_double_nothing(settings: Settings, soak: boo
                 await load.more(chance.randrange(100, 500))
                 await group.freeze_beyond_the_session(1, watch, load)
                 group.kill(0)
-                await watch.caught_up()  # by the one that was frozen, once the session of the other is over
+                await group.work_alone(1, watch)  # once the session of the other is over
                 await group.start(0)
             note = f"{kills + zombies} kill -9, {zombies} SIGSTOP beyond the session"
             await judged(load, settings, watch, soak_report, "processor", kills + 2 * zombies, started, note)

@@ -6,6 +6,7 @@ import asyncio
 from asyncio import Future
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -150,6 +151,32 @@ def test_nothing_is_delivered_while_a_rebalance_goes_on(monkeypatch: pytest.Monk
             assert await consumer._getmany({EVENTS}, 1) == {}
 
     asyncio.run(scenario())
+
+
+def test_a_fetch_that_ends_in_a_rebalance_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """I13. Faust may say that no rebalance goes on when a second one began before the first was over."""
+
+    async def scenario() -> None:
+        async with a_consumer() as consumer:
+            ledgers, sought = dict(consumer._ledgers), list[tuple[TP, int]]()
+            monkeypatch.setattr(consumer._thread, "seek", lambda *to: sought.append(to))
+            for rebalancing, known in ((True, ledgers), (False, {})):
+
+                async def fetch(*_: Any, now: bool = rebalancing, **__: Any) -> Mapping[Any, Any]:
+                    consumer.app.rebalancing = now
+                    return {EVENTS: [_record(3), _record(4)]}
+
+                monkeypatch.setattr(ThreadDelegateConsumer, "_getmany", fetch)
+                consumer.app.rebalancing = False
+                consumer._ledgers = dict(known)
+                assert await consumer._getmany({EVENTS}, 1) == {}
+            assert sought == [(EVENTS, 3), (EVENTS, 3)]
+
+    asyncio.run(scenario())
+
+
+def _record(offset: int) -> Any:
+    return SimpleNamespace(offset=offset)
 
 
 def test_a_chunk_from_before_a_rebalance_is_not_folded() -> None:
