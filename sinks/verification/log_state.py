@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -41,21 +41,28 @@ class EventsLog:
         self._topic = topic
         self._consumer = consumer
 
-    async def records_between(self, partition: int, first: int, last: int) -> list[ConsumerRecord[bytes, bytes]]:
+    async def ends(self, partitions: Sequence[int]) -> dict[int, int]:
+        """Where the log of each partition ends now."""
+        tps = [TopicPartition(self._topic, partition) for partition in partitions]
+        return {tp.partition: end for tp, end in (await self._consumer.end_offsets(tps)).items()}
+
+    async def records_between(
+        self, partition: int, first: int, last: int
+    ) -> AsyncGenerator[ConsumerRecord[bytes, bytes]]:
         """The records that the log still has from `first` to `last`, both included; markers are none."""
         tp = TopicPartition(self._topic, partition)
         self._consumer.assign([tp])
         self._consumer.seek(tp, first)
-        found: list[ConsumerRecord[bytes, bytes]] = []
-        end = (await self._consumer.end_offsets([tp]))[tp]
+        end = (await self.ends([partition]))[partition]
         while await self._consumer.position(tp) < min(last + 1, end):
             before = await self._consumer.position(tp)
             fetched = await self._consumer.getmany(tp, timeout_ms=_FETCH_WAIT_MS, max_records=_FETCH_RECORDS)
             records = fetched.get(tp, [])
-            found += [record for record in records if record.offset <= last]
+            for record in records:
+                if record.offset <= last:
+                    yield record
             if not records and await self._consumer.position(tp) == before:
                 break  # nothing but markers up to the end of the log
-        return found
 
 
 @asynccontextmanager

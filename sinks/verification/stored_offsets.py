@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from time import time
 from typing import Any
 
@@ -56,7 +56,7 @@ class StoredOffsets:
         self._epoch = epoch
         self._result = result
 
-    async def check(self, log: EventsLog, states: Iterable[PartitionState]) -> None:
+    async def check(self, log: EventsLog, states: Sequence[PartitionState]) -> None:
         """Adds what is lost, twice, both or ahead to the result."""
         ((self._result.events, self._result.dead_letters),) = await self._rows(_COUNTS)
         for epoch, partition, offset, copies in await self._rows(_TWICE):
@@ -64,16 +64,17 @@ class StoredOffsets:
         for epoch, partition, offset in await self._rows(_BOTH):
             self._add(Kind.BOTH, f"{partition}@{offset} epoch {epoch}", "a row and a dead letter")
         highest = {row[0]: row[1] for row in await self._rows(_HIGHEST)}
+        ends = await log.ends([state.partition for state in states])  # after the look: what is stored is in the log
         for state in states:
-            self._check_ends(state, highest.get(state.partition, -1))
+            self._check_ends(state, highest.get(state.partition, -1), ends[state.partition])
             await self._check_gaps(log, state)
 
-    def _check_ends(self, state: PartitionState, highest: int) -> None:
+    def _check_ends(self, state: PartitionState, highest: int, end: int) -> None:
         self._result.pending += max(0, state.end - state.committed)
         self._result.behind += max(0, state.end - state.folded)
         for what, position in (("committed", state.committed), ("stored", highest + 1), ("folded", state.folded)):
-            if position > state.end:
-                self._add(Kind.AHEAD, f"partition {state.partition}", f"{what} {position}, the log ends at {state.end}")
+            if position > end:
+                self._add(Kind.AHEAD, f"partition {state.partition}", f"{what} {position}, the log ends at {end}")
 
     async def _check_gaps(self, log: EventsLog, state: PartitionState) -> None:
         if state.committed <= state.start:
@@ -85,7 +86,7 @@ class StoredOffsets:
 
     async def _look(self, log: EventsLog, partition: int, first: int, last: int) -> None:
         """Transaction markers leave offsets without a record, and expired events have left the table."""
-        for record in await log.records_between(partition, first, last):
+        async for record in log.records_between(partition, first, last):
             event = verdict(record.key, record.value)
             if isinstance(event, Refusal):
                 ttl_days, what = self._settings.dead_letters_ttl_days, event.reason

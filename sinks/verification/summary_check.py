@@ -30,7 +30,7 @@ WITH segments AS (
   SELECT * FROM trace_summaries FINAL WHERE cityHash64(trace_id) % {{buckets:UInt32}} = {{bucket:UInt32}}
 ),
 placed AS (
-  SELECT e.*, s.first_offset AS first_offset, s.last_offset AS last_offset
+  SELECT e.*, s.first_offset AS first_offset, if(s.trace_id = '', -1, s.last_offset) AS last_offset
   FROM (
     SELECT tenant_id, trace_id, _topic_epoch, _partition, _offset, event_id, dedup_key, event_type, agent_id, span_id,
       identifier, occurred_at, received_at

@@ -19,7 +19,10 @@ from producers.event_record import encode_event
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topics import event_key
+from sinks.epochs import current_epoch
 from sinks.verification import Kind, Verification, verify
+from sinks.verification.log_state import events_log
+from sinks.verification.stored_offsets import StoredOffsets
 
 pytestmark = pytest.mark.services
 
@@ -44,6 +47,7 @@ TAMPERED: dict[str, tuple[str, dict[Kind, int]]] = {
         {Kind.SUMMARY: 1},
     ),
     "a summary is gone": (f"ALTER TABLE trace_summaries DELETE {OF_TRACE}", {Kind.UNCOVERED: 20}),
+    "every summary is gone": ("TRUNCATE TABLE trace_summaries", {Kind.UNCOVERED: 2 * EVENTS}),
     "a row beyond the log": (f"{ROW} VALUES ('1', 'tr_1', 1, now(), 1, 0, 1000000)", {Kind.AHEAD: 1}),
 }
 
@@ -101,6 +105,21 @@ def test_what_the_pipeline_stored_is_clean_and_each_way_of_tampering_is_found(se
                 result = await found(pipe, statement)
                 assert dict(result.counts) == expected, (name, result.findings)
             assert (await verify(server_settings)).clean
+
+    asyncio.run(story())
+
+
+def test_what_is_stored_while_it_runs_is_not_taken_for_rows_beyond_the_log(server_settings: Settings) -> None:
+    async def story() -> None:
+        async with pipeline(server_settings) as pipe:
+            with sink(server_settings):
+                async with events_log(server_settings) as (log, states):
+                    await publish(pipe, range(EVENTS))
+                    await pipe.until("SELECT count() FROM events_log", 2 * EVENTS)
+                    result = Verification()
+                    epoch = await current_epoch(server_settings, pipe.client)
+                    await StoredOffsets(server_settings, pipe.client, epoch, result).check(log, states)
+            assert result.clean, result.findings
 
     asyncio.run(story())
 
