@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import OffsetAndMetadata, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -24,6 +25,7 @@ from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from sinks.tenure import Tenure
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 TABLE = "events_log"
 COLUMNS = (
@@ -95,15 +97,25 @@ class EventStore:
     async def _insert_once(self, rows: Sequence[EventRow]) -> None:
         """Insert what is not stored yet, as many rows at a time as ClickHouse takes within the timeout."""
         backoff = Backoff()
-        while rows:
-            some = rows[: self._size.rows]
-            if await self._attempt(some):
-                rows, backoff = rows[len(some) :], Backoff()
-            else:
+        left = [rows]  # the next is last
+        while left:
+            rows = left.pop()
+            some, later = rows[: self._size.rows], rows[self._size.rows :]
+            if later:
+                left.append(later)
+            undone = await self._attempt(some)
+            if undone is None:
+                left.append(some)
                 await self._tenure.pause(backoff.next_s())
+            else:
+                left += reversed(undone)
+                backoff = Backoff()
 
-    async def _attempt(self, rows: Sequence[EventRow]) -> bool:
-        """Whether each of the rows is stored, or dead-lettered; if not, the next attempt must look first."""
+    async def _attempt(self, rows: Sequence[EventRow]) -> Sequence[Sequence[EventRow]] | None:
+        """The rows that are neither stored nor dead-lettered yet, to be inserted apart from each other.
+
+        None when that is not known: the next attempt must look first.
+        """
         partitions = {row.record.partition for row in rows}
         absent = rows
         await self._tenure.may_insert()
@@ -117,33 +129,37 @@ class EventStore:
                 await self._writer.insert(TABLE, COLUMNS, [row.line for row in absent], partitions)
                 self._size.went_through(len(absent), monotonic() - started)
         except RowRefusedError as error:
-            await self._refused(absent, error)
+            return await self._refused(absent, error)
         except (OutcomeUnknownError, *CLICKHOUSE_ERRORS) as error:
             log.warning("%s events are not acknowledged, looking before trying again: %s", len(absent), error)
             if isinstance(error, OutOfTimeError):
                 self._size.out_of_time(len(absent))
-            await self._kill(partitions)
-            return False
-        return True
+            await self._until_answered(partial(self._writer.kill, TABLE, partitions))
+            return None
+        return ()
 
-    async def _refused(self, rows: Sequence[EventRow], error: RowRefusedError) -> None:
-        """Set aside the row that ClickHouse names, or halve the batch until it is found; the others are stored."""
+    async def _refused(self, rows: Sequence[EventRow], error: RowRefusedError) -> Sequence[Sequence[EventRow]]:
+        """Set aside the row that ClickHouse names, or halve the batch until it is found; the others are still to do.
+
+        A row that is stored all the same is no dead letter: a materialized view refused it, after the table took it.
+        """
         if len(rows) == 1:
-            await self._dead_letters.put([DeadLetter.of(rows[0].record, error.reason)], self._epoch, self._tenure)
-        elif error.row is not None and 1 <= error.row <= len(rows):
-            await self._insert_once(rows[error.row - 1 : error.row])  # alone it is refused again, or stored
-            await self._insert_once([*rows[: error.row - 1], *rows[error.row :]])
-        else:
-            middle = len(rows) // 2
-            await self._insert_once(rows[:middle])
-            await self._insert_once(rows[middle:])
+            if await self._until_answered(partial(self._absent, rows)):
+                letter = DeadLetter.of(rows[0].record, error.reason)
+                await self._dead_letters.put([letter], self._epoch, self._tenure)
+            return ()
+        if error.row is not None and 1 <= error.row <= len(rows):
+            named = rows[error.row - 1 : error.row]  # alone it is refused again, or stored
+            return [named, [*rows[: error.row - 1], *rows[error.row :]]]
+        middle = len(rows) // 2
+        return [rows[:middle], rows[middle:]]
 
-    async def _kill(self, partitions: Collection[int]) -> None:
-        """Go on only when nothing of an earlier attempt can still become rows."""
+    async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Go on only when ClickHouse says what is stored, and that nothing of an earlier attempt can become rows."""
         backoff = Backoff()
         while True:
             try:
-                return await self._writer.kill(TABLE, partitions)
+                return await ask()
             except CLICKHOUSE_ERRORS as error:
                 log.warning("ClickHouse does not answer: %r", error)
             await self._tenure.pause(backoff.next_s())

@@ -24,6 +24,7 @@ class Outcome(Enum):
     HALF_STORED_UNANSWERED = auto()
     STILL_RUNNING = auto()  # no answer in time: stored at the next look, unless it is killed before
     OUT_OF_TIME = auto()
+    STORED_AND_REFUSED = auto()  # a materialized view refuses what the table has taken
     CRASH_BEFORE = auto()
     CRASH_HALF_STORED = auto()
     CRASH_AFTER = auto()
@@ -60,6 +61,8 @@ class MemoryTable:
             raise OutOfTimeError("still running")
         half = outcome in (Outcome.HALF_STORED_UNANSWERED, Outcome.CRASH_HALF_STORED)
         self.rows.update(places[: len(places) // 2] if half else places)
+        if outcome is Outcome.STORED_AND_REFUSED:
+            raise RowRefusedError(None, "while pushing to a view")
         if outcome in (Outcome.CRASH_AFTER, Outcome.CRASH_HALF_STORED):
             raise CrashError
         if outcome in (Outcome.STORED_UNANSWERED, Outcome.HALF_STORED_UNANSWERED):

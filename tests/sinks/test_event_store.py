@@ -49,8 +49,9 @@ class RememberedLetters:
 class Simulation:
     """A log of each partition, the committed offsets, and a sink that dies and starts again."""
 
-    def __init__(self, table: MemoryTable, length: int) -> None:
+    def __init__(self, table: MemoryTable, length: int, settings: Settings = SMALL) -> None:
         self.table = table
+        self._settings = settings
         self.length = length
         self.letters = RememberedLetters()
         self.committed = dict.fromkeys(PARTITIONS, 0)
@@ -59,7 +60,7 @@ class Simulation:
         await self.table.kill("events_log", PARTITIONS)
         ledgers = {p: OffsetLedger(c, self.table.ceiling(p, c)) for p, c in self.committed.items()}
         parts: Any = {"client": self.table, "writer": self.table, "dead_letters": self.letters}
-        return EventStore(settings=SMALL, tenure=InstantTenure(), epoch=1, ledgers=ledgers, **parts)
+        return EventStore(settings=self._settings, tenure=InstantTenure(), epoch=1, ledgers=ledgers, **parts)
 
     async def run(self, sizes: Sequence[int], crash_before_commit: Sequence[bool]) -> None:
         store, position = await self.start(), dict(self.committed)
@@ -123,6 +124,17 @@ def test_every_single_crash_point_of_two_batches() -> None:
                 simulation = Simulation(table, 8)
                 asyncio.run(simulation.run([4], [False, True]))
                 assert table.rows == Counter({(p, offset): 1 for p in PARTITIONS for offset in range(8)})
+
+
+def test_a_batch_of_many_rows_that_clickhouse_names_one_by_one_is_stored_but_for_them() -> None:
+    length = 1000
+    poison: set[Place] = {(0, offset) for offset in range(0, length, 2)}
+    table = MemoryTable(lambda: Outcome.STORED, poison, rows_are_named=True)
+    simulation = Simulation(table, length, Settings())
+    asyncio.run(simulation.run([length], []))
+    assert simulation.letters.places == poison
+    everything = {(p, offset) for p in PARTITIONS for offset in range(length)}
+    assert table.rows == Counter(everything - poison)
 
 
 def test_a_record_that_is_no_event_is_dead_lettered_and_its_neighbours_are_stored() -> None:
