@@ -104,7 +104,7 @@ def turn(installation: Installation, events_a_second: int, seconds: int) -> tupl
 
 def main() -> None:
     plan = read_plan(__doc__)
-    pace, seconds = plan.size(WANTED, 3000), plan.size(120, 10)
+    pace, seconds = plan.size(WANTED, 3000), plan.size(120, 6)
     configuration = {
         "offered events/s": pace,
         "seconds": seconds,

@@ -44,14 +44,14 @@ async def reads(port: int, installation: Installation, plan: Plan, count: int, r
     sql = await connect(installation.settings)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=HEADERS, timeout=60) as http:
         for name, (ours, _) in questions(http, sql, traces).items():
-            values, _ = await ask(ours, 1, plan.size(40, 5))
+            values, _ = await ask(ours, 1, plan.size(40, 2))
             results.add(f"{name}, {count:,}", values)
     await sql.close()
 
 
 def main() -> None:
     plan = read_plan(__doc__)
-    small, large = plan.size(1_000_000, 50_000), plan.size(5_000_000, 100_000)
+    small, large = plan.size(1_000_000, 20_000), plan.size(5_000_000, 40_000)
     configuration = {"traces": TRACES, "events a stored trace": EVENTS_A_TRACE, "partitions": PARTITIONS, "rounds": 1}
     with servers() as at:
         results = Results("growth", "cost at 1M and at 5M events", plan, configuration)

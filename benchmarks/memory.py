@@ -108,7 +108,7 @@ def _stored(installation: Installation, expected: int) -> int:
 
 def main() -> None:
     plan = read_plan(__doc__)
-    traces, seconds = plan.size(1_000_000, 50_000), plan.size(60, 8)
+    traces, seconds = plan.size(1_000_000, 50_000), plan.size(60, 5)
     configuration = {
         "live traces": traces,
         "events/s while ClickHouse is away": LOAD_A_SECOND,

@@ -105,9 +105,9 @@ def _subjects(plan: Plan) -> list[Subject]:
     return [
         Subject(OURS, "", None, True, whole),
         Subject(BARE, "benchmarks.peers.bare_loop", None, True, whole),
-        Subject(STOCK, "benchmarks.peers.stock_faust", None, False, plan.size(20_000, 5_000)),
-        Subject(QUIX, "benchmarks.peers.quix_streams", PEERS_PYTHON, False, plan.size(300_000, 50_000)),
-        Subject(BYTEWAX, "benchmarks.peers.bytewax_flow", PEERS_PYTHON, False, plan.size(600_000, 50_000)),
+        Subject(STOCK, "benchmarks.peers.stock_faust", None, False, plan.size(20_000, 3_000)),
+        Subject(QUIX, "benchmarks.peers.quix_streams", PEERS_PYTHON, False, plan.size(300_000, 25_000)),
+        Subject(BYTEWAX, "benchmarks.peers.bytewax_flow", PEERS_PYTHON, False, plan.size(600_000, 25_000)),
     ]
 
 
@@ -127,7 +127,7 @@ async def _measure(plan: Plan, log: Log, results: Results) -> None:
 
 
 async def _fill(plan: Plan, at: Servers) -> Log:
-    count = plan.size(1_000_000, 100_000)
+    count = plan.size(1_000_000, 50_000)
     events = f"{Installation(at).topics.events}-shared"
     await make_topic(at.kafka, events)
     traces = len({record.trace_id for record in sample_records(count)})

@@ -118,8 +118,8 @@ async def measure(plan: Plan, results: Results, settings: Settings, port: int, t
                 for clients in CLIENTS:
                     rows: list[int] = []
                     for subject, question, times in (
-                        (OURS, ours, plan.size(40, 8)),
-                        (BY_TIME, theirs, plan.size(5, 3)),
+                        (OURS, ours, plan.size(40, 3)),
+                        (BY_TIME, theirs, plan.size(5, 2)),
                     ):
                         try:
                             values, found = await ask(question, clients, times)
@@ -134,7 +134,7 @@ async def measure(plan: Plan, results: Results, settings: Settings, port: int, t
 
 def main() -> None:
     plan = read_plan(__doc__)
-    events, traces = plan.size(5_000_000, 250_000), plan.size(200_000, 10_000)
+    events, traces = plan.size(5_000_000, 100_000), plan.size(200_000, 4_000)
     configuration = {"events": events, "traces": traces, "partitions": PARTITIONS, "rounds": plan.rounds}
     with servers() as at, running_pipeline(Installation(at)) as pipeline:
         settings = pipeline.installation.settings

@@ -79,7 +79,7 @@ async def turn(at: Servers, size: int, count: int) -> list[tuple[str, dict[str, 
 
 def main() -> None:
     plan = read_plan(__doc__)
-    count = plan.size(500_000, 30_000)
+    count = plan.size(500_000, 10_000)
     configuration = {"events": count, "traces": TRACES, "partitions": PARTITIONS, "rounds": plan.rounds}
     with servers() as at:
         results = Results("scale_out", "several processors and sinks", plan, configuration)

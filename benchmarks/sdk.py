@@ -22,7 +22,7 @@ WAYS = {OURS: "sdk", BARE: "httpx"}
 
 def main() -> None:
     plan = read_plan(__doc__)
-    count = plan.size(5_000, 1_000)
+    count = plan.size(5_000, 500)
     results = Results(
         "sdk",
         "cost of a publish to its caller",

@@ -92,7 +92,7 @@ async def _fill(at: Servers, events: str, count: int) -> None:
 
 def main() -> None:
     plan = read_plan(__doc__)
-    count = plan.size(1_000_000, 100_000)
+    count = plan.size(1_000_000, 50_000)
     with servers() as at:
         events = f"{Installation(at).topics.events}-shared"
         asyncio.run(_fill(at, events, count))
