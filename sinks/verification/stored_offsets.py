@@ -15,20 +15,24 @@ from sinks.verification.findings import Finding, Kind, Verification
 from sinks.verification.log_state import EventsLog, PartitionState
 
 _DAY_MS = 24 * 3600 * 1000
+OFFSETS_AT_A_TIME = 5_000_000  # of a partition; one query holds as many in memory, some 500 MB
 _LONGEST_LOOK = 100_000  # offsets of one gap that the log is asked for at a time
 
-_TWICE = """SELECT _topic_epoch, _partition, _offset, count() AS copies FROM events_log
-GROUP BY _topic_epoch, _partition, _offset HAVING copies > 1 ORDER BY ALL"""
+_RANGES = """SELECT _topic_epoch, _partition, intDiv(_offset, {step:Int64}) * {step:Int64} AS first, count(),
+  max(_offset) FROM events_log GROUP BY _topic_epoch, _partition, first ORDER BY ALL"""
 
-_DEAD = """SELECT _topic_epoch, partition, offset FROM dead_letters FINAL WHERE topic = {topic:String}"""
+_WITHIN = """_topic_epoch = {of_epoch:UInt32} AND _partition = {partition:UInt32}
+AND _offset BETWEEN {first:Int64} AND {last:Int64}"""
 
-_BOTH = f"""SELECT _topic_epoch, _partition, _offset FROM events_log
-WHERE (_topic_epoch, _partition, _offset) IN ({_DEAD}) ORDER BY ALL"""  # noqa: S608  constants only
+_TWICE = f"""SELECT _offset, count() AS copies FROM events_log WHERE {_WITHIN}
+GROUP BY _offset HAVING copies > 1 ORDER BY _offset"""  # noqa: S608  constants only
 
-_COUNTS = f"""SELECT (SELECT uniqExact(_topic_epoch, _partition, _offset) FROM events_log),
-  (SELECT count() FROM ({_DEAD}))"""  # noqa: S608
+_BOTH = f"""SELECT DISTINCT _offset FROM events_log WHERE {_WITHIN} AND _offset IN (
+  SELECT offset FROM dead_letters WHERE topic = {{topic:String}} AND _topic_epoch = {{of_epoch:UInt32}}
+    AND partition = {{partition:UInt32}} AND offset BETWEEN {{first:Int64}} AND {{last:Int64}}
+) ORDER BY _offset"""  # noqa: S608
 
-_HIGHEST = """SELECT _partition, max(_offset) FROM events_log WHERE _topic_epoch = {epoch:UInt32} GROUP BY _partition"""
+_LETTERS = "SELECT count() FROM dead_letters FINAL WHERE topic = {topic:String}"
 
 # Every place where the next stored offset is not the next offset; one before the range stands in for its start.
 _GAPS = """SELECT at + 1, following - 1 FROM (
@@ -47,7 +51,10 @@ _GAPS = """SELECT at + 1, following - 1 FROM (
 
 
 class StoredOffsets:
-    """Compares places, not contents. What retention has deleted from the log cannot be judged, and is not."""
+    """Compares places, not contents, range by range of offsets: memory is bounded whatever the size of the tables.
+
+    What retention has deleted from the log cannot be judged, and is not.
+    """
 
     def __init__(self, settings: Settings, client: AsyncClient, epoch: int, result: Verification) -> None:
         self._topic = Topics(settings.topic_prefix).events
@@ -58,16 +65,27 @@ class StoredOffsets:
 
     async def check(self, log: EventsLog, states: Sequence[PartitionState]) -> None:
         """Adds what is lost, twice, both or ahead to the result."""
-        ((self._result.events, self._result.dead_letters),) = await self._rows(_COUNTS)
-        for epoch, partition, offset, copies in await self._rows(_TWICE):
-            self._add(Kind.TWICE, f"{partition}@{offset} epoch {epoch}", f"{copies} rows", copies - 1)
-        for epoch, partition, offset in await self._rows(_BOTH):
-            self._add(Kind.BOTH, f"{partition}@{offset} epoch {epoch}", "a row and a dead letter")
-        highest = {row[0]: row[1] for row in await self._rows(_HIGHEST)}
+        ((self._result.dead_letters,),) = await self._rows(_LETTERS)
+        highest: dict[int, int] = {}
+        for epoch, partition, first, rows, last in await self._rows(_RANGES, step=OFFSETS_AT_A_TIME):
+            self._result.events += rows - await self._check_range(epoch, partition, first)
+            if epoch == self._epoch:
+                highest[partition] = max(last, highest.get(partition, -1))
         ends = await log.ends([state.partition for state in states])  # after the look: what is stored is in the log
         for state in states:
             self._check_ends(state, highest.get(state.partition, -1), ends[state.partition])
             await self._check_gaps(log, state)
+
+    async def _check_range(self, epoch: int, partition: int, first: int) -> int:
+        """How many rows of these offsets are too many."""
+        bounds = {"of_epoch": epoch, "partition": partition, "first": first, "last": first + OFFSETS_AT_A_TIME - 1}
+        too_many = 0
+        for offset, copies in await self._rows(_TWICE, **bounds):
+            self._add(Kind.TWICE, f"{partition}@{offset} epoch {epoch}", f"{copies} rows", copies - 1)
+            too_many += copies - 1
+        for (offset,) in await self._rows(_BOTH, **bounds):
+            self._add(Kind.BOTH, f"{partition}@{offset} epoch {epoch}", "a row and a dead letter")
+        return too_many
 
     def _check_ends(self, state: PartitionState, highest: int, end: int) -> None:
         self._result.pending += max(0, state.end - state.committed)
@@ -77,12 +95,11 @@ class StoredOffsets:
                 self._add(Kind.AHEAD, f"partition {state.partition}", f"{what} {position}, the log ends at {end}")
 
     async def _check_gaps(self, log: EventsLog, state: PartitionState) -> None:
-        if state.committed <= state.start:
-            return
-        bounds = {"partition": state.partition, "start": state.start, "end": state.committed}
-        for first, last in await self._rows(_GAPS, **bounds):
-            for at in range(first, last + 1, _LONGEST_LOOK):
-                await self._look(log, state.partition, at, min(last, at + _LONGEST_LOOK - 1))
+        for start in range(state.start, state.committed, OFFSETS_AT_A_TIME):
+            end = min(state.committed, start + OFFSETS_AT_A_TIME)
+            for first, last in await self._rows(_GAPS, partition=state.partition, start=start, end=end):
+                for at in range(first, last + 1, _LONGEST_LOOK):
+                    await self._look(log, state.partition, at, min(last, at + _LONGEST_LOOK - 1))
 
     async def _look(self, log: EventsLog, partition: int, first: int, last: int) -> None:
         """Transaction markers leave offsets without a record, and expired events have left the table."""

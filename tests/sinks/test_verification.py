@@ -20,7 +20,7 @@ from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topics import event_key
 from sinks.epochs import current_epoch
-from sinks.verification import Kind, Verification, verify
+from sinks.verification import Kind, Verification, stored_offsets, verify
 from sinks.verification.log_state import events_log
 from sinks.verification.stored_offsets import StoredOffsets
 
@@ -50,6 +50,11 @@ TAMPERED: dict[str, tuple[str, dict[Kind, int]]] = {
     "every summary is gone": ("TRUNCATE TABLE trace_summaries", {Kind.UNCOVERED: 2 * EVENTS}),
     "a row beyond the log": (f"{ROW} VALUES ('1', 'tr_1', 1, now(), 1, 0, 1000000)", {Kind.AHEAD: 1}),
 }
+
+
+@pytest.fixture(autouse=True)
+def few_offsets_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored_offsets, "OFFSETS_AT_A_TIME", 7)
 
 
 async def publish(pipe: Pipeline, numbers: Sequence[int]) -> list[str]:
