@@ -32,7 +32,7 @@ async def parts(at: Servers, count: int, results: Results) -> None:
     traces = len({record.trace_id for record in sample_records(count)})
     log = Log(at, events, count, traces)
     growth, _, wrong = await fold_turn(Subject(PROCESSOR, "", None, watermarks=True, most=count), log)
-    results.add(f"{PROCESSOR}, {count:,}", {"CPU us/event": growth.cpu_s / count * 1e6}, wrong)
+    results.add(f"{PROCESSOR}, {count:,}", {"CPU us/event": growth.cpu_s / (count * growth.share) * 1e6}, wrong)
     values, wrong = await asyncio.to_thread(store_turn, SINK, Installation(at, events), count)
     results.add(f"{SINK}, {count:,}", values, wrong)
     await delete_topics(at.kafka, [events])

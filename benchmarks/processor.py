@@ -119,9 +119,15 @@ async def _measure(plan: Plan, log: Log, results: Results) -> None:
             except (RuntimeError, TimeoutError, FileNotFoundError) as error:
                 results.add(subject.name, {}, f"{error!r}")
                 continue
+            if not growth.share:
+                results.add(subject.name, {}, "all of its output came at once")
+                continue
             results.add(
                 subject.name,
-                {"events/s": events / growth.seconds, "CPU us/event": growth.cpu_s / events * 1e6},
+                {
+                    "events/s": events * growth.share / growth.seconds,
+                    "CPU us/event": growth.cpu_s / (events * growth.share) * 1e6,
+                },
                 wrong,
             )
 

@@ -21,9 +21,13 @@ DEADLINE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """From the first record of the output to its last: `records`, seconds, and the subject's CPU in between."""
+    """From the first look at which there was output to the last at which it had grown: seconds, and the subject's CPU.
+
+    `records` are all of the output; `share` of them came in between.
+    """
 
     records: int
+    share: float
     seconds: float
     cpu_s: float
 
@@ -37,7 +41,7 @@ class OutputWatch:
 
     async def until(self, subject: SubjectProcess, finished: Callable[[int], Awaitable[bool]]) -> Growth:
         """Watch until `finished(records)`. Raises RuntimeError when the subject ends, TimeoutError when it hangs."""
-        first: tuple[float, float] | None = None
+        first: tuple[float, float, int] | None = None
         last = (0.0, 0.0)
         records = 0
         async with asyncio.timeout(DEADLINE_S):
@@ -46,9 +50,10 @@ class OutputWatch:
                 if found > records:
                     records = found
                     last = (monotonic(), subject.cpu_s())
-                    first = first or last
+                    first = first or (*last, found)
                 if first and await finished(records):
-                    return Growth(records, last[0] - first[0], last[1] - first[1])
+                    share = (records - first[2]) / records
+                    return Growth(records, share, last[0] - first[0], last[1] - first[1])
                 if not subject.running():
                     raise RuntimeError("the subject ended before its work was done")
                 await asyncio.sleep(POLL_S)
