@@ -48,6 +48,7 @@ def columns(records: list[Any]) -> list[list[Any]]:
 async def run(job: SinkJob) -> None:
     set_gc()
     client = await connect(Settings(clickhouse_url=job.clickhouse, clickhouse_database=job.database))
+    client.write_compression = None  # it would compress with LZ4; the product's inserts are not compressed
     consumer = AIOKafkaConsumer(
         job.events,
         bootstrap_servers=job.kafka,
