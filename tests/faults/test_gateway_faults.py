@@ -18,6 +18,7 @@ import pytest
 
 from deploy.free_ports import free_port
 from deploy.init import initialise
+from kit.evicted import evicted
 from kit.fault_run import HEALS_WITHIN_S, hurt_under_load
 from kit.gateway_process import gateway_process
 from kit.kafka_cluster import KafkaBroker, KafkaCluster
@@ -27,6 +28,7 @@ from kit.running_stack import HEADERS, RunningStack
 from kit.soak_report import FaultRow, SoakReport
 from kit.until import until
 from producers.settings import Settings
+from sinks.clickhouse import connect
 
 pytestmark = pytest.mark.services
 
@@ -51,6 +53,7 @@ def two_gateways(
         topic_prefix=f"t{name}-",
         clickhouse_database=f"t{name}",
         topic_partitions=2,
+        trace_idle_s=2,
         data_dir=directory,
     )
     stack = RunningStack(settings, directory)
@@ -93,11 +96,18 @@ def test_each_of_two_gateways_reads_at_once_what_the_other_acknowledged(two_gate
     two_gateways.runner.run(scenario())
 
 
-def test_an_event_published_ten_times_counts_once_also_across_a_restart_of_the_processor(
+def test_an_event_published_ten_times_counts_once_across_a_restart_of_the_processor_and_an_eviction(
     two_gateways: TwoGateways,
 ) -> None:
     stack, trace = two_gateways.stack, f"tr_{uuid4().hex}"
     event = {"identifier": "step", "payload": {}, "channel_id": 1, "traceId": trace, "dedupKey": "the same"}
+    ids: set[int] = set()
+
+    async def publish_ten_times(client: httpx.AsyncClient) -> None:
+        for url in itertools.islice(itertools.cycle(stack.urls), 10):
+            answer = await client.post(f"{url}/event", json=event)
+            assert answer.status_code == 201, answer.text
+            ids.add(answer.json()["id"])
 
     async def shows_once(client: httpx.AsyncClient) -> None:
         for url in stack.urls:
@@ -107,18 +117,28 @@ def test_an_event_published_ten_times_counts_once_also_across_a_restart_of_the_p
 
     async def scenario() -> None:
         async with httpx.AsyncClient(headers=HEADERS, timeout=30) as client:
-            for _ in range(2):
-                ids: set[int] = set()
-                for url in itertools.islice(itertools.cycle(stack.urls), 10):
-                    answer = await client.post(f"{url}/event", json=event)
-                    assert answer.status_code == 201
-                    ids.add(answer.json()["id"])
-                assert len(ids) == 1
-                await shows_once(client)
-                await stack.kill("processor-0")
+            await publish_ten_times(client)
             await shows_once(client)
+            await stack.kill("processor-0")
+            await shows_once(client)
+            await evicted(stack.settings, trace)
+            await publish_ten_times(client)
+            await shows_once(client)
+            assert await _segments(stack.settings, trace) > 1
+            await stack.kill("processor-0")
+            await shows_once(client)
+            assert len(ids) == 1
 
     two_gateways.runner.run(scenario())
+
+
+async def _segments(settings: Settings, trace_id: str) -> int:
+    client = await connect(settings)
+    try:
+        sql = "SELECT segments FROM traces WHERE tenant_id = '1' AND trace_id = {trace:String}"
+        return (await client.query(sql, parameters={"trace": trace_id})).result_rows[0][0]
+    finally:
+        await client.close()
 
 
 async def _fresh(client: httpx.AsyncClient, url: str) -> httpx.Response:
@@ -130,6 +150,7 @@ async def _fresh(client: httpx.AsyncClient, url: str) -> httpx.Response:
         return found[0].status_code != 503 and "X-Axonstream-Stale" not in found[0].headers
 
     await until(answered, f"a fresh answer of {url}", HEALS_WITHIN_S)
+    assert found[0].status_code == 200, found[0].text
     return found[0]
 
 

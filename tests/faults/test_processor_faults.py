@@ -14,11 +14,11 @@ from time import monotonic
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from deploy.init import initialise
 from gateway.trace_queries import TraceQueries
 from kit.event_load import EventLoad, event_load
+from kit.evicted import evicted
 from kit.oracle import judge
 from kit.processor_process import end, start_processor, wait_until_ready
 from kit.sink_process import sink
@@ -26,7 +26,7 @@ from kit.soak_report import SoakReport
 from kit.summaries_watch import SummariesWatch, summaries_watch
 from producers.kafka_publisher import KafkaPublisher
 from producers.settings import Settings
-from producers.topics import Topics, state_key
+from producers.topics import Topics
 from sinks.clickhouse import connect
 from stream_processors.fail_stop import EXIT_CODE
 
@@ -264,19 +264,6 @@ def test_a_dedup_key_ten_times_before_and_after_restart_and_eviction_counts_once
 
     with sink(settings):
         asyncio.run(story())
-
-
-async def evicted(settings: Settings, trace_id: str) -> None:
-    """Wait for the tombstone of the trace's state."""
-    partitions = range(settings.topic_partitions)
-    changelog = Topics(settings.topic_prefix).changelog
-    async with AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers) as consumer:
-        consumer.assign([TopicPartition(changelog, partition) for partition in partitions])
-        await consumer.seek_to_beginning()
-        async with asyncio.timeout(ENDS_WITHIN_S):
-            async for record in consumer:
-                if record.value is None and record.key == state_key("1", trace_id):
-                    return
 
 
 @pytest.mark.soak

@@ -55,8 +55,8 @@ class LostAnswers:
                 await self._serve(client, to_client, broker, to_broker)
             finally:
                 to_broker.close()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # asyncio's streams log a connection that ends as cancelled
         finally:
             to_client.close()
             self._connections.discard(task)
