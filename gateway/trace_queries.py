@@ -30,14 +30,14 @@ _FIGURES = """trace_id, event_count, error_count, tool_call_count, handoff_count
   toUnixTimestamp64Milli(first_at), toUnixTimestamp64Milli(last_at), agents, event_types,
   first_error_step, first_error_event_id, first_error_span_id, first_error_identifier, first_error_agent_id"""
 
-_ONE_TRACE = f"""SELECT {_FIGURES}, exact = 1 AND segments = 1 FROM traces
+_ONE_TRACE = f"""SELECT {_FIGURES}, exact = 1 FROM traces
 WHERE tenant_id = {{tenant:String}} AND trace_id = {{trace:String}}"""  # noqa: S608  constants only
 
 # Every snapshot counts, the merged one or not: the time of a trace's last activity never goes back.
 _PAGE_IDS = """SELECT trace_id FROM trace_summaries WHERE tenant_id = {tenant:String}
 GROUP BY trace_id ORDER BY max(last_received_at) DESC, trace_id DESC LIMIT {limit:UInt64} OFFSET {offset:UInt64}"""
 
-_PAGE = f"""SELECT {_FIGURES}, exact = 1 AND segments = 1 FROM traces
+_PAGE = f"""SELECT {_FIGURES}, exact = 1 FROM traces
 WHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}}"""  # noqa: S608
 
 # The columns in the order of StoredEvent's fields.

@@ -79,7 +79,7 @@ def bad_records() -> Iterator[Bad]:
     yield Bad("a byte order mark", key, b"\xef\xbb\xbf" + good, "not one JSON value")
     yield Bad("NaN", key, good.replace(b'"payload": {}', b'"payload": {"x": NaN}'), "not one JSON value")
     yield Bad("7 MB", key, good.replace(b'"step"', b'"%b"' % (b"x" * LARGE_BYTES)), "larger than")
-    yield Bad("a name of 1.9 MB", key, b'{"v":1,"%b":1}' % ("\U000e0001" * 500_000).encode(), "unknown field")
+    yield Bad("a name of 2 MB", key, b'{"v":1,"%b":1}' % ("\U000e0001" * 524_000).encode(), "unknown field")
     yield Bad("depth 10,000", key, good.replace(b"{}", b'{"x":' * 10_000 + b"1" + b"}" * 10_000), "depth limit")
     yield Bad("depth 102", key, good.replace(b"{}", b'{"x":' * 101 + b"1" + b"}" * 101), "nested deeper than 100")
     yield Bad("a repeated key", key, good.replace(b'"step"', b'"step", "identifier": "other"'), "a key is repeated")
