@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[SOAK_REPORT] = SoakReport()
+    config.stash[SOAK_REPORT] = SoakReport(SOAK_REPORT_DIRECTORY if config.getoption("--soak") else None)
     if config.getoption("--soak"):
         settings.load_profile("soak")
 
@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     report = config.stash[SOAK_REPORT]
     if config.getoption("--soak"):
-        report.write(SOAK_REPORT_DIRECTORY)
+        report.write()
         terminalreporter.section("faults injected")
         for line in report.lines():
             terminalreporter.write_line(line)

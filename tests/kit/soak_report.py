@@ -28,13 +28,18 @@ class FaultRow:
 
 @dataclass
 class SoakReport:
-    """Rows in the order in which the tests ended; `left_out` names what this machine could not inject, and why."""
+    """Rows in the order in which the tests ended; `left_out` names what this machine could not inject, and why.
 
+    With a `directory` it is written after each row, so that a run that is cut has what it found.
+    """
+
+    directory: Path | None = None
     rows: list[FaultRow] = field(default_factory=list[FaultRow])
     left_out: list[str] = field(default_factory=list[str])
 
     def add(self, row: FaultRow) -> None:
         self.rows.append(row)
+        self.write()
 
     def lines(self) -> Iterator[str]:
         """The table; the last line is the sum."""
@@ -48,9 +53,11 @@ class SoakReport:
             yield f"{row[0].ljust(widths[0])}  {numbers}  {note}".rstrip()
         yield from (f"left out on this machine: {reason}" for reason in self.left_out)
 
-    def write(self, directory: Path) -> None:
-        """`report.txt` and `report.json`."""
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "report.txt").write_text("\n".join(self.lines()) + "\n")
+    def write(self) -> None:
+        """`report.txt` and `report.json`, where there is a directory."""
+        if self.directory is None:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "report.txt").write_text("\n".join(self.lines()) + "\n")
         document = {"rows": [asdict(row) for row in self.rows], "left_out": self.left_out}
-        (directory / "report.json").write_text(json.dumps(document, indent=2) + "\n")
+        (self.directory / "report.json").write_text(json.dumps(document, indent=2) + "\n")
