@@ -279,7 +279,7 @@ def test_offsets_that_would_lose_or_double_stop_the_sink(
             with start_sink(server_settings) as process:
                 assert await ended(process) == EXIT_MISMATCH
             complaint = capfd.readouterr().err
-            assert {"ahead of the log": "the log ends at", "below its start": "deleted", "other cluster": "another"}[
+            assert {"ahead of the log": "the log ends at", "below its start": "They are lost", "other cluster": "another"}[
                 place
             ] in complaint
             assert await pipe.query("SELECT count() FROM events_log") == [(0,)], "it went on"
