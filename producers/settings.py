@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from axonstream.event_contract import MAX_NAME_BYTES
 
 LOCAL_KEYS = "ak_local=1"
+DAYS_BEYOND_EVENTS = 7
 
 
 class Settings(BaseSettings):
@@ -48,7 +49,7 @@ class Settings(BaseSettings):
     )
     events_ttl_days: int = Field(default=30, ge=1)
     summaries_ttl_days: int = Field(default=90, ge=1)
-    dead_letters_ttl_days: int = Field(default=30, ge=1, description="at least the TTL of the events")
+    dead_letters_ttl_days: int = Field(default=60, ge=1, description="at least a week above the TTL of the events")
 
     # Gateway
     gateway_host: str = "127.0.0.1"
@@ -98,12 +99,15 @@ class Settings(BaseSettings):
     @field_validator("dead_letters_ttl_days")
     @classmethod
     def _dead_letters_outlive_events(cls, days: int, validated: ValidationInfo) -> int:
-        """A summary that has counted a record ClickHouse then refused is told apart by its dead letter."""
-        events_days = validated.data.get("events_ttl_days", days)
-        if days < events_days:
+        """A summary that has counted a record ClickHouse then refused is told apart by its dead letter.
+
+        Events leave in whole parts, so the last of a part keeps the others some days beyond their TTL.
+        """
+        least = validated.data.get("events_ttl_days", days) + DAYS_BEYOND_EVENTS
+        if days < least:
             raise ValueError(
-                f"{days} is less than the {events_days} of AXONSTREAM_EVENTS_TTL_DAYS: a summary that counts a record "
-                f"of the dead letters would pass for exact once its letter is gone. Set it to {events_days} or more"
+                f"{days} is less than AXONSTREAM_EVENTS_TTL_DAYS and {DAYS_BEYOND_EVENTS} more: a summary that counts "
+                f"a record of the dead letters would pass for exact once its letter is gone. Set it to {least} or more"
             )
         return days
 

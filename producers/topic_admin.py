@@ -19,6 +19,7 @@ from producers.verdict import MAX_RECORD_BYTES
 _HOUR_MS = 3_600_000
 _PROPAGATION_S = 10.0
 _COPIES_ACKNOWLEDGED = 2
+_BROKERS_CLOCK = {"message.timestamp.type": "LogAppendTime"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ def _wanted(settings: Settings) -> list[_Wanted]:
     if settings.topic_replication_factor > _COPIES_ACKNOWLEDGED:
         every["min.insync.replicas"] = str(_COPIES_ACKNOWLEDGED)
     return [
-        _Wanted(topics.events, partitions, every | {"retention.ms": retention}),
+        # By the broker's clock: by that of a sender who is a week late, retention would delete what nobody has read.
+        _Wanted(topics.events, partitions, every | {"retention.ms": retention, **_BROKERS_CLOCK}),
         _Wanted(topics.summaries, partitions, every | {"retention.ms": retention}),
         _Wanted(topics.changelog, partitions, every | {"cleanup.policy": "compact"}),
         # A dead letter holds the refused bytes as base64, so its limit is above that of what it quotes.

@@ -37,7 +37,7 @@ def _options(settings: Settings) -> dict[str, Any]:
     }
 
 
-async def connect(settings: Settings) -> AsyncClient:
+async def connect(settings: Settings, answer_timeout_s: int = ANSWER_TIMEOUT_S) -> AsyncClient:
     """A client on the database of the settings, for concurrent use; `await client.close()` it.
 
     Raises clickhouse_connect's errors when no server answers. Do not use its `raw_insert` or `insert` for rows that
@@ -45,7 +45,7 @@ async def connect(settings: Settings) -> AsyncClient:
     1.12).
     """
     return await clickhouse_connect.get_async_client(
-        database=settings.clickhouse_database, send_receive_timeout=ANSWER_TIMEOUT_S, **_options(settings)
+        database=settings.clickhouse_database, send_receive_timeout=answer_timeout_s, **_options(settings)
     )
 
 

@@ -78,10 +78,23 @@ class TableWriter:
         except CLICKHOUSE_ERRORS as error:
             raise OutcomeUnknownError(f"no answer: {error!r}") from error
         written = summary.written_rows if isinstance(summary, QuerySummary) else 0
-        if written > len(lines):
+        if written > len(lines) and not await self._feeds_views(table):
             raise LedgerBrokenError(f"ClickHouse made {written} rows of {len(lines)} in {table} (query {query_id})")
         if written < len(lines):
             raise OutcomeUnknownError(f"ClickHouse acknowledged {written} rows of {len(lines)}")
+
+    async def _feeds_views(self, table: str) -> bool:
+        """Whether an operator has put materialized views on the table: ClickHouse counts their rows as written, too."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                found = await self._client.query(
+                    "SELECT notEmpty(dependencies_table) FROM system.tables "
+                    "WHERE database = currentDatabase() AND name = {table:String}",
+                    parameters={"table": table},
+                )
+        except CLICKHOUSE_ERRORS as error:
+            raise OutcomeUnknownError(f"no answer: {error!r}") from error
+        return bool(found.result_rows and found.result_rows[0][0])
 
     async def kill(self, table: str, partitions: Collection[int]) -> None:
         """Returns when no INSERT of this group into `table` that touches one of `partitions` is running.

@@ -10,6 +10,8 @@ from sinks.verification.log_state import events_log
 from sinks.verification.stored_offsets import StoredOffsets
 from sinks.verification.summary_check import SummaryCheck
 
+SLOWEST_ANSWER_S = 600  # one query reads whole columns of the largest table
+
 
 async def verify(settings: Settings, *, most: int = 1000) -> Verification:
     """Compare the log with the tables, and the summaries with the events. May run beside a working pipeline.
@@ -18,7 +20,7 @@ async def verify(settings: Settings, *, most: int = 1000) -> Verification:
     clickhouse_connect's errors when a server does not answer.
     """
     result = Verification(most)
-    client = await connect(settings)
+    client = await connect(settings, SLOWEST_ANSWER_S)
     try:
         epoch = await current_epoch(settings, client)
         async with events_log(settings) as (log, states):

@@ -29,6 +29,11 @@ pytestmark = pytest.mark.services
 
 SLOW = "ALTER TABLE events_log ADD CONSTRAINT slow CHECK sleepEachRow(0.01) = 0"
 ENDS_WITHIN_S = 60
+OFFSETS_REFUSED = {
+    "ahead of the log": "the log ends at",
+    "below its start": "They are lost",
+    "other cluster": "another",
+}
 OUTLIVING_EVENTS = 200  # 10 s of one INSERT
 SLEEPS_LONG = {"function_sleep_max_microseconds_per_block": 60_000_000}
 
@@ -178,6 +183,24 @@ def test_a_flood_of_bad_events_stops_the_sink_until_a_person_has_decided(
     asyncio.run(story())
 
 
+def test_materialized_views_of_an_operator_are_not_taken_for_doubled_rows(
+    server_settings: Settings, soak_report: SoakReport
+) -> None:
+    """ClickHouse counts the rows of the views as written, too."""
+
+    async def story() -> None:
+        async with pipeline(server_settings) as pipe:
+            await pipe.query("CREATE TABLE by_agent (agent_id String) ENGINE = MergeTree ORDER BY agent_id")
+            await pipe.query("CREATE MATERIALIZED VIEW to_by_agent TO by_agent AS SELECT agent_id FROM events_log")
+            with sink(server_settings):
+                await publish(pipe, 20)
+                await pipe.until("SELECT count() FROM by_agent", 20)
+                found = await must_be_stored_once(server_settings)
+            soak_report.add(found.row("materialized views on the table", 1))
+
+    asyncio.run(story())
+
+
 def test_a_clickhouse_with_too_many_parts_is_waited_for(server_settings: Settings, soak_report: SoakReport) -> None:
     async def story() -> None:
         async with pipeline(server_settings) as pipe:
@@ -261,7 +284,7 @@ def test_offsets_rewound_by_hand_are_read_again_and_stored_once(
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("place", ["ahead of the log", "below its start", "other cluster"])
+@pytest.mark.parametrize("place", OFFSETS_REFUSED)
 def test_offsets_that_would_lose_or_double_stop_the_sink(
     server_settings: Settings, soak_report: SoakReport, place: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -279,9 +302,7 @@ def test_offsets_that_would_lose_or_double_stop_the_sink(
             with start_sink(server_settings) as process:
                 assert await ended(process) == EXIT_MISMATCH
             complaint = capfd.readouterr().err
-            assert {"ahead of the log": "the log ends at", "below its start": "They are lost", "other cluster": "another"}[
-                place
-            ] in complaint
+            assert OFFSETS_REFUSED[place] in complaint
             assert await pipe.query("SELECT count() FROM events_log") == [(0,)], "it went on"
 
     asyncio.run(story())

@@ -19,9 +19,9 @@ def test_keys_that_could_be_misread_are_refused(keys: str) -> None:
 
 
 def test_dead_letters_that_would_expire_before_the_events_are_refused() -> None:
-    kept = Settings(events_ttl_days=40, dead_letters_ttl_days=40)
-    assert (kept.events_ttl_days, kept.dead_letters_ttl_days) == (40, 40)
-    with pytest.raises(ValidationError, match="Set it to 31 or more"):
-        Settings(events_ttl_days=31, dead_letters_ttl_days=30)
+    kept = Settings(events_ttl_days=40, dead_letters_ttl_days=47)
+    assert (kept.events_ttl_days, kept.dead_letters_ttl_days) == (40, 47)
+    with pytest.raises(ValidationError, match="Set it to 38 or more"):
+        Settings(events_ttl_days=31, dead_letters_ttl_days=37)
     with pytest.raises(ValidationError, match="dead_letters_ttl_days"):
-        Settings(events_ttl_days=31)  # the default of 30 is refused, too
+        Settings(events_ttl_days=54)  # the default of 60 is refused, too
