@@ -75,7 +75,7 @@ def test_a_killed_gateway_costs_nothing_acknowledged(
 
     two_gateways.runner.run(
         hurt_under_load(
-            "kill a gateway", 20 if soak else 2, kill_a_gateway, stack, soak_report, http=6, direct=0, readers=2
+            "kill a gateway", 10 if soak else 2, kill_a_gateway, stack, soak_report, http=6, direct=0, readers=2
         )
     )
 
@@ -85,7 +85,7 @@ def test_each_of_two_gateways_reads_at_once_what_the_other_acknowledged(two_gate
 
     async def scenario() -> None:
         async with httpx.AsyncClient(headers=HEADERS, timeout=30) as client:
-            for number in range(1, 1001 if soak else 51):
+            for number in range(1, 301 if soak else 51):
                 written, read = stack.urls[number % 2], stack.urls[(number + 1) % 2]
                 event = {"identifier": f"step {number}", "payload": {}, "channel_id": 1, "traceId": trace}
                 assert (await client.post(f"{written}/event", json=event)).status_code == 201
@@ -199,7 +199,7 @@ class Crowd:
 
 CROWD = 200
 CUT_OFF_TIMEOUT_MS = 500
-LATE_S = 1.5  # beyond the deadline, for two hundred clients on a busy machine
+LATE_S = 10.0  # beyond the deadline, on a machine that is busy with anything; without a deadline no answer comes at all
 # One answer holds 64 KB while it is under way; kept for each of 3,600 answers, that would be 230 MB.
 WARM_ANSWERS = 1200
 ANSWERS = 3600
