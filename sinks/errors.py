@@ -13,6 +13,7 @@ SinkError
    +- RowRefusedError      ClickHouse read the batch and refuses its data; it says which row, or does not
    +- OutcomeUnknownError  the rows may be stored, or not, or in part
       +- OutOfTimeError    so many rows may be too many for the insert timeout
+      +- TooLateError      the server got the INSERT after the lease had ended; nothing of it is stored
 """
 
 from __future__ import annotations
@@ -76,3 +77,7 @@ class OutcomeUnknownError(InsertError):
 
 class OutOfTimeError(OutcomeUnknownError):
     """The same, and try fewer rows."""
+
+
+class TooLateError(OutcomeUnknownError):
+    """Held back on its way, or the server's clock was set forward: ask it for the time again."""

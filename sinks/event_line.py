@@ -53,6 +53,11 @@ def event_line(fields: dict[str, Any], value: bytes, epoch: int, partition: int,
     )
 
 
+def with_deadline(line: bytes, insert_by_ms: int) -> bytes:
+    """The line of an INSERT that the server refuses when it begins after this time of its own clock."""
+    return b'%b,"_insert_by":"%010d.%03d"}\n' % (line[:-2], insert_by_ms // 1000, insert_by_ms % 1000)
+
+
 def in_our_order(value: bytes) -> bytes:
     """A valid record of a foreign encoder, without spaces between its members and with the times first; slow."""
     members = raw_members(value.decode())

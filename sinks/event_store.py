@@ -17,10 +17,11 @@ from producers.verdict import Refusal, verdict
 from sinks.dead_letter import DeadLetter
 from sinks.dead_letters import DeadLetters
 from sinks.errors import OutcomeUnknownError, OutOfTimeError, RowRefusedError
-from sinks.event_line import event_line
+from sinks.event_line import event_line, with_deadline
 from sinks.insert_size import InsertSize
 from sinks.offset_ledger import OffsetLedger, missing
 from sinks.retry import Backoff
+from sinks.server_clock import ServerClock, read_server_clock
 from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from sinks.tenure import Tenure
 
@@ -31,7 +32,7 @@ TABLE = "events_log"
 COLUMNS = (
     "v, tenant_id, trace_id, event_id, span_id, parent_event_id, parent_span_id, channel_id, agent_id, event_type, "
     "identifier, payload, metadata, dedup_key, environment, source, occurred_at, received_at, "
-    "_topic_epoch, _partition, _offset"
+    "_topic_epoch, _partition, _offset, _insert_by"
 )
 
 
@@ -56,7 +57,9 @@ class EventStore:
         ledgers: dict[int, OffsetLedger],
     ) -> None:
         self._max_rows, self._max_bytes = settings.sink_max_rows, settings.sink_max_bytes
-        self._size = InsertSize(settings.sink_max_rows, settings.insert_timeout_ms / 1000)
+        self._insert_timeout_s = settings.insert_timeout_ms / 1000
+        self._size = InsertSize(settings.sink_max_rows, self._insert_timeout_s)
+        self._server_clock: ServerClock | None = None
         self._client = client
         self._writer = writer
         self._dead_letters = dead_letters
@@ -114,19 +117,24 @@ class EventStore:
     async def _attempt(self, rows: Sequence[EventRow]) -> Sequence[Sequence[EventRow]] | None:
         """The rows that are neither stored nor dead-lettered yet, to be inserted apart from each other.
 
-        None when that is not known: the next attempt must look first.
+        None when that is not known: the next attempt must look first. The server refuses an INSERT that reaches it
+        later than this process would wait for it, or than its lease: what a look does not find does not come later.
         """
         partitions = {row.record.partition for row in rows}
         absent = rows
         await self._tenure.may_insert()
         try:
             absent = await self._absent(rows)
+            clock = self._server_clock = self._server_clock or await read_server_clock(self._client)
             await self._tenure.may_insert()
             for row in absent:
                 self._ledgers[row.record.partition].attempting(row.record.offset)
             if absent:
                 started = monotonic()
-                await self._writer.insert(TABLE, COLUMNS, [row.line for row in absent], partitions)
+                lines = [row.line for row in absent]
+                insert_by = min(self._tenure.insert_by, started + self._insert_timeout_s)
+                lines[-1] = with_deadline(lines[-1], clock.earliest_ms(insert_by))
+                await self._writer.insert(TABLE, COLUMNS, lines, partitions)
                 self._size.went_through(len(absent), monotonic() - started)
         except RowRefusedError as error:
             return await self._refused(absent, error)
@@ -134,6 +142,7 @@ class EventStore:
             log.warning("%s events are not acknowledged, looking before trying again: %s", len(absent), error)
             if isinstance(error, OutOfTimeError):
                 self._size.out_of_time(len(absent))
+            self._server_clock = None  # a server that was restarted may have another
             await self._until_answered(partial(self._writer.kill, TABLE, partitions))
             return None
         return ()

@@ -20,13 +20,14 @@ from clickhouse_connect.driver.summary import QuerySummary
 
 from producers.settings import Settings
 from producers.topics import Topics
-from sinks.errors import LedgerBrokenError, OutcomeUnknownError, OutOfTimeError, RowRefusedError
+from sinks.errors import LedgerBrokenError, OutcomeUnknownError, OutOfTimeError, RowRefusedError, TooLateError
 
 CLICKHOUSE_ERRORS = (ClickHouseError, aiohttp.ClientError, TimeoutError, OSError)
 
 # Codes with which ClickHouse refuses the data of a batch, and not its own state.
 _DATA_CODES = frozenset({6, 26, 27, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 395, 407, 441, 467, 469, 691})
 _TIME_CODES = frozenset({159, 160, 209})  # its own limits of time; the client's timeout is the other one
+TOO_LATE = "this INSERT comes too late"  # of the fence in the table (migration 0009)
 _ROW = re.compile(r"\(at row (\d+)\)")
 _ID = re.compile(r"(?P<group>.*)/(?P<table>\w+)/(?P<partitions>[\d.]*)/\w+", re.DOTALL)
 
@@ -70,6 +71,8 @@ class TableWriter:
         except Error as error:
             text = str(error)
             row = _ROW.search(text)
+            if TOO_LATE in text:
+                raise TooLateError(text) from error
             if error.code in _DATA_CODES:
                 raise RowRefusedError(int(row[1]) if row else None, text) from error
             raise (OutOfTimeError if error.code in _TIME_CODES else OutcomeUnknownError)(text) from error

@@ -5,7 +5,10 @@ No INSERT may start
 - later than last accepted heartbeat + session timeout - insert timeout: a process that was stopped for longer
   (SIGSTOP, a paused machine, a network cut) has a successor by then, and its INSERT would end after the successor has
   looked.
-A pause between the check and the socket write is not covered; nor are two living processes with one instance name.
+The server holds the last of these, too (`EventStore` sends `insert_by` along): a pause between the check and the
+socket write, or a network that holds an INSERT back, is covered. Not covered: the INSERT of a process that was killed,
+held back by the network, when a new process of its name has looked before that time is up; and two living processes of
+one name.
 """
 
 from __future__ import annotations
@@ -71,6 +74,11 @@ class Tenure:
             if polls * LEASE_POLL_S > LEASE_GIVEN_UP_S:
                 raise LeaseLostError(f"no heartbeat was accepted for {LEASE_GIVEN_UP_S:.0f} s: starting again")
             await self.pause(LEASE_POLL_S)
+
+    @property
+    def insert_by(self) -> float:
+        """The time, by this process's monotonic clock in s, after which an INSERT of now may not begin any more."""
+        return self._lease.ends_at
 
     async def pause(self, seconds: float) -> None:
         """Sleep, but not past a revocation: raises RevokedError at once."""

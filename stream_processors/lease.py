@@ -25,5 +25,10 @@ class Lease:
         """The heartbeat sent then (not: answered) was accepted, so the broker's timer restarted no earlier."""
         self._ends_at = max(self._ends_at, heartbeat_sent_at + self._length_s)
 
+    @property
+    def ends_at(self) -> float:
+        """By the lease's clock, in s; it moves on with each accepted heartbeat."""
+        return self._ends_at
+
     def held(self) -> bool:
         return self._clock() < self._ends_at

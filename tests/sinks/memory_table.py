@@ -78,6 +78,8 @@ class MemoryTable:
         self._running = []
 
     async def query(self, sql: str, parameters: dict[str, Any]) -> SimpleNamespace:
+        if not parameters:  # what the clock shows
+            return SimpleNamespace(result_rows=[(0,)])
         first, last, partition = parameters["first"], parameters["last"], parameters["partition"]
         found = [(o,) for p, o in self.rows if p == partition and first <= o <= last]
         self._finish_running()
