@@ -88,7 +88,9 @@ class SupervisedPart:
                 start_new_session=True,
             )
         self._process = process
-        self._pid_file.write_text(f"{process.pid}\n")
+        partial = self._pid_file.with_suffix(".pid.partial")
+        partial.write_text(f"{process.pid}\n")
+        partial.replace(self._pid_file)  # a reader finds the old one or the new one, never half of it
         return process
 
     async def _until_ready(self, process: asyncio.subprocess.Process) -> None:

@@ -5,5 +5,5 @@ ALTER TABLE ${database}.events_log ${on_cluster}
 ADD COLUMN IF NOT EXISTS _insert_by DateTime64(3, 'UTC') EPHEMERAL toDateTime64('2100-01-01', 3, 'UTC');
 
 ALTER TABLE ${database}.events_log ${on_cluster}
-MODIFY COLUMN IF EXISTS _stored_at DateTime64(3, 'UTC')
-DEFAULT if(throwIf(_insert_by < now64(3), 'this INSERT comes too late'), now64(3), now64(3)) CODEC(Delta, ZSTD(1));
+ADD COLUMN IF NOT EXISTS _in_time UInt8
+MATERIALIZED throwIf(_insert_by < now64(3), 'this INSERT comes too late') CODEC(ZSTD(1));
