@@ -8,7 +8,7 @@ milliseconds. Payload and metadata are the sender's bytes, put in as they came (
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 from typing_extensions import TypedDict  # pydantic makes schemas of typing.TypedDict from Python 3.12 on
@@ -19,8 +19,7 @@ from gateway.wire_values import iso_time, opaque_id, wire_id
 WireId = int | str
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
+class StoredEvent(NamedTuple):
     """One event as Kafka or ClickHouse holds it: '' stands for what was not given, times are ms since 1970."""
 
     event_id: int

@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway.authentication import Authentication
+from gateway.direct_call import DirectCall, DirectlyCalled
 from gateway.errors import HANDLERS
 from gateway.health import Health
 from gateway.ingest import Ingest, Log
@@ -58,10 +59,11 @@ def create_app(settings: Settings, event_log: Log | None = None) -> Starlette:
             await queries.close()
 
     register_trace_id_path()
-    app = Starlette(
+    direct = {"/event": DirectCall(ingest.publish), "/events": DirectCall(ingest.publish_many)}
+    app = DirectlyCalled(
+        direct,
         routes=[
-            Route("/event", ingest.publish, methods=["POST"]),
-            Route("/events", ingest.publish_many, methods=["POST"]),
+            *(Route(path, call, methods=["POST"]) for path, call in direct.items()),
             Route("/traces", reads.traces),
             Route("/traces/{trace_id:trace_id}/summary", reads.summary),
             Route("/traces/{trace_id:trace_id}/events", reads.events),

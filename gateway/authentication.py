@@ -37,22 +37,22 @@ class Authentication:
     """The keys of the settings, looked up by digest so that the time taken tells nothing about a key."""
 
     def __init__(self, tenants_by_key: dict[str, str]) -> None:
-        self._keys = {sha256(key.encode()).digest(): (key.encode(), tenant) for key, tenant in tenants_by_key.items()}
+        self._keys = {
+            sha256(key.encode()).digest(): (key.encode(), tenant.encode(), _identities_of(tenant))
+            for key, tenant in tenants_by_key.items()
+        }
 
     def identify(self, request: Request) -> Identity:
-        """The sender's identity.
+        """The sender's identity; raises as `identify_by` does."""
+        return self.identify_by(dict(request.scope["headers"]))
+
+    def identify_by(self, headers: dict[bytes, bytes]) -> Identity:
+        """The identity that the headers of a request show, by their names in lower case.
 
         Raises RefusedError: 400 for both key headers at once and for a missing tenant, 401 for a missing or unknown
         key, 403 for a tenant that is not the key's.
         """
-        early = recent = tenant = None
-        for name, value in request.scope["headers"]:
-            if name == EARLY_KEY:
-                early = value
-            elif name == RECENT_KEY:
-                recent = value
-            elif name == TENANT:
-                tenant = value
+        early, recent, tenant = headers.get(EARLY_KEY), headers.get(RECENT_KEY), headers.get(TENANT)
         if early is not None and recent is not None:
             raise RefusedError(
                 400, "both X-API-Key and x-axonpush-api-key are set", "Send the key in one header, your client's own."
@@ -64,14 +64,21 @@ class Authentication:
     def _check(self, key: bytes | None, tenant: bytes | None, generation: Generation) -> Identity:
         if not key:
             raise RefusedError(401, "no API key was sent", _ASK_FOR_KEY)
-        known, tenant_id = self._keys.get(sha256(key).digest(), (b"", ""))
+        known, keys_tenant, identities = self._keys.get(sha256(key).digest(), _NOBODY)
         if not hmac.compare_digest(known, key):
             raise RefusedError(401, "the API key is not known here", "Check the key; it may be of another server.")
         if not tenant:
             if generation is Generation.EARLY:
                 raise RefusedError(400, "the header x-tenant-id is missing", "Send the tenant that the key belongs to.")
-        elif tenant != tenant_id.encode():
+        elif tenant != keys_tenant:
             raise RefusedError(
                 403, "the API key does not belong to this tenant", "Send the key's own tenant in x-tenant-id."
             )
-        return Identity(tenant_id, generation)
+        return identities[generation]
+
+
+def _identities_of(tenant_id: str) -> dict[Generation, Identity]:
+    return {generation: Identity(tenant_id, generation) for generation in Generation}
+
+
+_NOBODY: tuple[bytes, bytes, dict[Generation, Identity]] = (b"", b"", {})

@@ -12,12 +12,12 @@ from secrets import token_hex
 from typing import Protocol
 
 import orjson
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import Receive
 
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
 from gateway.authentication import Authentication, Generation, Identity
+from gateway.direct_call import Headers
 from gateway.errors import RefusedError, UnavailableError
 from gateway.event_validation import InvalidEventError, validate_event
 from gateway.request_body import MAX_BULK_BYTES, read_body
@@ -32,7 +32,6 @@ _BYTES_PER_TURN = 64 << 10  # encoded before other requests have their turn
 _TURN_WAIT_S = 5.0
 
 _HINT = "Correct the named field and send the event again; nothing of it was stored."
-_JSON = "application/json"
 
 
 class Log(Protocol):
@@ -44,7 +43,7 @@ class Log(Protocol):
 
 
 class Ingest:
-    """The handlers of both publishing calls; `clock` gives ms since 1970."""
+    """What both publishing calls answer: status and JSON; `clock` gives ms since 1970."""
 
     def __init__(self, authentication: Authentication, log: Log, ids: EventIds, clock: Callable[[], int]) -> None:
         self._authentication = authentication
@@ -53,13 +52,13 @@ class Ingest:
         self._clock = clock
         self._bulk_turns = asyncio.Semaphore(BULK_AT_ONCE)
 
-    async def publish(self, request: Request) -> Response:
+    async def publish(self, headers: Headers, receive: Receive) -> tuple[int, bytes]:
         """POST /event: 201 for an early client, 200 for a recent one, with the event as it is stored."""
-        identity = self._authentication.identify(request)
-        body = await read_body(request, MAX_EVENT_BYTES)
+        identity = self._authentication.identify_by(headers)
+        body = await read_body(headers, receive, MAX_EVENT_BYTES)
         try:
             sent = read_event(body)
-            event = validate_event(sent.fields, _environment(request))
+            event = validate_event(sent.fields, _environment(headers))
         except InvalidEventError as error:
             raise RefusedError(400, error.messages, _HINT) from None
         except BodyError as error:
@@ -69,17 +68,17 @@ class Ingest:
         await self._log.append((record,))
         answer = event_answer(_stored(event, record, payload, metadata), identity.tenant_id, identity.generation)
         status = 201 if identity.generation is Generation.EARLY else 200
-        return Response(orjson.dumps(answer), status, media_type=_JSON)
+        return status, orjson.dumps(answer)
 
-    async def publish_many(self, request: Request) -> Response:
+    async def publish_many(self, headers: Headers, receive: Receive) -> tuple[int, bytes]:
         """POST /events: 200; the valid events are stored although others are refused.
 
         When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
         """
-        identity = self._authentication.identify(request)
-        environment = _environment(request)
+        identity = self._authentication.identify_by(headers)
+        environment = _environment(headers)
         async with self._bulk_turn():
-            raw_events = _split(await read_body(request, MAX_BULK_BYTES))
+            raw_events = _split(await read_body(headers, receive, MAX_BULK_BYTES))
             records: list[EventRecord] = []
             rejected: list[RefusedEventAnswer] = []
             bytes_of_turn = 0
@@ -96,7 +95,7 @@ class Ingest:
                 await self._log.append(records)
         ids = [wire_id(record.event_id, identity.generation) for record in records]
         answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
-        return Response(orjson.dumps(answer), 200, media_type=_JSON)
+        return 200, orjson.dumps(answer)
 
     @asynccontextmanager
     async def _bulk_turn(self) -> AsyncGenerator[None]:
@@ -130,8 +129,8 @@ class Ingest:
         )
 
 
-def _environment(request: Request) -> str | None:
-    return request.headers.get("x-axonpush-environment") or None
+def _environment(headers: Headers) -> str | None:
+    return headers.get(b"x-axonpush-environment", b"").decode("latin-1") or None
 
 
 def _split(body: bytes) -> list[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 from axonstream.event_contract import MAX_EVENT_BYTES
 from gateway.errors import RefusedError
@@ -13,30 +13,32 @@ MAX_BULK_BYTES = 32 << 20
 STALL_S = 10.0
 
 
-async def read_body(request: Request, most: int) -> bytes:
+async def read_body(headers: dict[bytes, bytes], receive: Receive, most: int) -> bytes:
     """The whole body, of at most `most` bytes.
 
     Raises RefusedError 413 as soon as it is known to be longer, and 400 when the sender goes away before its end.
     """
-    for name, value in request.scope["headers"]:
-        if name == b"content-length" and int(value) > most:
-            raise _too_large(most)
-    chunks: list[bytes] = []
-    size = 0
+    if int(headers.get(b"content-length", b"0")) > most:
+        raise _too_large(most)
     try:
         async with asyncio.timeout(STALL_S) as stall:
-            async for chunk in request.stream():
-                stall.reschedule(asyncio.get_running_loop().time() + STALL_S)
+            chunks: list[bytes] = []
+            size = 0
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise RefusedError(400, "the body ended early", "Send the request again, whole.")
+                chunk: bytes = message.get("body", b"")
                 size += len(chunk)
                 if size > most:
                     raise _too_large(most)
                 chunks.append(chunk)
-    except ClientDisconnect:
-        raise RefusedError(400, "the body ended early", "Send the request again, whole.") from None
+                if not message.get("more_body", False):
+                    return chunk if len(chunks) == 1 else b"".join(chunks)
+                stall.reschedule(asyncio.get_running_loop().time() + STALL_S)
     except TimeoutError:
         hint = "Send the request again, whole, over a faster connection."
         raise RefusedError(400, f"nothing of the body came for {STALL_S:.0f} s", hint) from None
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _too_large(most: int) -> RefusedError:

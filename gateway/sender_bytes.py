@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -30,8 +29,7 @@ class TooManyEventsError(ValueError):
         super().__init__(f"more than {most} events in one request")
 
 
-@dataclass(frozen=True, slots=True)
-class SentEvent:
+class SentEvent(NamedTuple):
     """One event as it came in; `kept` has the bytes of payload and metadata where parsing would lose something."""
 
     fields: dict[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from gateway.authentication import Generation
 
@@ -10,6 +11,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DIGITS_OF_JSON_INTEGER = 18
 
 
+@lru_cache(maxsize=1024)  # the events of a millisecond have the same one
 def iso_time(ms: int) -> str:
     """Milliseconds since 1970 as `2026-01-31T12:00:00.000Z`."""
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,14 +14,15 @@ from aiokafka.errors import KafkaError
 from producers.errors import NotAcknowledgedError
 from producers.event_record import EventRecord
 from producers.kafka_client import kafka_options
+from producers.outbox import Append, Outbox, Waiting
 from producers.settings import Settings
-from producers.topics import Topics, event_key
+from producers.topics import Topics
 from producers.verdict import MAX_RECORD_BYTES
 
 log = logging.getLogger(__name__)
 
-BATCH_FROM = 16  # records of one append from which closed batches cost less than one send each
 BATCH_BYTES = 512 << 10
+_BETWEEN_LOOKS_S = 0.05  # an append may end this much after its deadline
 
 
 class EventLog:
@@ -38,8 +38,10 @@ class EventLog:
         self._topic = topic
         self._timeout_ms = timeout_ms
         self._kafka = kafka
-        self._producer: AIOKafkaProducer | None = None
+        self._outbox: Outbox | None = None
         self._renewing = asyncio.Lock()
+        self._open: set[Append] = set()
+        self._next_look: asyncio.TimerHandle | None = None
         self._retired: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -53,16 +55,18 @@ class EventLog:
 
     async def start(self) -> None:
         """Connect. Raises NotAcknowledgedError when no broker answers."""
-        await self._live_producer()
+        await self._live_outbox()
 
     async def stop(self) -> None:
         """Wait for what is in flight, and close; without Kafka, give up after the time that an append has.
 
         An idempotent producer sends a batch again until Kafka takes it, so without a limit this could wait for ever.
         """
-        if self._producer is not None:
-            producer, self._producer = self._producer, None
-            self._close(producer)
+        if self._open:
+            await asyncio.wait([append.ended for append in self._open])  # each ends at its deadline
+        if self._outbox is not None:
+            outbox, self._outbox = self._outbox, None
+            self._in_background(_closed(outbox.producer))
         if self._retired:
             _, late = await asyncio.wait(self._retired, timeout=self._timeout_ms / 1000)
             for closing in late:
@@ -70,53 +74,52 @@ class EventLog:
 
     async def append(self, records: Sequence[EventRecord]) -> None:
         """Append and wait for the acknowledgement of every record."""
+        if not records:
+            return
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._timeout_ms / 1000
+        outbox = self._outbox or await self._outbox_until(ends_at)
+        append = Append(loop.create_future(), len(records), ends_at)
+        self._open.add(append)
+        if self._next_look is None:
+            self._next_look = loop.call_at(ends_at, self._end_late_appends)
+        outbox.add(append, records)
         try:
-            async with asyncio.timeout(self._timeout_ms / 1000):
-                producer = await self._live_producer()
-                try:
-                    await self._send(producer, records)
-                except KafkaError as error:
-                    self._retire(producer)
-                    raise NotAcknowledgedError(f"Kafka did not acknowledge: {error!r}") from error
+            await append.ended
+        finally:
+            self._open.discard(append)
+        if append.failure:
+            raise NotAcknowledgedError(append.failure)
+
+    def _end_late_appends(self) -> None:
+        """One timer for all appends: one for each would cost more than its record."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        late = [append for append in self._open if append.ends_at <= now]
+        for append in late:
+            append.fail(self._too_late())
+        if late and self._outbox is not None:
+            self._outbox.forget_ended()
+        on_time = [append.ends_at for append in self._open if append.ends_at > now]
+        self._next_look = None
+        if on_time:
+            self._next_look = loop.call_at(max(min(on_time), now + _BETWEEN_LOOKS_S), self._end_late_appends)
+
+    def _too_late(self) -> str:
+        return f"Kafka did not acknowledge within {self._timeout_ms} ms"
+
+    async def _outbox_until(self, ends_at: float) -> Outbox:
+        try:
+            async with asyncio.timeout_at(ends_at):
+                return await self._live_outbox()
         except TimeoutError:
-            raise NotAcknowledgedError(f"Kafka did not acknowledge within {self._timeout_ms} ms") from None
+            raise NotAcknowledgedError(self._too_late()) from None
 
-    async def _send(self, producer: AIOKafkaProducer, records: Sequence[EventRecord]) -> None:
-        if len(records) < BATCH_FROM:
-            sent = [
-                await producer.send(self._topic, record.value, key=event_key(record.trace_id)) for record in records
-            ]
-        else:
-            sent = await self._send_batches(producer, records)
-        await asyncio.wait(sent)  # not gather: a caller that is cancelled must not cancel a batch that others share
-        for error in [future.exception() for future in sent]:
-            if error is not None:
-                raise error
-
-    async def _send_batches(
-        self, producer: AIOKafkaProducer, records: Sequence[EventRecord]
-    ) -> list[asyncio.Future[Any]]:
-        partitions = sorted(await producer.partitions_for(self._topic))
-        by_partition: defaultdict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
-        for record in records:
-            key = event_key(record.trace_id)
-            by_partition[producer._partitioner(key, partitions, partitions)].append((key, record.value))
-        sent: list[asyncio.Future[Any]] = []
-        for partition, pairs in by_partition.items():
-            batch = producer.create_batch()
-            for key, value in pairs:
-                if batch.append(key=key, value=value, timestamp=None) is None:
-                    sent.append(await producer.send_batch(batch, self._topic, partition=partition))
-                    batch = producer.create_batch()
-                    batch.append(key=key, value=value, timestamp=None)
-            sent.append(await producer.send_batch(batch, self._topic, partition=partition))
-        return sent
-
-    async def _live_producer(self) -> AIOKafkaProducer:
-        if self._producer is not None:
-            return self._producer
+    async def _live_outbox(self) -> Outbox:
+        if self._outbox is not None:
+            return self._outbox
         async with self._renewing:
-            if self._producer is None:
+            if self._outbox is None:
                 producer = AIOKafkaProducer(
                     **self._kafka,
                     acks="all",
@@ -135,22 +138,34 @@ class EventLog:
                 except asyncio.CancelledError:
                     await producer.stop()
                     raise
-                self._producer = producer
-            return self._producer
+                self._outbox = Outbox(producer, self._topic, self._retire)
+            return self._outbox
 
-    def _retire(self, producer: AIOKafkaProducer) -> None:
-        """The next append makes a new producer; this one finishes what others still wait for."""
-        if self._producer is not producer:
+    def _retire(self, outbox: Outbox) -> None:
+        """The next append makes a new producer; this one finishes what is under way, and the rest moves on."""
+        if self._outbox is not outbox:
             return
-        self._producer = None
+        self._outbox = None
         log.warning("the Kafka producer failed and is replaced")
-        self._close(producer)
+        outbox.retire(self._move_on)
+        self._in_background(_closed(outbox.producer))
 
-    def _close(self, producer: AIOKafkaProducer) -> None:
-        async def close() -> None:
-            with suppress(KafkaError):  # every append on it has had its own error already
-                await producer.stop()
+    def _move_on(self, waiting: Iterable[Waiting]) -> None:
+        self._in_background(self._moved_on(waiting))
 
-        task = asyncio.create_task(close())
+    async def _moved_on(self, waiting: Iterable[Waiting]) -> None:
+        try:
+            (await self._live_outbox()).resume(waiting)
+        except NotAcknowledgedError as error:
+            for one in waiting:
+                one.append.fail(str(error))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._retired.add(task)
         task.add_done_callback(self._retired.discard)
+
+
+async def _closed(producer: AIOKafkaProducer) -> None:
+    with suppress(KafkaError):  # every append on it has had its own error already
+        await producer.stop()

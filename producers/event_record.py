@@ -7,19 +7,16 @@ were.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from axonstream.event_contract import EventInput, event_id_of
 
 SCHEMA_VERSION = 1
-OPTIONAL_NAMES = ("span_id", "parent_event_id", "parent_span_id", "agent_id", "dedup_key", "environment")
 
 
-@dataclass(frozen=True, slots=True)
-class EventRecord:
+class EventRecord(NamedTuple):
     """What was put on Kafka for one event; `value` is the record's bytes, times are ms since 1970."""
 
     event_id: int
@@ -67,9 +64,19 @@ def encode_event(
         "received_at": now_ms,
         "source": source,
     }
-    for name in OPTIONAL_NAMES:
-        if value := getattr(event, name):
-            fields[name] = value
+    # Written out, as this runs for every event: a loop over the names costs a third of the whole.
+    if event.span_id:
+        fields["span_id"] = event.span_id
+    if event.parent_event_id:
+        fields["parent_event_id"] = event.parent_event_id
+    if event.parent_span_id:
+        fields["parent_span_id"] = event.parent_span_id
+    if event.agent_id:
+        fields["agent_id"] = event.agent_id
+    if event.dedup_key:
+        fields["dedup_key"] = event.dedup_key
+    if event.environment:
+        fields["environment"] = event.environment
     fields["payload"] = orjson.Fragment(encode_json(event.payload) if payload is None else payload)
     if event.metadata is not None:
         fields["metadata"] = orjson.Fragment(encode_json(event.metadata) if metadata is None else metadata)

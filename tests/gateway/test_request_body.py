@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from starlette.requests import Request
 from starlette.types import Message
 
 from gateway.errors import RefusedError
@@ -24,7 +23,7 @@ def test_a_body_of_which_nothing_comes_is_refused(monkeypatch: pytest.MonkeyPatc
 
     async def scenario() -> None:
         with pytest.raises(RefusedError, match="nothing of the body came"):
-            await read_body(Request({"type": "http", "headers": []}, stalled), 100)
+            await read_body({}, stalled, 100)
 
     asyncio.run(scenario())
 
