@@ -24,7 +24,7 @@ from producers.verdict import verdict
 from stream_processors.application import GC_THRESHOLDS
 from stream_processors.fold import fold_records
 from stream_processors.snapshots import summary_record
-from stream_processors.trace_state import TraceState, changelog_records
+from stream_processors.trace_states import TraceStates
 
 ROUNDS = 5
 TYPES = ("agent.message", "agent.tool_call.start", "agent.tool_call.end", "agent.handoff", "agent.error")
@@ -61,15 +61,14 @@ def make_log(count: int, trace_length: int) -> list[Stored]:
 
 
 def fold_all(log: list[Stored], chunk: int, *, write: bool) -> int:
-    """Fold by chunk; with `write`, also encode what goes to changelog and summaries. Returns the bytes written."""
-    states: dict[bytes, TraceState] = {}
+    """Fold by chunk, to changelog records; with `write`, also encode the summaries. Returns the bytes written."""
+    states = TraceStates()
     written = 0
     for start in range(0, len(log), chunk):
         folded = fold_records(log[start : start + chunk], states)
         if write:
-            for key, state in folded.changed.items():
-                written += sum(len(value) for _, value in changelog_records(key, state))
-                written += len(summary_record(key, state)[1])
+            written += sum(len(value) for _, value in folded.changelog)
+            written += sum(len(summary_record(key, state)[1]) for key, state in folded.touched.items())
     return written
 
 

@@ -1,8 +1,8 @@
 """The Faust worker that folds agent-events into one summary per trace.
 
 An event's way, in the order of the files: topic_check (at start), chunked_consumer (fetch -> Chunk), chunk, fold with
-trace_state and remembered_ids, snapshots and state_table (what goes out), chunked_producer, settle_ledger (what may be
-committed), eviction with idle_order (what is forgotten). application puts them together.
+trace_state, name_list, remembered_ids and trace_states, snapshots and state_table (what goes out), chunked_producer,
+settle_ledger (what may be committed), eviction with idle_order (what is forgotten). application puts them together.
 
 The invariants that keep a summary true; each is named as I1 ... I15 where it is enforced:
 

@@ -104,7 +104,7 @@ def create_app(settings: Settings) -> ProcessorApp:
         eviction.folded(folded.touched)
         summaries = [summary_record(key, state) for key, state in folded.touched.items()]
         return [
-            *traces.queue_changelog(chunk.partition, folded.changed.items()),
+            *traces.queue_changelog(chunk.partition, folded.begun, folded.changelog),
             *producer.queue(topics.summaries, chunk.partition, [*summaries, watermark_record(chunk.end)]),
         ]
 

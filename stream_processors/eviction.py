@@ -71,10 +71,10 @@ class Eviction:
         4. forget the states
         """
         by_partition: dict[int, list[bytes]] = {}
-        fences: dict[bytes, int] = {}
+        fences: dict[bytes, int | None] = {}
         for key in self._traces.idle.choose(self._rule, self._clock(), self._may_go(), ROUND):
             by_partition.setdefault(self._traces.partition_of(key), []).append(key)
-            fences[key] = self._traces.states[key].last_offset
+            fences[key] = self._traces.states.last_offset(key)
         outputs = [
             output for partition, keys in by_partition.items() for output in self._queue_last_words(partition, keys)
         ]
@@ -84,8 +84,7 @@ class Eviction:
             if output.cancelled() or output.exception():
                 raise BrokenInvariantError(f"an eviction was not acknowledged: {output!r}")
         for key, fence in fences.items():
-            state = self._traces.states.get(key)
-            if state is not None and state.last_offset != fence:
+            if self._traces.states.last_offset(key) not in (None, fence):
                 raise BrokenInvariantError(f"an event was folded while its trace was evicted (I15): {key!r}")
             self._traces.forget(key)
         return len(fences)
@@ -98,7 +97,8 @@ class Eviction:
             partition = self._traces.partition_of(key)
             if partition not in final_below:
                 final_below[partition] = consumer.final_below(self._topics.events, partition)
-            return self._traces.states[key].last_offset < final_below[partition]
+            last_offset = self._traces.states.last_offset(key)
+            return last_offset is not None and last_offset < final_below[partition]
 
         return may_go
 

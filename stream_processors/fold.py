@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from axonstream.event_contract import EventType
 from producers.topics import state_key
 from producers.verdict import Refusal, verdict
+from stream_processors.name_list import with_name
 from stream_processors.trace_state import LIST_CAP, FirstError, TraceState
+from stream_processors.trace_states import TraceStates
+
+_ERROR = EventType.AGENT_ERROR.value  # looking up the member of an enum takes longer than comparing two strings
+_HANDOFF = EventType.AGENT_HANDOFF.value
+_TOOL_CALL = EventType.AGENT_TOOL_CALL_START.value
 
 
 class Record(Protocol):
@@ -25,40 +31,45 @@ class Record(Protocol):
 
 @dataclass(slots=True)
 class Folded:
-    """The traces that a run of records touched; `changed` are those of them whose state moved on."""
+    """The traces that a run of records touched, the changelog records of those of them whose state moved on, and the
+    keys of those that are new.
+    """
 
     touched: dict[bytes, TraceState] = field(default_factory=dict[bytes, TraceState])
-    changed: dict[bytes, TraceState] = field(default_factory=dict[bytes, TraceState])
+    begun: list[bytes] = field(default_factory=list[bytes])
+    changelog: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
 
 
-def fold_records(records: Iterable[Record], states: MutableMapping[bytes, TraceState]) -> Folded:
+def fold_records(records: Iterable[Record], states: TraceStates) -> Folded:
     """Fold records of one partition, in offset order, into `states`.
 
     A record that the verdict refuses is skipped: the sink dead-letters it by the same verdict.
     """
     folded = Folded()
+    touched, changed = folded.touched, dict[bytes, TraceState]()
     for record in records:
         event = verdict(record.key, record.value)
         if isinstance(event, Refusal):
             continue
         key = state_key(event["tenant_id"], event["trace_id"])
-        state = states.get(key)
+        state = touched.get(key) or states.find(key)
         if state is None:
-            state = states[key] = new_state(event, record.offset)
+            state = new_state(event, record.offset)
+            folded.begun.append(key)
         elif record.offset <= state.last_offset:  # I1: it is in the state already; its summary goes out again
-            folded.touched[key] = state
+            touched[key] = state
             continue
         fold_event(state, event, record.offset)
-        folded.touched[key] = folded.changed[key] = state
+        touched[key] = changed[key] = state
+    for key, state in changed.items():
+        folded.changelog += states.store(key, state)
     return folded
 
 
 def new_state(event: dict[str, Any], offset: int) -> TraceState:
     """The state of a trace before its first event, which is `event`."""
     at = event["occurred_at"]
-    return TraceState(
-        first_offset=offset, last_offset=offset, first_at=at, last_at=at, last_received_at=event["received_at"]
-    )
+    return TraceState(offset, offset, at, at, event["received_at"])
 
 
 def fold_event(state: TraceState, event: dict[str, Any], offset: int) -> None:
@@ -71,18 +82,22 @@ def fold_event(state: TraceState, event: dict[str, Any], offset: int) -> None:
             state.exact = False
     state.event_count += 1
     event_type: str = event["event_type"]
-    if event_type == EventType.AGENT_TOOL_CALL_START:
+    if event_type == _TOOL_CALL:
         state.tool_call_count += 1
-    elif event_type == EventType.AGENT_HANDOFF:
+    elif event_type == _HANDOFF:
         state.handoff_count += 1
-    elif event_type == EventType.AGENT_ERROR:
+    elif event_type == _ERROR:
         state.error_count += 1
-    _fold_first_error(state, event)
+    if state.error_count:
+        _fold_first_error(state, event)
     _fold_names(state, event)
     at: int = event["occurred_at"]
-    state.first_at = min(state.first_at, at)
-    state.last_at = max(state.last_at, at)
-    state.last_received_at = max(state.last_received_at, event["received_at"])
+    if at < state.first_at:
+        state.first_at = at
+    if at > state.last_at:
+        state.last_at = at
+    if event["received_at"] > state.last_received_at:
+        state.last_received_at = event["received_at"]
 
 
 def _fold_first_error(state: TraceState, event: dict[str, Any]) -> None:
@@ -91,7 +106,7 @@ def _fold_first_error(state: TraceState, event: dict[str, Any]) -> None:
     first = state.first_error
     if first is not None and at >= first.occurred_at:
         return
-    if event["event_type"] != EventType.AGENT_ERROR:
+    if event["event_type"] != _ERROR:
         if first is not None:
             state.first_error = first._replace(step=first.step + 1)
         return
@@ -108,9 +123,15 @@ def _fold_first_error(state: TraceState, event: dict[str, Any]) -> None:
 
 
 def _fold_names(state: TraceState, event: dict[str, Any]) -> None:
-    for names, name in ((state.agents, event.get("agent_id")), (state.event_types, event["event_type"])):
-        if name and name not in names:
-            if len(names) < LIST_CAP:
-                names.append(name)
-            else:
-                state.exact = False
+    event_types = with_name(state.event_types, event["event_type"], LIST_CAP)
+    if event_types is None:
+        state.exact = False
+    else:
+        state.event_types = event_types
+    agent: str | None = event.get("agent_id")
+    if agent:
+        agents = with_name(state.agents, agent, LIST_CAP)
+        if agents is None:
+            state.exact = False
+        else:
+            state.agents = agents

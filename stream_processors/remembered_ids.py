@@ -10,48 +10,63 @@ costs O(n) bytes of changelog, not O(n * n).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 ID_BYTES = 8
 PAGE_BYTES = 128 * ID_BYTES
 CAPACITY = 4096
 
 
 class RememberedIds:
-    """Not a set: it also knows which part of it is in the changelog already."""
+    """Not a set: it also knows which part of it is in the changelog already.
 
-    __slots__ = ("complete", "packed", "sealed_pages")
+    `pages` are the sealed ones, and `tail` is what no sealed page holds: below one page after `seal`, and below two
+    pages when not complete; then `pages` is empty, and `sealed_pages` still says how many the changelog has.
+    """
 
-    def __init__(self, packed: bytes = b"", *, sealed_pages: int = 0, complete: bool = True) -> None:
-        self.packed = bytearray(packed)
+    __slots__ = ("complete", "pages", "sealed_pages", "tail")
+
+    def __init__(
+        self, tail: bytes = b"", pages: tuple[bytes, ...] = (), sealed_pages: int = 0, complete: bool = True
+    ) -> None:
+        self.tail = tail
+        self.pages = pages
         self.sealed_pages = sealed_pages
         self.complete = complete
 
     def add(self, event_id: int) -> bool:
         """Remember an id; False when it is remembered already, so that its event is a repeat."""
-        packed = self.packed
         wanted = event_id.to_bytes(ID_BYTES, "big")
-        at = packed.find(wanted)
-        while at >= 0:
-            if at % ID_BYTES == 0:
+        tail, pages = self.tail, self.pages
+        if tail or pages:
+            if _holds(tail, wanted) or any(_holds(page, wanted) for page in pages):
                 return False
-            at = packed.find(wanted, at + 1)
-        if self.complete:
-            if len(packed) == CAPACITY * ID_BYTES:
-                self.complete = False
-                del packed[:-PAGE_BYTES]
-        elif len(packed) >= 2 * PAGE_BYTES:
-            del packed[:-PAGE_BYTES]
-        packed += wanted
+            if not self.complete:
+                if len(tail) >= 2 * PAGE_BYTES:
+                    tail = tail[-PAGE_BYTES:]
+            elif len(pages) * PAGE_BYTES + len(tail) >= CAPACITY * ID_BYTES:
+                tail = self._forget_early_ones()
+        self.tail = tail + wanted
         return True
 
-    def seal(self) -> Iterator[tuple[int, bytes]]:
-        """Number and bytes of every full page that is not in the changelog yet; sealed by being taken."""
-        while self.complete and len(self.packed) >= (self.sealed_pages + 1) * PAGE_BYTES:
-            start = self.sealed_pages * PAGE_BYTES
-            self.sealed_pages += 1
-            yield self.sealed_pages - 1, bytes(self.packed[start : start + PAGE_BYTES])
+    def _forget_early_ones(self) -> bytes:
+        kept = (b"".join(self.pages[-1:]) + self.tail)[-PAGE_BYTES:]
+        self.complete, self.pages = False, ()
+        return kept
 
-    def tail(self) -> bytes:
-        """What no sealed page holds; it is below one page after `seal`, and below two pages when not complete."""
-        return bytes(self.packed[self.sealed_pages * PAGE_BYTES :] if self.complete else self.packed)
+    def seal(self) -> list[tuple[int, bytes]]:
+        """Number and bytes of every full page that is not in the changelog yet; sealed by being taken."""
+        sealed: list[tuple[int, bytes]] = []
+        while self.complete and len(self.tail) >= PAGE_BYTES:
+            page, self.tail = self.tail[:PAGE_BYTES], self.tail[PAGE_BYTES:]
+            sealed.append((self.sealed_pages, page))
+            self.pages = (*self.pages, page)
+            self.sealed_pages += 1
+        return sealed
+
+
+def _holds(packed: bytes, wanted: bytes) -> bool:
+    at = packed.find(wanted)
+    while at >= 0:
+        if at % ID_BYTES == 0:
+            return True
+        at = packed.find(wanted, at + 1)
+    return False

@@ -5,40 +5,49 @@ from __future__ import annotations
 import orjson
 
 from producers.topics import WATERMARK_KEY
+from stream_processors.name_list import names_json
 from stream_processors.trace_state import FirstError, TraceState
 
 RECORD_VERSION = 1
-NO_ERROR = FirstError(0, 0, 0, "", "", "")
+_SUMMARY = (
+    b'{"v":%d,"tenant_id":%b,"trace_id":%b,"first_offset":%d,"last_offset":%d,"event_count":%d,"error_count":%d,'
+    b'"tool_call_count":%d,"handoff_count":%d,"first_at":%d,"last_at":%d,"last_received_at":%d,"agents":%b,'
+    b'"event_types":%b,%b,"exact":%d}'
+)
+_FIRST_ERROR = (
+    b'"first_error_event_id":%d,"first_error_step":%d,"first_error_span_id":%b,"first_error_identifier":%b,'
+    b'"first_error_agent_id":%b'
+)
+_NO_ERROR = _FIRST_ERROR % (0, 0, b'""', b'""', b'""')
 
 
 def summary_record(key: bytes, state: TraceState) -> tuple[bytes, bytes]:
-    """Key and value of a trace's summary; `key` is its state key, which names tenant and trace."""
+    """Key and value of a trace's summary, a JSON object; `key` is its state key, which names tenant and trace."""
     tenant_id, trace_id = key.decode().split("\x00")
-    error = state.first_error or NO_ERROR
-    return key, orjson.dumps(
-        {
-            "v": RECORD_VERSION,
-            "tenant_id": tenant_id,
-            "trace_id": trace_id,
-            "first_offset": state.first_offset,
-            "last_offset": state.last_offset,
-            "event_count": state.event_count,
-            "error_count": state.error_count,
-            "tool_call_count": state.tool_call_count,
-            "handoff_count": state.handoff_count,
-            "first_at": state.first_at,
-            "last_at": state.last_at,
-            "last_received_at": state.last_received_at,
-            "agents": state.agents,
-            "event_types": state.event_types,
-            "first_error_event_id": error.event_id,
-            "first_error_step": error.step,
-            "first_error_span_id": error.span_id,
-            "first_error_identifier": error.identifier,
-            "first_error_agent_id": error.agent_id,
-            "exact": int(state.exact),
-        }
+    error = state.first_error
+    return key, _SUMMARY % (
+        RECORD_VERSION,
+        orjson.dumps(tenant_id),
+        orjson.dumps(trace_id),
+        state.first_offset,
+        state.last_offset,
+        state.event_count,
+        state.error_count,
+        state.tool_call_count,
+        state.handoff_count,
+        state.first_at,
+        state.last_at,
+        state.last_received_at,
+        names_json(state.agents),
+        names_json(state.event_types),
+        _NO_ERROR if error is None else _first_error(error),
+        state.exact,
     )
+
+
+def _first_error(error: FirstError) -> bytes:
+    names = (orjson.dumps(error.span_id), orjson.dumps(error.identifier), orjson.dumps(error.agent_id))
+    return _FIRST_ERROR % (error.event_id, error.step, *names)
 
 
 def watermark_record(folded: int) -> tuple[bytes, bytes]:

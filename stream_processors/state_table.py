@@ -4,48 +4,49 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from time import monotonic
 from typing import Any, cast
 
 import faust
-import orjson
 from faust.types import TP
 
 from stream_processors.chunked_producer import ChunkedProducer
 from stream_processors.fail_stop import FailStop
 from stream_processors.idle_order import IdleOrder
 from stream_processors.trace_state import (
-    TraceState,
-    changelog_records,
-    decode_state,
+    check_format,
     is_page_key,
+    packed_fence,
     tombstone_fence,
     tombstone_records,
 )
+from stream_processors.trace_states import TraceStates
 
 
 class StateTable(faust.Table):
-    """State key -> TraceState. Written to only by the fold; `queue_changelog` makes the writes durable.
+    """State key -> TraceState, packed. Written to only by the fold; `queue_changelog` makes the writes durable.
 
     `idle` holds the same keys, ordered by when they were last folded here.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._pages: dict[bytes, bytes] = {}
         self.idle = IdleOrder()
 
-    @property
-    def states(self) -> dict[bytes, TraceState]:
-        return cast("Any", self.data).data
+    @cached_property
+    def states(self) -> TraceStates:
+        """The states of all assigned partitions; Faust drops those of a partition that is taken away."""
+        return TraceStates(cast("Any", self.data).data)
 
-    def queue_changelog(self, partition: int, changed: Iterable[tuple[bytes, TraceState]]) -> list[Future[Any]]:
-        """Queue the changelog records of states of one partition; returns the acknowledgements to come."""
-        key_partition = cast("Any", self.data)._key_partition
-        records: list[tuple[bytes, bytes]] = []
-        for key, state in changed:
-            key_partition[key] = partition  # Faust drops the states of a partition that is taken away
-            records += changelog_records(key, state)
+    def queue_changelog(
+        self, partition: int, begun: Iterable[bytes], records: Sequence[tuple[bytes, bytes]]
+    ) -> list[Future[Any]]:
+        """Queue the changelog records of traces of one partition; returns the acknowledgements to come.
+
+        `begun` are the keys of those that are new here.
+        """
+        cast("Any", self.data)._key_partition.update(dict.fromkeys(begun, partition))
         return cast("ChunkedProducer", self.app.producer).queue(self.changelog_topic_name, partition, records)
 
     def partition_of(self, key: bytes) -> int:
@@ -59,7 +60,7 @@ class StateTable(faust.Table):
 
     def forget(self, key: bytes) -> None:
         """Forget a state, here and only here."""
-        self.states.pop(key, None)
+        self.states.forget(key)
         cast("Any", self.data)._key_partition.pop(key, None)
         self.idle.forget(key)
 
@@ -68,23 +69,26 @@ class StateTable(faust.Table):
 
         Raises StateFormatError for a state that this version cannot read.
         """
-        states, key_partition, now = self.states, cast("Any", self.data)._key_partition, monotonic()
+        states, key_partition = self.states, cast("Any", self.data)._key_partition
+        merged: dict[bytes, None] = {}
         for record in records:
             key = record.key
             if record.value is None:
-                self._pages.pop(key, None)
-                known = states.get(key)
-                if known is not None and known.last_offset <= tombstone_fence(record.headers):
+                states.pages.pop(key, None)
+                known = states.last_offset(key)
+                if known is not None and known <= tombstone_fence(record.headers):
                     self.forget(key)
+                    merged.pop(key, None)
             elif is_page_key(key):
-                self._pages[key] = record.value
+                states.pages[key] = record.value
             else:
-                values = orjson.loads(record.value)
-                known = states.get(key)
-                if known is None or values[0] > known.last_offset:
-                    states[key] = decode_state(key, values, self._pages)
+                check_format(record.value)
+                known = states.last_offset(key)
+                if known is None or packed_fence(record.value) > known:
+                    states.packed[key] = record.value
                     key_partition[key] = partition
-                    self.idle.folded((key,), now)
+                    merged[key] = None
+        self.idle.folded(merged, monotonic())
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         for event in batch:
@@ -94,8 +98,4 @@ class StateTable(faust.Table):
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         await super().on_recovery_completed(active_tps, standby_tps)
         self.idle.keep_only(self.states)  # Faust dropped the states of partitions that went elsewhere
-        self.forget_pages()
-
-    def forget_pages(self) -> None:
-        """Recovery is over: the states hold the ids of their pages."""
-        self._pages.clear()
+        self.states.forget_pages_of_the_dead()

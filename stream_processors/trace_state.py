@@ -1,21 +1,30 @@
-"""The state of a trace: plain values, and their form in the changelog. No Kafka, no clock."""
+"""The state of a trace: plain values, and their packed form, which memory and changelog have in common.
+
+No Kafka, no clock.
+"""
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-import orjson
+from struct import Struct
+from typing import NamedTuple
 
 from axonstream.event_contract import MAX_ID
 from stream_processors.errors import StateFormatError
+from stream_processors.name_list import NO_NAMES
 from stream_processors.remembered_ids import RememberedIds
 
-FORMAT = 1
+FORMAT = 2
+FORMAT_AT = 8
 LIST_CAP = 64
 FENCE_HEADER = "last_offset"
+
+# last_offset, which is the fence; format; flags; first_offset; first_at, last_at, last_received_at; events, errors,
+# tool calls, handoffs; sealed pages; the bytes of agents, event types and first error, which follow, and then the ids
+_FIXED = Struct(">QBBQQQQQQQQHHHH")
+_ERROR = Struct(">QQQ")  # occurred_at, event_id, step; then its three names, a NUL between them
+_EXACT, _COMPLETE = 1, 2
 
 
 class FirstError(NamedTuple):
@@ -34,7 +43,7 @@ class TraceState:
     """Everything known of one segment of a trace; times are ms since 1970.
 
     `last_offset` is the fence (I1). `exact` says that the counts are those of a recomputation from all events.
-    `agents` and `event_types` are in the order of their first offset, at most LIST_CAP each.
+    `agents` and `event_types` are lists of names (see name_list), at most LIST_CAP each.
     """
 
     first_offset: int
@@ -48,15 +57,15 @@ class TraceState:
     handoff_count: int = 0
     exact: bool = True
     first_error: FirstError | None = None
-    agents: list[str] = field(default_factory=list[str])
-    event_types: list[str] = field(default_factory=list[str])
+    agents: bytes = NO_NAMES
+    event_types: bytes = NO_NAMES
     ids: RememberedIds = field(default_factory=RememberedIds)
 
 
 def changelog_records(key: bytes, state: TraceState) -> list[tuple[bytes, bytes]]:
     """What makes `state` survive a restart, pages of ids before the state that counts on them. Seals those pages."""
     pages = [(page_key(key, state.first_offset, number), page) for number, page in state.ids.seal()]
-    return [*pages, (key, encode_state(state))]
+    return [*pages, (key, pack_state(state))]
 
 
 def tombstone_records(key: bytes, state: TraceState) -> list[tuple[bytes, None, tuple[str, bytes]]]:
@@ -66,7 +75,7 @@ def tombstone_records(key: bytes, state: TraceState) -> list[tuple[bytes, None, 
     pages are gone.
     """
     fence = (FENCE_HEADER, b"%d" % state.last_offset)
-    pages = (page_key(key, state.first_offset, number) for number in range(state.ids.sealed_pages))
+    pages = page_keys(key, state.first_offset, state.ids.sealed_pages)
     return [(key, None, fence), *((page, None, fence) for page in pages)]
 
 
@@ -80,16 +89,45 @@ def page_key(key: bytes, first_offset: int, number: int) -> bytes:
     return b"%b\x00%d.%d" % (key, first_offset, number)
 
 
+def page_keys(key: bytes, first_offset: int, sealed_pages: int) -> list[bytes]:
+    """The keys of all pages of a state."""
+    return [page_key(key, first_offset, number) for number in range(sealed_pages)]
+
+
 def is_page_key(key: bytes) -> bool:
     return key.count(b"\x00") == 2
 
 
-def encode_state(state: TraceState) -> bytes:
-    """One JSON array; its item 0 is the fence, so that the older of two can be told without reading on."""
-    return orjson.dumps(
-        [
+def state_key_of(page: bytes) -> bytes:
+    """The key of the state that a page belongs to."""
+    return page.rpartition(b"\x00")[0]
+
+
+def packed_fence(packed: bytes) -> int:
+    """The `last_offset` of a packed state, so that the older of two can be told without reading on."""
+    return int.from_bytes(packed[:FORMAT_AT], "big")
+
+
+def check_format(packed: bytes) -> None:
+    """Raises StateFormatError for a state of another format; the first one was a JSON array."""
+    if packed[FORMAT_AT : FORMAT_AT + 1] != bytes([FORMAT]):
+        raise StateFormatError(
+            f"the changelog holds a state of another format; this processor reads format {FORMAT}. Stop all "
+            "processors, delete the processor's changelog and its group, run `axonstream init`, and start again"
+        )
+
+
+def pack_state(state: TraceState) -> bytes:
+    """All of `state` but for its sealed pages."""
+    ids, error, agents, event_types = state.ids, b"", state.agents, state.event_types
+    if state.first_error is not None:
+        at, event_id, step, *names = state.first_error
+        error = _ERROR.pack(at, event_id, step) + "\x00".join(names).encode()
+    return b"%b%b%b%b%b" % (
+        _FIXED.pack(
             state.last_offset,
             FORMAT,
+            state.exact * _EXACT + ids.complete * _COMPLETE,
             state.first_offset,
             state.first_at,
             state.last_at,
@@ -98,44 +136,51 @@ def encode_state(state: TraceState) -> bytes:
             state.error_count,
             state.tool_call_count,
             state.handoff_count,
-            state.exact,
-            state.first_error and list(state.first_error),
-            state.agents,
-            state.event_types,
-            state.ids.sealed_pages,
-            state.ids.complete,
-            b64encode(state.ids.tail()).decode(),
-        ]
+            ids.sealed_pages,
+            len(agents),
+            len(event_types),
+            len(error),
+        ),
+        agents,
+        event_types,
+        error,
+        ids.tail,
     )
 
 
-def decode_state(key: bytes, values: list[Any], pages: Mapping[bytes, bytes]) -> TraceState:
-    """The state of `values` as parsed from JSON; `pages` holds the sealed pages, which the changelog has before it.
-
-    Should a page be missing after all, ids are forgotten, and the state says so. Raises StateFormatError for another
-    format.
+def unpack_state(key: bytes, packed: bytes, pages: Mapping[bytes, bytes]) -> TraceState:
+    """The state of `key`; `pages` holds its sealed pages. Should one be missing after all, ids are forgotten, and the
+    state says so.
     """
-    if values[1] != FORMAT:
-        raise StateFormatError(f"changelog state of format {values[1]}; this processor reads format {FORMAT}")
-    first_offset, first_error, (sealed, complete, tail) = values[2], values[11], values[14:17]
-    packed = b64decode(tail)
-    if complete and sealed:
-        found = [pages.get(page_key(key, first_offset, number)) for number in range(sealed)]
+    fields = _FIXED.unpack_from(packed)
+    last_offset, _, flags, first_offset, first_at, last_at, received_at, events, errors, calls, handoffs = fields[:11]
+    sealed, agents_size, types_size, error_size = fields[11:]
+    agents_end = _FIXED.size + agents_size
+    types_end = agents_end + types_size
+    error_end = types_end + error_size
+    complete, own_pages = flags & _COMPLETE != 0, ()
+    if sealed and complete:
+        found = [pages.get(page) for page in page_keys(key, first_offset, sealed)]
         complete = None not in found
-        packed = b"".join(page for page in found if page) + packed if complete else packed
+        own_pages = tuple(page for page in found if page) if complete else ()
     return TraceState(
-        last_offset=values[0],
-        first_offset=first_offset,
-        first_at=values[3],
-        last_at=values[4],
-        last_received_at=values[5],
-        event_count=values[6],
-        error_count=values[7],
-        tool_call_count=values[8],
-        handoff_count=values[9],
-        exact=values[10] and complete,
-        first_error=FirstError(*first_error) if first_error else None,
-        agents=values[12],
-        event_types=values[13],
-        ids=RememberedIds(packed, sealed_pages=sealed, complete=complete),
+        first_offset,
+        last_offset,
+        first_at,
+        last_at,
+        received_at,
+        events,
+        errors,
+        calls,
+        handoffs,
+        flags & _EXACT != 0 and (complete or flags & _COMPLETE == 0),
+        _first_error(packed[types_end:error_end]) if error_size else None,
+        packed[_FIXED.size : agents_end],
+        packed[agents_end:types_end],
+        RememberedIds(packed[error_end:], own_pages, sealed, complete),
     )
+
+
+def _first_error(packed: bytes) -> FirstError:
+    at, event_id, step = _ERROR.unpack_from(packed)
+    return FirstError(at, event_id, step, *packed[_ERROR.size :].decode().split("\x00"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from axonstream.event_contract import MAX_DEPTH, MAX_ID, MAX_NAME_BYTES, MAX_TIME_MS, EventInput
+from producers import verdict as verdicts
 from producers.event_record import encode_event
 from producers.topics import event_key
 from producers.verdict import MAX_RECORD_BYTES, Refusal, verdict, wrong_shape_by_walking
@@ -173,3 +175,44 @@ def test_the_fast_way_and_the_walk_agree_on_the_shape(
         assert isinstance(answer, Refusal)
     else:
         assert isinstance(answer, Refusal) is (wrong_shape_by_walking(value) is not None)
+
+
+NEAR_LIMITS = st.sampled_from([MAX_NAME_BYTES // 4, MAX_NAME_BYTES - 14, MAX_NAME_BYTES - 13, MAX_NAME_BYTES])
+ODD_VALUES = st.one_of(
+    st.sampled_from(CORRUPTIONS),
+    st.tuples(st.sampled_from([*NAMES, *OPTIONAL_NAMES]), st.builds("".ljust, NEAR_LIMITS, st.sampled_from("xé"))),
+    st.tuples(st.sampled_from(["payload", "metadata"]), OBJECT),
+    st.tuples(st.sampled_from([*NAMES, *OPTIONAL_NAMES]), TEXT),
+    st.tuples(st.sampled_from(["event_type"]), st.sampled_from(["custom", "agent.error", "my.own_1"])),
+)
+
+
+@given(
+    odd=st.lists(ODD_VALUES, max_size=2),
+    without=st.sets(st.sampled_from([*valid()]), max_size=3),
+    order=st.randoms(use_true_random=False),
+    depth=st.integers(0, MAX_DEPTH + 2),
+    spaces=st.booleans(),
+)
+def test_the_quick_yes_is_a_yes_of_every_check(
+    odd: list[tuple[str, Any]], without: set[str], order: random.Random, depth: int, spaces: bool
+) -> None:
+    event = valid(**dict(odd))
+    if order.random() < 0.5:
+        event["payload"] = orjson.loads(b'{"a":' * depth + b"1" + b"}" * depth)
+    fields = [(name, value) for name, value in event.items() if name not in without or order.random() < 0.5]
+    if order.random() < 0.5:
+        order.shuffle(fields)
+    value = json.dumps(dict(fields), separators=(", " if spaces else ",", ":"), ensure_ascii=False).encode()
+    key = str(event["trace_id"]).encode()
+    answer = verdict(key, value)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verdicts, "_is_plain", lambda *_: False)
+        assert answer == verdict(key, value)
+
+
+def test_what_the_gateway_encodes_takes_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = EventInput(identifier="i", payload={"a": [1.5, {"b": "ä"}]}, channel_id=1, dedup_key="k", metadata={})
+    record = encode_event(event, tenant_id="1", trace_id="t", fresh_id=1, now_ms=1)
+    monkeypatch.setattr(verdicts, "_wrong_field", None)
+    assert isinstance(verdict(b"t", record.value), dict)

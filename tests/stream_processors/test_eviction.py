@@ -98,7 +98,6 @@ class EvictionMachine(RuleBasedStateMachine):
         self.folded_to = self.committed
         self.table.states.clear()
         self.table.idle.keep_only({})
-        self.table.forget_pages()
         changelog = enumerate(self.kafka.topics[CHANGELOG])
         self.table.merge(
             [Stored(offset, key, value, tuple(headers)) for offset, (key, value, *headers) in changelog], 0
@@ -141,7 +140,7 @@ class EvictionMachine(RuleBasedStateMachine):
         self.folded_to = end
         self.table.idle.folded(folded.touched, self.now)
         summaries = [summary_record(key, state) for key, state in folded.touched.items()]
-        outputs = self.table.queue_changelog(0, folded.changed.items())
+        outputs = self.table.queue_changelog(0, folded.begun, folded.changelog)
         self.kafka.ledger.settle(end, [*outputs, *self.kafka.queue(SUMMARIES, 0, summaries)])
 
     @rule()

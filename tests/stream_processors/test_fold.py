@@ -18,9 +18,11 @@ from producers.topics import event_key, state_key
 from stream_processors import remembered_ids
 from stream_processors.application import create_app
 from stream_processors.fold import fold_records
+from stream_processors.name_list import names_in
 from stream_processors.snapshots import summary_record
 from stream_processors.state_table import StateTable
 from stream_processors.trace_state import TraceState, changelog_records, tombstone_records
+from stream_processors.trace_states import TraceStates
 
 TYPES = ("agent.error", "agent.error", "agent.tool_call.start", "agent.handoff", "custom")
 
@@ -76,7 +78,7 @@ def events_by_key(records: list[Stored]) -> dict[bytes, list[tuple[int, dict[str
     return traces
 
 
-def check(states: dict[bytes, TraceState], records: list[Stored]) -> None:
+def check(states: TraceStates, records: list[Stored]) -> None:
     expected = events_by_key(records)
     assert states.keys() == expected.keys()
     for key, state in states.items():
@@ -110,7 +112,7 @@ def table() -> StateTable:
 
 @given(records=logs(), cuts=st.sets(st.integers(0, 60)))
 def test_any_chunking_gives_the_recomputed_summary(records: list[Stored], cuts: set[int]) -> None:
-    states: dict[bytes, TraceState] = {}
+    states = TraceStates()
     chunks = sorted({0, len(records), *(cut for cut in cuts if cut < len(records))})
     for start, end in pairwise(chunks):
         fold_records(records[start:end], states)
@@ -121,7 +123,7 @@ def test_any_chunking_gives_the_recomputed_summary(records: list[Stored], cuts: 
 class Worker:
     """A worker between two crashes: what it holds in memory, what Kafka holds of it."""
 
-    states: dict[bytes, TraceState] = field(default_factory=dict[bytes, TraceState])
+    states: TraceStates = field(default_factory=TraceStates)
     changelog: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
     committed: int = 0
 
@@ -137,8 +139,7 @@ def test_a_crash_anywhere_loses_and_doubles_nothing(
     for _ in range(data.draw(st.integers(1, 8), label="chunks")):
         end = data.draw(st.integers(position, len(records)), label="chunk end")
         folded = fold_records(records[position:end], worker.states)
-        for key, state in folded.changed.items():
-            worker.changelog += changelog_records(key, state)
+        worker.changelog += folded.changelog
         position = end
         if data.draw(st.booleans(), label="committed"):
             worker.committed, acknowledged = position, len(worker.changelog)
@@ -150,20 +151,19 @@ def test_a_crash_anywhere_loses_and_doubles_nothing(
     check(worker.states, records)
 
 
-def recovered(table: StateTable, changelog: list[tuple[bytes, bytes]]) -> dict[bytes, TraceState]:
+def recovered(table: StateTable, changelog: list[tuple[bytes, bytes]]) -> TraceStates:
     table.states.clear()
-    table.forget_pages()
     table.merge([Stored(offset, key, value) for offset, (key, value) in enumerate(changelog)], 0)
-    return dict(table.states)
+    return TraceStates(dict(table.states.packed), dict(table.states.pages))
 
 
 @given(records=logs())
 def test_a_replay_touches_every_trace_and_changes_none(records: list[Stored]) -> None:
-    states: dict[bytes, TraceState] = {}
+    states = TraceStates()
     first = fold_records(records, states)
     before = {key: summary_record(key, state) for key, state in states.items()}
     again = fold_records(records, states)
-    assert again.changed == {}
+    assert again.changelog == []
     assert again.touched.keys() == first.touched.keys()
     assert {key: summary_record(key, state) for key, state in states.items()} == before
 
@@ -172,11 +172,10 @@ def test_a_replay_touches_every_trace_and_changes_none(records: list[Stored]) ->
 @pytest.mark.usefixtures("small_pages")
 def test_the_older_of_two_states_never_wins(table: StateTable, records: list[Stored], late: int) -> None:
     """I10: what a zombie wrote late, after its successor's records, is passed over."""
-    states: dict[bytes, TraceState] = {}
+    states = TraceStates()
     changelog: list[tuple[bytes, bytes]] = []
     for record in records:
-        for key, state in fold_records([record], states).changed.items():
-            changelog += changelog_records(key, state)
+        changelog += fold_records([record], states).changelog
     expected = {key: summary_record(key, state) for key, state in states.items()}
     merged = recovered(table, [*changelog, *changelog[:late]])
     assert {key: summary_record(key, state) for key, state in merged.items()} == expected
@@ -184,16 +183,16 @@ def test_the_older_of_two_states_never_wins(table: StateTable, records: list[Sto
 
 def test_a_tombstone_takes_the_state_that_it_is_of_and_no_newer_one(table: StateTable) -> None:
     """I10: a worker that lost its partition may write a tombstone after its successor's states."""
-    states: dict[bytes, TraceState] = {}
+    states = TraceStates()
     fold_records([a_record(0)], states)
     ((key, state),) = states.items()
     ((key, none, fence),) = tombstone_records(key, state)
     tombstone = Stored(9, key, none, (fence,))
-    fold_records([a_record(5)], states)
-    merged = recovered(table, changelog_records(key, state))
+    newer = fold_records([a_record(5)], states).changelog
+    merged = recovered(table, newer)
     table.merge([tombstone], 0)
-    assert table.states == merged
-    merged = recovered(table, changelog_records(key, folded([a_record(0)])))
+    assert table.states.packed == merged.packed
+    merged = recovered(table, changelog_records(key, state))
     table.merge([tombstone], 0)
     assert merged.keys() == {key}
     assert not table.states
@@ -217,7 +216,7 @@ def a_record(offset: int, **fields: Any) -> Stored:
 
 
 def folded(records: list[Stored]) -> TraceState:
-    states: dict[bytes, TraceState] = {}
+    states = TraceStates()
     fold_records(records, states)
     return states[b"1\x00t"]
 
@@ -226,7 +225,7 @@ def test_more_agents_than_the_cap_are_not_listed_and_the_summary_says_so() -> No
     full = [a_record(offset, agent_id=f"a{offset}") for offset in range(64)]
     assert folded(full).exact
     more = folded([*full, a_record(64, agent_id="one too many")])
-    assert len(more.agents) == 64
+    assert len(names_in(more.agents)) == 64
     assert not more.exact
 
 
@@ -239,7 +238,8 @@ def test_a_trace_beyond_the_remembered_ids_is_inexact_and_stays_small() -> None:
     more = folded([*full, *(a_record(offset, dedup_key=str(offset)) for offset in range(5000, 9000))])
     assert not more.exact
     assert more.event_count == remembered_ids.CAPACITY + 4000
-    assert len(more.ids.packed) <= 2 * remembered_ids.PAGE_BYTES
+    assert len(more.ids.tail) <= 2 * remembered_ids.PAGE_BYTES
+    assert not more.ids.pages
 
 
 def test_events_without_a_dedup_key_are_never_merged_and_never_make_a_trace_inexact() -> None:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-import orjson
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_processors.errors import StateFormatError
+from stream_processors.name_list import NO_NAMES, with_name
 from stream_processors.remembered_ids import CAPACITY, PAGE_BYTES, RememberedIds
 from stream_processors.trace_state import (
+    LIST_CAP,
     FirstError,
     TraceState,
     changelog_records,
-    decode_state,
-    encode_state,
+    check_format,
     is_page_key,
+    pack_state,
+    unpack_state,
 )
 
 COUNTS = st.integers(0, (1 << 63) - 1)
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
+
+
+def name_list(names: list[str]) -> bytes:
+    packed = NO_NAMES
+    for name in names:
+        packed = with_name(packed, name, LIST_CAP) or packed
+    return packed
+
+
+NAME_LISTS = st.lists(NAMES.filter(bool), max_size=5).map(name_list)
 
 
 @given(
@@ -41,8 +55,8 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x0
         ),
         exact=st.booleans(),
         first_error=st.none() | st.builds(FirstError, COUNTS, COUNTS, COUNTS, NAMES, NAMES, NAMES),
-        agents=st.lists(NAMES, max_size=5),
-        event_types=st.lists(NAMES, max_size=5),
+        agents=NAME_LISTS,
+        event_types=NAME_LISTS,
         ids=st.none(),
     ),
     ids=st.lists(COUNTS, unique=True, max_size=300),
@@ -54,8 +68,9 @@ def test_what_the_changelog_gives_back_is_what_was_put_in(state: TraceState, ids
     *pages, (key, value) = changelog_records(b"1\x00t", state)
     assert all(is_page_key(page_key) for page_key, _ in pages)
     assert not is_page_key(key)
-    again = decode_state(key, orjson.loads(value), dict(pages))
-    assert encode_state(again) == value
+    again = unpack_state(key, value, dict(pages))
+    assert replace(again, ids=state.ids) == state
+    assert pack_state(again) == value
     assert [again.ids.add(event_id) for event_id in ids] == [False] * len(ids)
 
 
@@ -65,7 +80,7 @@ def test_a_page_goes_out_once_and_the_tail_stays_short() -> None:
     for event_id in range(1000):
         state.ids.add(event_id)
         written += len(changelog_records(b"1\x00t", state)) - 1
-        assert len(state.ids.tail()) < PAGE_BYTES
+        assert len(state.ids.tail) < PAGE_BYTES
     assert written == 1000 * 8 // PAGE_BYTES
 
 
@@ -74,12 +89,15 @@ def test_a_state_whose_page_is_missing_is_inexact() -> None:
     for event_id in range(200):
         state.ids.add(event_id)
     _, (key, value) = changelog_records(b"1\x00t", state)
-    assert not decode_state(key, orjson.loads(value), {}).exact
+    assert not unpack_state(key, value, {}).exact
 
 
 def test_another_format_is_refused() -> None:
-    with pytest.raises(StateFormatError, match="format 2"):
-        decode_state(b"1\x00t", [0, 2], {})
+    packed = pack_state(TraceState(0, 0, 0, 0, 0))
+    check_format(packed)
+    for other in (b"", b"[41,1,12,0,0]", packed[:8] + b"\x03" + packed[9:]):
+        with pytest.raises(StateFormatError, match="another format"):
+            check_format(other)
 
 
 @given(ids=st.lists(st.integers(0, 300) | COUNTS, max_size=400))
