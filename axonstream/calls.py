@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -20,6 +20,8 @@ from axonstream.version import VERSION
 
 Result = TypeVar("Result")
 
+_WIRE_NAMES = [(name, info.alias or name) for name, info in EventInput.model_fields.items()]
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Result]):
@@ -28,7 +30,7 @@ class Call(Generic[Result]):
     method: str
     path: str
     read: Callable[[Any, bool], Result]  # (decoded JSON, stale) -> result
-    params: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+    params: Mapping[str, str | int] | None = None  # httpx parses the address again for an empty one
     body: bytes | None = None
 
 
@@ -141,11 +143,7 @@ def _validated(fields: Mapping[str, Any], place: str) -> EventInput:
 
 def _completed(event: EventInput, environment: str | None) -> dict[str, Any]:
     """The event by its wire names, with the context's trace, a dedup key and the client's environment filled in."""
-    fields = {
-        info.alias or name: value
-        for name, info in EventInput.model_fields.items()
-        if (value := getattr(event, name)) is not None
-    }
+    fields = {wire: value for name, wire in _WIRE_NAMES if (value := getattr(event, name)) is not None}
     if "traceId" not in fields:
         fields["traceId"] = get_or_create_trace().trace_id
     if not event.dedup_key:

@@ -9,9 +9,12 @@ from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import GatewayError, answer_defect, answer_gateway_error, answer_not_acknowledged
+from gateway.http_protocol import exchange_of
+from gateway.request_body import RequestBody
 from producers.errors import NotAcknowledgedError
 
 Headers = dict[bytes, bytes]  # names in lower case; of a name that is sent twice the last
@@ -20,12 +23,15 @@ Headers = dict[bytes, bytes]  # names in lower case; of a name that is sent twic
 class DirectCall:
     """Answers a request with the status and the JSON that `answer` gives, or with its error in the gateway's form."""
 
-    def __init__(self, answer: Callable[[Headers, Receive], Awaitable[tuple[int, bytes]]]) -> None:
+    def __init__(self, answer: Callable[[Headers, RequestBody], Awaitable[tuple[int, bytes]]]) -> None:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        headers: Headers = dict(scope["headers"])
+        sent = RequestBody(headers, receive, None if exchange is None else exchange.body_at_hand())
         try:
-            status, body = await self._answer(dict(scope["headers"]), receive)
+            status, body = await self._answer(headers, sent)
         except GatewayError as error:
             await (await answer_gateway_error(Request(scope), error))(scope, receive, send)
         except NotAcknowledgedError as error:
@@ -34,9 +40,8 @@ class DirectCall:
             await (await answer_defect(Request(scope), error))(scope, receive, send)
             raise  # the server logs it
         else:
-            headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            if exchange is None or not exchange.answer(status, body):
+                await Response(body, status, media_type="application/json")(scope, receive, send)
 
 
 class DirectlyCalled(Starlette):

@@ -22,6 +22,9 @@ _MUST_BE = {
 }
 
 
+_validate = EventInput.__pydantic_validator__.validate_python  # model_validate, without its options
+
+
 class InvalidEventError(ValueError):
     """An object that is no event; `messages` names every wrong field and what it must be."""
 
@@ -37,7 +40,7 @@ def validate_event(fields: dict[str, Any], environment: str | None) -> EventInpu
     if fields.get("eventType", "") is None:
         fields = {name: value for name, value in fields.items() if name != "eventType"}
     try:
-        return EventInput.model_validate(fields)
+        return _validate(fields)
     except ValidationError as error:
         raise InvalidEventError(_messages(error)) from None
 

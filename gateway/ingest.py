@@ -12,7 +12,6 @@ from secrets import token_hex
 from typing import Protocol
 
 import orjson
-from starlette.types import Receive
 
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
@@ -20,7 +19,7 @@ from gateway.authentication import Authentication, Generation, Identity
 from gateway.direct_call import Headers
 from gateway.errors import RefusedError, UnavailableError
 from gateway.event_validation import InvalidEventError, validate_event
-from gateway.request_body import MAX_BULK_BYTES, read_body
+from gateway.request_body import MAX_BULK_BYTES, RequestBody
 from gateway.sender_bytes import BodyError, SentEvent, TooManyEventsError, read_event, split_events
 from gateway.wire_values import wire_id
 from producers.event_ids import EventIds
@@ -52,12 +51,12 @@ class Ingest:
         self._clock = clock
         self._bulk_turns = asyncio.Semaphore(BULK_AT_ONCE)
 
-    async def publish(self, headers: Headers, receive: Receive) -> tuple[int, bytes]:
+    async def publish(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
         """POST /event: 201 for an early client, 200 for a recent one, with the event as it is stored."""
         identity = self._authentication.identify_by(headers)
-        body = await read_body(headers, receive, MAX_EVENT_BYTES)
+        raw = await body.read(MAX_EVENT_BYTES)
         try:
-            sent = read_event(body)
+            sent = read_event(raw)
             event = validate_event(sent.fields, _environment(headers))
         except InvalidEventError as error:
             raise RefusedError(400, error.messages, _HINT) from None
@@ -70,7 +69,7 @@ class Ingest:
         status = 201 if identity.generation is Generation.EARLY else 200
         return status, orjson.dumps(answer)
 
-    async def publish_many(self, headers: Headers, receive: Receive) -> tuple[int, bytes]:
+    async def publish_many(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
         """POST /events: 200; the valid events are stored although others are refused.
 
         When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
@@ -78,7 +77,7 @@ class Ingest:
         identity = self._authentication.identify_by(headers)
         environment = _environment(headers)
         async with self._bulk_turn():
-            raw_events = _split(await read_body(headers, receive, MAX_BULK_BYTES))
+            raw_events = _split(await body.read(MAX_BULK_BYTES))
             records: list[EventRecord] = []
             rejected: list[RefusedEventAnswer] = []
             bytes_of_turn = 0

@@ -13,11 +13,29 @@ MAX_BULK_BYTES = 32 << 20
 STALL_S = 10.0
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Receive, most: int) -> bytes:
-    """The whole body, of at most `most` bytes.
+class RequestBody:
+    """The body of one request; `at_hand` is all of it where it has come already."""
 
-    Raises RefusedError 413 as soon as it is known to be longer, and 400 when the sender goes away before its end.
-    """
+    __slots__ = ("_at_hand", "_headers", "_receive")
+
+    def __init__(self, headers: dict[bytes, bytes], receive: Receive, at_hand: bytes | None = None) -> None:
+        self._headers = headers
+        self._receive = receive
+        self._at_hand = at_hand
+
+    async def read(self, most: int) -> bytes:
+        """The whole body, of at most `most` bytes.
+
+        Raises RefusedError 413 as soon as it is known to be longer, and 400 when the sender goes away before its end.
+        """
+        if self._at_hand is None:
+            return await _received(self._headers, self._receive, most)
+        if len(self._at_hand) > most:
+            raise _too_large(most)
+        return self._at_hand
+
+
+async def _received(headers: dict[bytes, bytes], receive: Receive, most: int) -> bytes:
     if int(headers.get(b"content-length", b"0")) > most:
         raise _too_large(most)
     try:

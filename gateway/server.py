@@ -16,6 +16,7 @@ from socket import socket
 import uvicorn
 
 from gateway.app import create_app
+from gateway.http_protocol import GatewayProtocol
 from producers.settings import Settings
 
 _DRAIN_S = 15
@@ -66,7 +67,7 @@ def run(settings: Settings) -> None:
         host=settings.gateway_host,
         port=settings.gateway_port,
         loop="uvloop",
-        http="httptools",
+        http=GatewayProtocol,
         ws="none",
         lifespan="on",
         access_log=False,

@@ -5,7 +5,8 @@ https://github.com/apache/kafka/blob/3.7.0/clients/src/main/java/org/apache/kafk
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
+from struct import Struct
 
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
@@ -18,13 +19,18 @@ def partition_of(key: bytes, partitions: int) -> int:
     return (_murmur2(key) & 0x7FFFFFFF) % partitions
 
 
+@cache
+def _words_of(count: int) -> Struct:
+    return Struct(f"<{count}I")
+
+
 @lru_cache(maxsize=_REMEMBERED_TRACES)
 def _murmur2(key: bytes) -> int:
     size = len(key)
     whole = size & ~3
     h = _SEED ^ size
-    for at in range(0, whole, 4):
-        k = int.from_bytes(key[at : at + 4], "little") * _M & _32_BITS
+    for word in _words_of(size >> 2).unpack_from(key):
+        k = word * _M & _32_BITS
         h = h * _M & _32_BITS ^ ((k ^ k >> 24) * _M & _32_BITS)
     if whole < size:
         h = (h ^ int.from_bytes(key[whole:], "little")) * _M & _32_BITS

@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message
 
 from gateway.errors import RefusedError
-from gateway.request_body import read_body
+from gateway.request_body import RequestBody
 from gateway.sender_bytes import TooManyEventsError, split_events
 
 
@@ -23,7 +23,7 @@ def test_a_body_of_which_nothing_comes_is_refused(monkeypatch: pytest.MonkeyPatc
 
     async def scenario() -> None:
         with pytest.raises(RefusedError, match="nothing of the body came"):
-            await read_body({}, stalled, 100)
+            await RequestBody({}, stalled).read(100)
 
     asyncio.run(scenario())
 
