@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.produce import ProduceRequest
 from faust.transport.drivers import aiokafka as driver
 
@@ -15,7 +16,7 @@ from stream_processors.errors import BrokenInvariantError
 from stream_processors.fail_stop import stop_process
 from stream_processors.lease import Lease
 
-OutputRecord = tuple[bytes, bytes | None] | tuple[bytes, None, tuple[str, bytes]]  # key, value, header
+OutputRecord = tuple[bytes, bytes | None] | tuple[bytes, None, tuple[str, bytes | None]]  # key, value, header
 LEASE_POLL_S = 0.02
 LEASE_GIVEN_UP_S = 60.0  # a member that no longer beats may never beat again; a new life reads what is not committed
 
@@ -57,15 +58,31 @@ class ChunkedProducer(driver.Producer):
         if accumulator._exception is not None:
             raise BrokenInvariantError(f"the producer is broken: {accumulator._exception!r}")
         tp = TopicPartition(topic, partition)
-        futures: list[Future[Any]] = []
-        batch = producer.create_batch()
-        for key, value, *headers in records:
-            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                futures.append(accumulator._append_batch(batch, tp).future)  # append closed it: it is full
-                batch = producer.create_batch()
-                if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                    raise BrokenInvariantError(f"a record of {len(value or b'')} bytes does not fit into a batch")
-        if batch.record_count():
-            batch.close()
-            futures.append(accumulator._append_batch(batch, tp).future)
-        return futures
+        return [accumulator._append_batch(batch, tp).future for batch in _batches(producer.create_batch, records)]
+
+
+def _batches(create_batch: Callable[[], BatchBuilder], records: Iterable[OutputRecord]) -> Iterator[BatchBuilder]:
+    """Closed batches of `records`, in their order.
+
+    Goes past BatchBuilder.append, which takes nearly twice as long: it serializes, counts, and looks whether it is
+    closed.
+    """
+    batch, count = create_batch(), 0
+    append: Callable[..., object] = batch._builder.append
+    for key, value, *headers in records:
+        if append(count, None, key, value, headers) is None:  # it is full
+            if count:
+                yield _closed(batch, count)
+            batch, count = create_batch(), 0
+            append = batch._builder.append
+            if append(count, None, key, value, headers) is None:
+                raise BrokenInvariantError(f"a record of {len(value or b'')} bytes does not fit into a batch")
+        count += 1
+    if count:
+        yield _closed(batch, count)
+
+
+def _closed(batch: BatchBuilder, count: int) -> BatchBuilder:
+    batch._relative_offset = count  # how many records it holds
+    batch.close()
+    return batch

@@ -37,7 +37,7 @@ class RememberedIds:
         wanted = event_id.to_bytes(ID_BYTES, "big")
         tail, pages = self.tail, self.pages
         if tail or pages:
-            if _holds(tail, wanted) or any(_holds(page, wanted) for page in pages):
+            if _holds(tail, wanted) or (pages and any(_holds(page, wanted) for page in pages)):
                 return False
             if not self.complete:
                 if len(tail) >= 2 * PAGE_BYTES:

@@ -64,8 +64,11 @@ class TraceState:
 
 def changelog_records(key: bytes, state: TraceState) -> list[tuple[bytes, bytes]]:
     """What makes `state` survive a restart, pages of ids before the state that counts on them. Seals those pages."""
-    pages = [(page_key(key, state.first_offset, number), page) for number, page in state.ids.seal()]
-    return [*pages, (key, pack_state(state))]
+    sealed = state.ids.seal()
+    records = [(key, pack_state(state))]
+    if sealed:
+        records[:0] = [(page_key(key, state.first_offset, number), page) for number, page in sealed]
+    return records
 
 
 def tombstone_records(key: bytes, state: TraceState) -> list[tuple[bytes, None, tuple[str, bytes]]]:
@@ -123,29 +126,24 @@ def pack_state(state: TraceState) -> bytes:
     if state.first_error is not None:
         at, event_id, step, *names = state.first_error
         error = _ERROR.pack(at, event_id, step) + "\x00".join(names).encode()
-    return b"%b%b%b%b%b" % (
-        _FIXED.pack(
-            state.last_offset,
-            FORMAT,
-            state.exact * _EXACT + ids.complete * _COMPLETE,
-            state.first_offset,
-            state.first_at,
-            state.last_at,
-            state.last_received_at,
-            state.event_count,
-            state.error_count,
-            state.tool_call_count,
-            state.handoff_count,
-            ids.sealed_pages,
-            len(agents),
-            len(event_types),
-            len(error),
-        ),
-        agents,
-        event_types,
-        error,
-        ids.tail,
+    fixed = _FIXED.pack(
+        state.last_offset,
+        FORMAT,
+        state.exact * _EXACT + ids.complete * _COMPLETE,
+        state.first_offset,
+        state.first_at,
+        state.last_at,
+        state.last_received_at,
+        state.event_count,
+        state.error_count,
+        state.tool_call_count,
+        state.handoff_count,
+        ids.sealed_pages,
+        len(agents),
+        len(event_types),
+        len(error),
     )
+    return b"".join((fixed, agents, event_types, error, ids.tail))
 
 
 def unpack_state(key: bytes, packed: bytes, pages: Mapping[bytes, bytes]) -> TraceState:
