@@ -39,6 +39,7 @@ class EventLog:
         self._timeout_ms = timeout_ms
         self._kafka = kafka
         self._outbox: Outbox | None = None
+        self._outboxes: set[Outbox] = set()  # with those whose producer still has something under way
         self._renewing = asyncio.Lock()
         self._open: set[Append] = set()
         self._next_look: asyncio.TimerHandle | None = None
@@ -66,7 +67,7 @@ class EventLog:
             await asyncio.wait([append.ended for append in self._open])  # each ends at its deadline
         if self._outbox is not None:
             outbox, self._outbox = self._outbox, None
-            self._in_background(_closed(outbox.producer))
+            self._in_background(self._close(outbox))
         if self._retired:
             _, late = await asyncio.wait(self._retired, timeout=self._timeout_ms / 1000)
             for closing in late:
@@ -98,8 +99,9 @@ class EventLog:
         late = [append for append in self._open if append.ends_at <= now]
         for append in late:
             append.fail(self._too_late())
-        if late and self._outbox is not None:
-            self._outbox.forget_ended()
+        if late:
+            for outbox in self._outboxes:
+                outbox.forget_ended()
         on_time = [append.ends_at for append in self._open if append.ends_at > now]
         self._next_look = None
         if on_time:
@@ -139,6 +141,7 @@ class EventLog:
                     await producer.stop()
                     raise
                 self._outbox = Outbox(producer, self._topic, self._retire)
+                self._outboxes.add(self._outbox)
             return self._outbox
 
     def _retire(self, outbox: Outbox) -> None:
@@ -148,7 +151,7 @@ class EventLog:
         self._outbox = None
         log.warning("the Kafka producer failed and is replaced")
         outbox.retire(self._move_on)
-        self._in_background(_closed(outbox.producer))
+        self._in_background(self._close(outbox))
 
     def _move_on(self, waiting: Iterable[Waiting]) -> None:
         self._in_background(self._moved_on(waiting))
@@ -165,7 +168,7 @@ class EventLog:
         self._retired.add(task)
         task.add_done_callback(self._retired.discard)
 
-
-async def _closed(producer: AIOKafkaProducer) -> None:
-    with suppress(KafkaError):  # every append on it has had its own error already
-        await producer.stop()
+    async def _close(self, outbox: Outbox) -> None:
+        with suppress(KafkaError):  # every append on it has had its own error already
+            await outbox.producer.stop()
+        self._outboxes.discard(outbox)

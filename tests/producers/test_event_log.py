@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from itertools import count
 from time import monotonic
 
 import pytest
@@ -20,6 +21,7 @@ from producers.event_record import EventRecord
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topics import Topics
+from producers.trace_partitions import partition_of
 
 pytestmark = pytest.mark.services
 
@@ -39,8 +41,14 @@ async def event_log(settings: Settings, **changes: object) -> AsyncGenerator[Eve
         await log.stop()
 
 
-def record(value: bytes) -> EventRecord:
-    return EventRecord(event_id=1, trace_id="tr_1", occurred_at=0, received_at=0, value=value)
+def record(value: bytes, trace: str = "tr_1") -> EventRecord:
+    return EventRecord(event_id=1, trace_id=trace, occurred_at=0, received_at=0, value=value)
+
+
+async def under_way() -> None:
+    """What has been appended is on its way after two turns of the event loop; an answer takes longer."""
+    for _ in range(2):
+        await asyncio.sleep(0)
 
 
 async def values_on_kafka(settings: Settings) -> list[bytes]:
@@ -94,6 +102,77 @@ def test_after_a_batch_that_the_broker_refused_the_next_append_succeeds(server_s
                     await log.append([record(b"x" * 2 * SMALLEST_LIMIT_BYTES)])
                 await log.append([record(b"next")])
         assert await values_on_kafka(server_settings) == [b"first", *[b"next"] * 3]
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_batch_fails_its_own_callers_alone(server_settings: Settings) -> None:
+    """Neither those whose batch goes with the same request, nor those that wait behind it, are told of its error."""
+    partitions = server_settings.topic_partitions
+    refused = partition_of(b"tr_1", partitions)
+    elsewhere = next(f"tr_{n}" for n in count() if partition_of(f"tr_{n}".encode(), partitions) != refused)
+
+    async def scenario() -> None:
+        await take_only_small_records(server_settings)
+        async with event_log(server_settings) as log:
+            await log.append([record(b"first")])
+            large = asyncio.create_task(log.append([record(b"x" * 2 * SMALLEST_LIMIT_BYTES)]))
+            beside = asyncio.create_task(log.append([record(b"beside", elsewhere)]))
+            await under_way()
+            behind = [asyncio.create_task(log.append([record(b"%d" % number)])) for number in range(3)]
+            with pytest.raises(NotAcknowledgedError, match="MessageSizeTooLarge"):
+                await large
+            await asyncio.gather(beside, *behind)
+        assert sorted(await values_on_kafka(server_settings)) == [b"0", b"1", b"2", b"beside", b"first"]
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_that_goes_away_takes_nothing_from_the_others(server_settings: Settings) -> None:
+    async def scenario() -> None:
+        async with event_log(server_settings) as log:
+            await log.append([record(b"first")])
+            sent = asyncio.create_task(log.append([record(b"under way")]))
+            beside = asyncio.create_task(log.append([record(b"beside")]))
+            await under_way()
+            waiting = asyncio.create_task(log.append([record(b"never sent")]))
+            last = asyncio.create_task(log.append([record(b"last")]))
+            await asyncio.sleep(0)
+            sent.cancel()
+            waiting.cancel()
+            await asyncio.gather(beside, last)
+        assert await values_on_kafka(server_settings) == [b"first", b"under way", b"beside", b"last"]
+
+    asyncio.run(scenario())
+
+
+def test_a_trace_stays_in_order_among_many_callers(server_settings: Settings) -> None:
+    traces, events = 40, 25
+
+    async def one_trace(log: EventLog, trace: int) -> None:
+        for number in range(events):
+            value = [b"%d %d %d" % (trace, number, part) for part in range(2)]
+            await log.append([record(one, f"tr_{trace}") for one in value])
+
+    async def scenario() -> None:
+        async with event_log(server_settings) as log:
+            await asyncio.gather(*(one_trace(log, trace) for trace in range(traces)))
+        stored = [tuple(map(int, value.split())) for value in await values_on_kafka(server_settings)]
+        assert len(stored) == traces * events * 2
+        for trace in range(traces):
+            of_trace = [place for place in stored if place[0] == trace]
+            assert of_trace == sorted(of_trace)
+
+    asyncio.run(scenario())
+
+
+def test_stopping_waits_for_what_is_under_way(server_settings: Settings) -> None:
+    async def scenario() -> None:
+        async with event_log(server_settings) as log:
+            appends = [asyncio.create_task(log.append([record(b"%d" % number)])) for number in range(3)]
+            await asyncio.sleep(0)
+        assert [task.done() and task.exception() for task in appends] == [None] * 3
+        assert len(await values_on_kafka(server_settings)) == 3
 
     asyncio.run(scenario())
 
