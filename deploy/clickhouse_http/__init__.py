@@ -18,7 +18,8 @@ stopped.
 
 Does NOT do: external tables, native block compression (compress=1), progress headers, quotas, roles, system.query_log;
 statements that are not UTF-8 (data may be anything); more than one statement in a request. The query_id travels in
-log_comment, so a client's own log_comment is dropped, and error texts do not show the id. Passwords and the read-only
-user `reader` keep honest users apart; they are no boundary against hostile SQL. A setting made with SET in a session
+log_comment, so a client's own log_comment is dropped, and error texts do not show the id. `default` owns the
+data and may read whatever this process may; `reader` is held to the tables by the engine, but may ask of a path whether
+it exists, and may use up the machine. A setting made with SET in a session
 goes back to its default once a request of the session has overridden it by URL.
 """

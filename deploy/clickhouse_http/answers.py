@@ -24,7 +24,7 @@ READER_STALLED_S = 180.0
 async def answer(engine: Engine, request: web.Request, call: Call, headers: dict[str, str]) -> web.StreamResponse:
     """Run the call on a connection of its own. KILL has slots of its own: it must pass when all others are taken."""
     slots = engine.kill_slots if call.verb == "KILL" else engine.query_slots
-    async with slots, engine.connection(readonly=call.readonly, session=call.session) as connection:
+    async with slots, engine.connection(call.session) as connection:
         if call.insert is not None:
             if request.transport is None:  # it may have looked, found nothing, and be inserting the same again
                 raise ClickHouseError(ABORTED, "The client left before its INSERT began.", "ABORTED")

@@ -44,7 +44,12 @@ _NAME = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class User:
-    """A user of the server; a `readonly` one may select and set, and not reach out of the database."""
+    """A user of the server. A `readonly` one may select, with the settings of the URL, and nothing else.
+
+    The engine itself holds it to that (`readonly = 1`): it opens no file, no URL and no other server for it, whether
+    a table function names them or a table in quotes, which the engine's default database takes for a file. The
+    request has no session, because a setting or a temporary table is nothing that such a user may leave behind. SETTINGS in a statement are refused, as `readonly = 1` does everywhere.
+    """
 
     password: str
     readonly: bool
@@ -55,7 +60,6 @@ class Call:
     """What one request asks. Exactly one of `insert` and `sql` says it."""
 
     query_id: str
-    readonly: bool
     database: str
     settings: Mapping[str, str]
     params: Mapping[str, str]
@@ -127,7 +131,9 @@ def read_call(
         name: value for name, value in args.items() if name not in _NOT_SETTINGS and not name.startswith(_PARAM)
     }
     name, known = user
-    session = _session(args, name)
+    session = None if known.readonly else _session(args, name)
+    if readonly := _readonly(method, settings.pop("readonly", ""), known):
+        settings["readonly"] = readonly  # the last of them: none that comes after it could undo it
     if method == "GET" and session is not None:
         raise ClickHouseError(BAD_ARGUMENTS, "Sessions need POST.", "BAD_ARGUMENTS")
     try:
@@ -144,7 +150,6 @@ def read_call(
         raise ClickHouseError(73, f"Unknown format {output_format!a}.", "UNKNOWN_FORMAT")
     return Call(
         query_id=query_id,
-        readonly=known.readonly or method == "GET",
         database=args.get("database") or headers.get("X-ClickHouse-Database") or "default",
         settings=settings,
         params=params,
@@ -157,6 +162,13 @@ def read_call(
         whole=args.get("wait_end_of_query") == "1",
         lz4=args.get("enable_http_compression") == "1" and "lz4" in headers.get("Accept-Encoding", ""),
     )
+
+
+def _readonly(method: str, asked: str, user: User) -> str:
+    """ClickHouse's setting: 1 forbids writing, settings and the world outside; 2, that of a GET, forbids writing."""
+    if user.readonly:
+        return "1"
+    return "2" if method == "GET" and asked != "1" else asked
 
 
 def _statement(query: bytes, body: bytes, params: Mapping[str, str]) -> tuple[Insert | None, str]:

@@ -40,13 +40,11 @@ class Connection:
     `tainted`: do not lend it again, its state is not known. Closing one and opening another takes 0.3 ms.
     """
 
-    def __init__(self, directory: str, *, readonly: bool) -> None:
+    def __init__(self, directory: str) -> None:
         self._chdb = chdb.connect(directory)
         self._changed: frozenset[str] = frozenset()
         self._database = "default"
         self.tainted = False
-        if readonly:
-            self.query("SET readonly = 2")
 
     def close(self) -> None:
         self._chdb.close()

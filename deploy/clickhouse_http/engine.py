@@ -54,12 +54,12 @@ class Engine:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._control = Connection(directory, readonly=False)
+        self._control = Connection(directory)
         self._control_thread = ThreadPoolExecutor(1, "clickhouse-control")
         self._threads = ThreadPoolExecutor(QUERIES_AT_ONCE + KILLS_AT_ONCE, "clickhouse")
         self.query_slots = asyncio.Semaphore(QUERIES_AT_ONCE)
         self.kill_slots = asyncio.Semaphore(KILLS_AT_ONCE)
-        self._idle: dict[bool, list[Connection]] = {False: [], True: []}
+        self._idle: list[Connection] = []
         self._sessions: dict[tuple[str, str], _Session] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self._draining = False
@@ -111,24 +111,23 @@ class Engine:
         await asyncio.get_running_loop().run_in_executor(self._control_thread, self._control.query, sql)
 
     @asynccontextmanager
-    async def connection(self, *, readonly: bool, session: SessionUse | None) -> AsyncGenerator[Connection]:
+    async def connection(self, session: SessionUse | None) -> AsyncGenerator[Connection]:
         """A connection for one request: the session's own, an idle one, or a new one."""
         if session is not None:
-            async with self._in_session(session, readonly=readonly) as held:
+            async with self._in_session(session) as held:
                 yield held
             return
-        idle = self._idle[readonly]
-        held = idle.pop() if idle else await self.run(Connection, self._directory, readonly=readonly)
+        held = self._idle.pop() if self._idle else await self.run(Connection, self._directory)
         try:
             yield held
         finally:
             if held.tainted:
                 await self.run(held.close)
             else:
-                idle.append(held)
+                self._idle.append(held)
 
     @asynccontextmanager
-    async def _in_session(self, use: SessionUse, *, readonly: bool) -> AsyncGenerator[Connection]:
+    async def _in_session(self, use: SessionUse) -> AsyncGenerator[Connection]:
         await self._close_expired()
         session = self._sessions.get(use.key)
         if session is None:
@@ -142,7 +141,7 @@ class Engine:
                 )
             session = self._sessions[use.key] = _Session(None, 0.0)
             try:
-                held = await self.run(Connection, self._directory, readonly=readonly)
+                held = await self.run(Connection, self._directory)
             except ClickHouseError:
                 del self._sessions[use.key]
                 raise
@@ -176,7 +175,7 @@ class Engine:
     def close(self) -> None:
         """Close the directory. Only once drained."""
         sessions = [session.connection for session in self._sessions.values()]
-        for held in (*self._idle[False], *self._idle[True], *sessions, self._control):
+        for held in (*self._idle, *sessions, self._control):
             if held is not None:
                 held.close()
         self._threads.shutdown()

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -282,9 +283,34 @@ def test_the_reader_reads_and_nothing_else(server: ClickHouseProcess, table: str
             with pytest.raises(DatabaseError) as refused:
                 reader.command(sql)
             assert code_of(refused) == 164
-        with pytest.raises(DatabaseError) as refused:
-            reader.query("SELECT * FROM file('x', 'CSV', 'a String')")
-        assert code_of(refused) == 497
+        for sql in ("SELECT * FROM file('x', 'CSV', 'a String')", "SELECT `file`('/etc/hosts')"):
+            with pytest.raises(DatabaseError) as refused:
+                reader.query(sql)
+            assert code_of(refused) == 497
+
+
+@pytest.mark.parametrize("quote", ["'", '"', "`"])
+def test_a_file_is_no_table_to_the_reader(server: ClickHouseProcess, table: str, tmp_path: Path, quote: str) -> None:
+    (tmp_path / "secret.csv").write_text("4711\n")
+    file = f"{quote}{tmp_path}/secret.csv{quote}"
+
+    def code(sql: str, settings: str) -> str | None:
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_S)
+        connection.request("POST", f"/?user=reader&session_id=s&{settings}", sql)
+        told = connection.getresponse().getheader("X-ClickHouse-Exception-Code")
+        connection.close()
+        return told
+
+    for settings in ("", "readonly=0", "readonly=2&max_threads=1", "profile=default"):
+        for sql in (
+            f"SELECT * FROM {file}",
+            f"SELECT count() FROM {table} WHERE a IN (SELECT * FROM {file})",
+            f"WITH x AS (SELECT * FROM {file}) SELECT * FROM x",
+            f"DESCRIBE TABLE {file}",
+            *([f"SELECT * FROM default.{file}", f"SELECT 4711 IN {file}"] if quote != "'" else []),
+        ):
+            assert code(sql, settings) == "164", (sql, settings)
+    assert code(f"SELECT count() FROM {table}", "max_threads=1") is None
 
 
 def asynchronously(server: ClickHouseProcess, check: Callable[[AsyncClient], Awaitable[None]]) -> None:

@@ -225,8 +225,12 @@ def test_a_call_is_read_from_url_and_body() -> None:
     assert asked.sql == "SELECT\n 1 FORMAT JSON"
     assert (asked.settings, asked.params, asked.database) == ({"max_threads": "2"}, {"a": "x"}, "d")
     assert (asked.output_format, asked.only_reads, asked.insert) == ("JSON", True, None)
-    assert call(query="SELECT 1", method="GET").readonly
-    assert call(query="SELECT 1", user="reader").readonly
+    assert call(query="SELECT 1", method="GET", readonly="0").settings["readonly"] == "2"
+    assert call(query="SELECT 1", method="GET", readonly="1").settings["readonly"] == "1"
+    assert "readonly" not in call(query="SELECT 1").settings
+    reader = call(query="SELECT 1", user="reader", readonly="0", profile="default", session_id="s")
+    assert list(reader.settings.items())[-1] == ("readonly", "1")
+    assert reader.session is None
     assert not call(query="INSERT INTO t SELECT 1").only_reads
 
 
