@@ -46,9 +46,9 @@ _NAME = re.compile(r"\w+")
 class User:
     """A user of the server. A `readonly` one may select, with the settings of the URL, and nothing else.
 
-    The engine itself holds it to that (`readonly = 1`): it opens no file, no URL and no other server for it, whether
-    a table function names them or a table in quotes, which the engine's default database takes for a file. The
-    request has no session, because a setting or a temporary table is nothing that such a user may leave behind. SETTINGS in a statement are refused, as `readonly = 1` does everywhere.
+    The engine itself holds it to that (`readonly = 1`, which refuses SETTINGS in a statement, too): it opens no file,
+    no URL and no other server for it, whether a table function names them or a table in quotes, which the engine's
+    default database takes for a file. Its requests have no session: they may leave no setting and no table behind.
     """
 
     password: str
