@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.errors import PartFailedError
+from sinks.errors import EXIT_MISMATCH
 
 POLL_S = 0.05
 READY_TIMEOUT_S = 120.0
@@ -33,7 +34,9 @@ class PartSpec:
 
 
 class SupervisedPart:
-    """Keeps DATA_DIR/run/<name>.pid while the process lives and appends its output to DATA_DIR/logs/<name>.log.
+    """Started again whenever it ends, but for EXIT_MISMATCH: then a person must decide, and is told.
+
+    Keeps DATA_DIR/run/<name>.pid while the process lives and appends its output to DATA_DIR/logs/<name>.log.
 
     The process has a session of its own, so that Ctrl-C reaches only the supervisor, which stops parts in order.
     """
@@ -118,6 +121,10 @@ class SupervisedPart:
         while True:
             started = time.monotonic()
             code = await process.wait()
+            if code == EXIT_MISMATCH:
+                self._pid_file.unlink(missing_ok=True)
+                self._say(self._complaint(f"ended with exit code {code} and is not started again"))
+                return
             if time.monotonic() - started > LONG_ENOUGH_S:
                 backoff = 0.2
             self._say(f"{self.spec.name} ended with exit code {code}: started again in {backoff:.1f} s")
