@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     max_bad_events_per_minute: int = Field(
         default=10_000, ge=1, description="of one topic, read by one sink; beyond it the sink stops with exit code 78"
     )
+    max_refused_in_a_row: int = Field(
+        default=20, ge=1, description="events that ClickHouse refuses, and takes none between; then exit code 78"
+    )
     dead_letter_timeout_ms: int = Field(
         default=60_000, ge=0, description="a dead letter that waits longer for its topic ends the sink, exit code 69"
     )

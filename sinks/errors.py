@@ -5,6 +5,7 @@ SinkError
 +- MigrationError          the schema cannot be brought to this version
 +- SettingsError           the settings contradict each other
 +- TooManyBadEventsError   more dead letters a minute than a person allowed; nothing of the batch is committed
++- TableRefusesError       ClickHouse takes no event at all; nothing more is set aside or committed
 +- DeadLettersError        a dead letter is not acknowledged; nothing is committed past it, the process ends
 +- LedgerBrokenError       ClickHouse stored more rows than it was given
 +- LeaseLostError          Kafka accepts no heartbeat any more; the process ends and starts again
@@ -40,6 +41,10 @@ class SettingsError(SinkError):
 
 class TooManyBadEventsError(SinkError):
     """The message names the setting, the topic and the first reasons; the sink ends with EXIT_MISMATCH."""
+
+
+class TableRefusesError(SinkError):
+    """The message says what ClickHouse answers and what to do; the sink ends with EXIT_MISMATCH."""
 
 
 class DeadLettersError(SinkError):

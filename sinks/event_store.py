@@ -20,6 +20,7 @@ from sinks.errors import OutcomeUnknownError, OutOfTimeError, RowRefusedError
 from sinks.event_line import event_line, with_deadline
 from sinks.insert_size import InsertSize
 from sinks.offset_ledger import OffsetLedger, missing
+from sinks.refusals import Refusals
 from sinks.retry import Backoff
 from sinks.server_clock import ServerClock, read_server_clock
 from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
@@ -59,6 +60,7 @@ class EventStore:
         self._max_rows, self._max_bytes = settings.sink_max_rows, settings.sink_max_bytes
         self._insert_timeout_s = settings.insert_timeout_ms / 1000
         self._size = InsertSize(settings.sink_max_rows, self._insert_timeout_s)
+        self._refusals = Refusals(settings.max_refused_in_a_row)
         self._server_clock: ServerClock | None = None
         self._client = client
         self._writer = writer
@@ -98,9 +100,12 @@ class EventStore:
             yield rows[start:]
 
     async def _insert_once(self, rows: Sequence[EventRow]) -> None:
-        """Insert what is not stored yet, as many rows at a time as ClickHouse takes within the timeout."""
+        """Insert what is not stored yet, as many rows at a time as ClickHouse takes within the timeout.
+
+        Raises TableRefusesError when it takes none.
+        """
         backoff = Backoff()
-        left = [rows]  # the next is last
+        left: list[Sequence[EventRow]] = [rows]  # the next is last
         while left:
             rows = left.pop()
             some, later = rows[: self._size.rows], rows[self._size.rows :]
@@ -111,8 +116,9 @@ class EventStore:
                 left.append(some)
                 await self._tenure.pause(backoff.next_s())
             else:
-                left += reversed(undone)
+                left = self._refusals.next_tries([*left, *reversed(undone)])
                 backoff = Backoff()
+        await self._dead_letters.put(self._refusals.to_put(), self._epoch, self._tenure)
 
     async def _attempt(self, rows: Sequence[EventRow]) -> Sequence[Sequence[EventRow]] | None:
         """The rows that are neither stored nor dead-lettered yet, to be inserted apart from each other.
@@ -136,6 +142,7 @@ class EventStore:
                 lines[-1] = with_deadline(lines[-1], clock.earliest_ms(insert_by))
                 await self._writer.insert(TABLE, COLUMNS, lines, partitions)
                 self._size.went_through(len(absent), monotonic() - started)
+                self._refusals.taken()
         except RowRefusedError as error:
             return await self._refused(absent, error)
         except (OutcomeUnknownError, *CLICKHOUSE_ERRORS) as error:
@@ -154,8 +161,7 @@ class EventStore:
         """
         if len(rows) == 1:
             if await self._until_answered(partial(self._absent, rows)):
-                letter = DeadLetter.of(rows[0].record, error.reason)
-                await self._dead_letters.put([letter], self._epoch, self._tenure)
+                self._refusals.refused(DeadLetter.of(rows[0].record, error.reason))
             return ()
         if error.row is not None and 1 <= error.row <= len(rows):
             named = rows[error.row - 1 : error.row]  # alone it is refused again, or stored

@@ -20,12 +20,20 @@ from clickhouse_connect.driver.summary import QuerySummary
 
 from producers.settings import Settings
 from producers.topics import Topics
-from sinks.errors import LedgerBrokenError, OutcomeUnknownError, OutOfTimeError, RowRefusedError, TooLateError
+from sinks.errors import (
+    LedgerBrokenError,
+    OutcomeUnknownError,
+    OutOfTimeError,
+    RowRefusedError,
+    TableRefusesError,
+    TooLateError,
+)
 
 CLICKHOUSE_ERRORS = (ClickHouseError, aiohttp.ClientError, TimeoutError, OSError)
 
 # Codes with which ClickHouse refuses the data of a batch, and not its own state.
 _DATA_CODES = frozenset({6, 26, 27, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 395, 407, 441, 467, 469, 691})
+_TABLE_CODES = frozenset({8, 10, 16, 47, 60, 81})  # a column, a table or the database is not there
 _TIME_CODES = frozenset({159, 160, 209})  # its own limits of time; the client's timeout is the other one
 TOO_LATE = "this INSERT comes too late"  # of the fence in the table (migration 0009)
 _ROW = re.compile(r"\(at row (\d+)\)")
@@ -56,8 +64,9 @@ class TableWriter:
     async def insert(self, table: str, columns: str, lines: Sequence[bytes], partitions: Iterable[int]) -> None:
         """Returns when ClickHouse has acknowledged every line.
 
-        Raises RowRefusedError for data that it cannot read, OutOfTimeError, OutcomeUnknownError for all else, and
-        LedgerBrokenError when it stored more rows than it was given. `command` is used because clickhouse-connect's
+        Raises RowRefusedError for data that it cannot read, TableRefusesError when the table is not what it should be,
+        OutOfTimeError, OutcomeUnknownError for all else, and LedgerBrokenError when it stored more rows than it was
+        given. `command` is used because clickhouse-connect's
         own `raw_insert` sends the rows again by itself when the connection breaks.
         """
         query_id = self._query_id(table, partitions)
@@ -75,6 +84,12 @@ class TableWriter:
                 raise TooLateError(text) from error
             if error.code in _DATA_CODES:
                 raise RowRefusedError(int(row[1]) if row else None, text) from error
+            if error.code in _TABLE_CODES:
+                raise TableRefusesError(
+                    f"{table} cannot take what this sink writes: {text[:500]}. Nothing is set aside or committed. "
+                    "Run `axonstream init` of this version, mend the table or the materialized view that is named, and "
+                    "start the sink again"
+                ) from error
             raise (OutOfTimeError if error.code in _TIME_CODES else OutcomeUnknownError)(text) from error
         except TimeoutError as error:
             raise OutOfTimeError(f"no answer within {self._timeout_s} s") from error

@@ -28,6 +28,7 @@ from sinks.errors import (
     DeadLettersError,
     EpochError,
     SettingsError,
+    TableRefusesError,
     TooManyBadEventsError,
 )
 from sinks.event_flow import EventFlow
@@ -54,7 +55,7 @@ def run(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         uvloop.run(_run(settings))
-    except* (EpochError, SettingsError, TooManyBadEventsError) as group:
+    except* (EpochError, SettingsError, TableRefusesError, TooManyBadEventsError) as group:
         for error in _single(group):
             log.critical("the sink stops: %s", error)
         sys.exit(EXIT_MISMATCH)

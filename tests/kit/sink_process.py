@@ -38,6 +38,7 @@ def start_sink(settings: Settings, *command: str) -> subprocess.Popen[str]:
         "AXONSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
         "AXONSTREAM_INSERT_TIMEOUT_MS": str(settings.insert_timeout_ms),
         "AXONSTREAM_MAX_BAD_EVENTS_PER_MINUTE": str(settings.max_bad_events_per_minute),
+        "AXONSTREAM_MAX_REFUSED_IN_A_ROW": str(settings.max_refused_in_a_row),
         "AXONSTREAM_DEAD_LETTER_TIMEOUT_MS": str(settings.dead_letter_timeout_ms),
         "AXONSTREAM_SINK_MAX_ROWS": str(settings.sink_max_rows),
         "AXONSTREAM_SINK_INSTANCE": settings.sink_instance,
