@@ -27,6 +27,7 @@ from sinks.pace import Pace
 from sinks.retry import Backoff
 from sinks.table_writer import CLICKHOUSE_ERRORS
 from sinks.tenure import Tenure
+from stream_processors.consumed_offsets import consumed_offsets
 
 log = logging.getLogger(__name__)
 
@@ -102,25 +103,29 @@ class TopicFlow(ABC):
 
         1. fetch, and while the pace forbids a flush, fetch more;
         2. store it: each record is now a row that ClickHouse has acknowledged, or a dead letter;
-        3. commit the offset after the last record of each partition.
+        3. commit how far each partition was read: past its last record, and past the transaction markers behind it,
+           which no fetch returns. Markers alone are read past and committed, too.
         """
         partitions = tenure.of(self.topic)
         if not partitions:
             await tenure.pause(3600)
             return
         tenure.check()
+        before = consumed_offsets(self.consumer)
         fetched = await tenure.unless_revoked(self._fetch(partitions, FETCH_WAIT_MS, self._max_rows))
-        if not fetched:
-            return
         batches = [fetched]
-        if wait_s := self._pace.wait_s(monotonic()):
+        if fetched and (wait_s := self._pace.wait_s(monotonic())):
             await tenure.pause(wait_s)
             room = self._max_rows - sum(map(len, fetched.values()))
             if room > 0:
                 batches.append(await tenure.unless_revoked(self._fetch(partitions, 0, room)))
+        reached = consumed_offsets(self.consumer)
+        last = {tp: records[-1].offset for batch in batches for tp, records in batch.items() if records}
+        last |= {tp: reached[tp] - 1 for tp in partitions if tp in reached and reached[tp] != before.get(tp)}
+        if not last:
+            return
         started = monotonic()
         await store.store([record for batch in batches for records in batch.values() for record in records])
-        last = {tp: records[-1].offset for batch in batches for tp, records in batch.items() if records}
         try:
             await self.consumer.commit({tp: store.committable(tp, offset) for tp, offset in last.items()})
         except (CommitFailedError, IllegalStateError) as error:

@@ -24,8 +24,9 @@ class Chunk:
     """Read `records()`, fold them, and `settle()`, without an await in between (I11).
 
     The first chunk of a partition after each assignment is empty and only states the position that folding starts
-    from. `start` and `end` are positions: every record is at `start` or later and below `end`. A chunk that `is_pause`
-    is empty, too: nothing came for a while, and the agent may do what it does between chunks.
+    from. `start` and `end` are positions: every record is at `start` or later and below `end`, and what else is
+    between them are transaction markers; there may be nothing but markers. A chunk that `is_pause` is empty, too:
+    nothing came for a while, and the agent may do what it does between chunks.
 
     The other attributes make it pass for the one record that Faust expects; its offset is that of its last record.
     """
@@ -44,14 +45,15 @@ class Chunk:
         records: Sequence[ConsumerRecord[bytes, bytes]],
         *,
         start: int,
+        end: int,
         generation: int,
         is_pause: bool = False,
     ) -> None:
         self.topic, self.partition = self.tp = tp
         self.start = start
-        self.end = records[-1].offset + 1 if records else start
+        self.end = end
         self.generation = generation
-        self.offset = records[-1].offset if records else start
+        self.offset = records[-1].offset if records else max(start, end - 1)
         self.timestamp = records[-1].timestamp if records else 0
         self.is_pause = is_pause
         self.settled = False

@@ -91,12 +91,16 @@ class ChunkedConsumer(driver.Consumer):
             return self._opening_chunks()
         elif monotonic() >= self._next_pause_at:
             return self._pause_chunk(active_partitions or set())
+        generation = self.app.consumer_generation_id
         fetched: dict[Any, Any] = dict(await super()._getmany(active_partitions, timeout))
-        for tp in [tp for tp in fetched if self.is_chunked(tp.topic)]:
+        thread = cast("LeasedConsumerThread", self._thread)
+        moves = thread.moves if generation == self.app.consumer_generation_id else {}
+        for tp in [tp for tp in {**moves, **fetched} if self.is_chunked(tp.topic)]:
+            records = fetched.pop(tp, [])
             if self.app.rebalancing or tp not in self._ledgers:  # Faust ends one of two rebalances at once too early
-                self._put_back(tp, fetched.pop(tp))
-            else:
-                fetched[tp] = [await self._new_chunk(tp, fetched[tp])]
+                self._put_back(tp, records)
+            elif chunk := await self._new_chunk(tp, records, moves.get(tp)):
+                fetched[tp] = [chunk]
         return self._recover_in_bulk(fetched)
 
     async def _wait_for_backlog(self) -> None:
@@ -117,7 +121,9 @@ class ChunkedConsumer(driver.Consumer):
         """One empty chunk a partition: it lets the agent say where folding stands, before any event comes."""
         starts, self._to_open = self._to_open, {}
         generation = self.app.consumer_generation_id
-        return {tp: [Chunk(self, tp, (), start=start, generation=generation)] for tp, start in starts.items()}
+        return {
+            tp: [Chunk(self, tp, (), start=start, end=start, generation=generation)] for tp, start in starts.items()
+        }
 
     def _pause_chunk(self, active_partitions: set[TP]) -> dict[Any, list[Chunk]]:
         """An empty chunk of any one partition; Faust drops it, as read already, while fetched ones wait."""
@@ -126,28 +132,44 @@ class ChunkedConsumer(driver.Consumer):
         if tp is None:
             return {}
         start, generation = self._ledgers[tp].folded_to, self.app.consumer_generation_id
-        return {tp: [Chunk(self, tp, (), start=start, generation=generation, is_pause=True)]}
+        return {tp: [Chunk(self, tp, (), start=start, end=start, generation=generation, is_pause=True)]}
 
     def _put_back(self, tp: TP, records: list[Any]) -> None:
         """I13, for a fetch that was under way when the rebalance began. It counts as fetched, so that I3 sees it."""
+        if not records:
+            return  # markers: whatever comes next begins where they do
         if ledger := self._ledgers.get(tp):
             ledger.fetched(records[0].offset, records[-1].offset)
+        self._read_again_from(tp, records[0].offset)
+
+    def _read_again_from(self, tp: TP, offset: int) -> None:
         try:
-            self._thread.seek(tp, records[0].offset)
+            self._thread.seek(tp, offset)
         except IllegalStateError as error:
             self.log.info("%r is not assigned any more: %r", tp, error)
 
-    async def _new_chunk(self, tp: TP, records: list[Any]) -> Chunk:
+    async def _new_chunk(self, tp: TP, records: list[Any], move: tuple[int, int] | None) -> Chunk | None:
+        """The chunk of a fetch that has moved the partition so, if that is known. None when there is nothing to fold.
+
+        A fetch with markers alone makes an empty chunk, so that what is folded and committed passes them, too.
+        """
         generation = self.app.consumer_generation_id
+        ledger = self._ledgers[tp]
+        expected = ledger.fetched_to
+        begin, end = move or (expected, records[-1].offset + 1 if records else expected)
+        if begin > expected:  # what was fetched in between has not come here
+            self._read_again_from(tp, expected)
+            return None
+        first = records[0].offset if records else end
+        if not records and first <= expected:
+            return None
         with FailStop():
-            ledger = self._ledgers[tp]
-            expected = ledger.fetched_to
-            start = ledger.fetched(records[0].offset, records[-1].offset)
-        if records[0].offset > expected:  # transaction markers leave gaps, and so does retention
+            start = ledger.fetched(first, end - 1)
+        if first > expected:  # transaction markers leave gaps, and so does retention
             log_start = (await self.earliest_offsets(tp))[tp]
             with FailStop():
-                _check_committed(tp, expected, log_start, records[-1].offset)
-        return Chunk(self, TP(*tp), records, start=start, generation=generation)
+                _check_committed(tp, expected, log_start, end)
+        return Chunk(self, TP(*tp), records, start=start, end=end, generation=generation)
 
     def _recover_in_bulk(self, fetched: dict[Any, Any]) -> dict[Any, Any]:
         """In recovery, merge changelog records straight into their table; Faust gets the last one, which ends it."""

@@ -23,6 +23,7 @@ from stream_processors.chunk import Chunk
 from stream_processors.chunked_consumer import ChunkedConsumer
 from stream_processors.chunked_producer import ChunkedProducer
 from stream_processors.errors import BrokenInvariantError
+from stream_processors.leased_thread import LeasedConsumerThread
 from stream_processors.settle_ledger import SettleLedger
 
 EVENTS = TP(Topics("unit-").events, 0)
@@ -48,7 +49,7 @@ def an_output() -> Future[Any]:
 
 
 def a_chunk(consumer: ChunkedConsumer, generation: int) -> Chunk:
-    return Chunk(consumer, EVENTS, (), start=0, generation=generation)
+    return Chunk(consumer, EVENTS, (), start=0, end=0, generation=generation)
 
 
 def test_what_faust_acknowledges_is_not_committed() -> None:
@@ -177,6 +178,26 @@ def test_a_fetch_that_ends_in_a_rebalance_is_put_back(monkeypatch: pytest.Monkey
 
 def _record(offset: int) -> Any:
     return SimpleNamespace(offset=offset)
+
+
+def test_what_was_fetched_and_never_came_is_no_gap_of_markers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """I3. A fetch that begins behind what came before it is made again from there."""
+
+    async def scenario() -> None:
+        async with a_consumer() as consumer:
+            sought: list[tuple[TP, int]] = []
+            monkeypatch.setattr(consumer._thread, "seek", lambda *to: sought.append(to))
+            for records in ([], [_record(6)]):
+
+                async def fetch(*_: Any, found: list[Any] = records, **__: Any) -> Mapping[Any, Any]:
+                    cast("LeasedConsumerThread", consumer._thread).moves = {EVENTS: (5, 7)}
+                    return {EVENTS: found} if found else {}
+
+                monkeypatch.setattr(ThreadDelegateConsumer, "_getmany", fetch)
+                assert await consumer._getmany({EVENTS}, 1) == {}
+            assert sought == [(EVENTS, 0), (EVENTS, 0)]
+
+    asyncio.run(scenario())
 
 
 def test_a_chunk_from_before_a_rebalance_is_not_folded() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from aiokafka.producer.sender import Sender
 from faust.app.base import App
@@ -38,6 +39,7 @@ OVERRIDDEN: list[Any] = [
     consumer.ConsumerThread.on_partitions_assigned,
     driver.AIOKafkaConsumerThread.on_start,
     driver.AIOKafkaConsumerThread._create_consumer,
+    driver.AIOKafkaConsumerThread._fetch_records,
     driver.Consumer._new_consumer_thread,
     driver.Producer._settings_extra,
     driver.Producer._new_producer,
@@ -56,7 +58,6 @@ RELIED_UPON: list[Any] = [
     consumer.Consumer.stop_flow,
     driver.Consumer._to_message,
     driver.AIOKafkaConsumerThread._create_worker_consumer,
-    driver.AIOKafkaConsumerThread._fetch_records,
     driver.AIOKafkaConsumerThread._commit,
     driver.AIOKafkaConsumerThread.seek,
     driver.ConsumerRebalanceListener.on_partitions_revoked,
@@ -76,6 +77,7 @@ RELIED_UPON: list[Any] = [
     PartitionRecords._unpack_records,
     Fetcher.fetched_records,
     Fetcher.seek_to,
+    Assignment.all_consumed_offsets,
     GroupCoordinator._do_heartbeat,
     GroupCoordinator._heartbeat_routine,
     BatchBuilder.append,
@@ -135,6 +137,7 @@ HASHES: dict[str, str] = {
     "aiokafka.consumer.fetcher.PartitionRecords._unpack_records": "b803e6d46480",
     "aiokafka.consumer.fetcher.Fetcher.fetched_records": "be4348896b9b",
     "aiokafka.consumer.fetcher.Fetcher.seek_to": "f0ba6aba6c22",
+    "aiokafka.consumer.subscription_state.Assignment.all_consumed_offsets": "5ca3ea96ea87",
     "aiokafka.consumer.group_coordinator.GroupCoordinator._do_heartbeat": "dc1d6632aaa6",
     "aiokafka.consumer.group_coordinator.GroupCoordinator._heartbeat_routine": "61d010289522",
     "aiokafka.producer.message_accumulator.BatchBuilder.append": "657d76f55157",
