@@ -16,6 +16,7 @@ from gateway.direct_call import DirectCall, DirectlyCalled
 from gateway.errors import HANDLERS
 from gateway.health import Health
 from gateway.ingest import Ingest, Log
+from gateway.live_tail import LiveTail
 from gateway.openapi import OpenApi
 from gateway.pipeline_offsets import PipelineOffsets
 from gateway.trace_id_path import register as register_trace_id_path
@@ -44,6 +45,7 @@ def create_app(settings: Settings, event_log: Log | None = None) -> Starlette:
     ingest = Ingest(authentication, log_of_events, EventIds(), _now_ms)
     reads = TraceReads(authentication, visibility, queries)
     health = Health(offsets, queries)
+    live = LiveTail(settings, authentication, lambda _tenant, channel: channel in (1, 2))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
@@ -53,6 +55,7 @@ def create_app(settings: Settings, event_log: Log | None = None) -> Starlette:
         finally:
             connecting.cancel()
             await asyncio.wait([connecting])
+            await live.close()
             await log_of_events.stop()
             await visibility.close()
             await offsets.close()
@@ -67,6 +70,10 @@ def create_app(settings: Settings, event_log: Log | None = None) -> Starlette:
             Route("/traces", reads.traces),
             Route("/traces/{trace_id:trace_id}/summary", reads.summary),
             Route("/traces/{trace_id:trace_id}/events", reads.events),
+            Route("/traces/{trace_id:trace_id}/live", live.trace),
+            Route("/live", live.tenant),
+            Route("/channel/{channel_id}/subscribe", live.channel),
+            Route("/channel/{channel_id}/{identifier:trace_id}/subscribe", live.channel),
             Route("/health/live", health.live),
             Route("/health/ready", health.ready),
             Route("/openapi.json", OpenApi().answer),
@@ -76,6 +83,7 @@ def create_app(settings: Settings, event_log: Log | None = None) -> Starlette:
     )
     app.router.redirect_slashes = False
     app.state.connected = connected
+    app.state.drain = live.drain
     return app
 
 

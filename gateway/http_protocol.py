@@ -53,6 +53,24 @@ class Exchange:
         cycle.on_response()
         return True
 
+    @property
+    def full(self) -> bool:
+        """Whether the connection takes nothing more now: the next message would wait for the reader."""
+        return self._cycle.flow.write_paused
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the connection has not taken yet."""
+        return self._cycle.transport.get_write_buffer_size()
+
+    def hold_at_most(self, size: int) -> None:
+        """From now on the connection is full when it holds more than `size` bytes (and what was written last)."""
+        self._cycle.transport.set_write_buffer_limits(high=size)
+
+    def abort(self) -> None:
+        """Break the connection off, with what it holds."""
+        self._cycle.transport.abort()
+
 
 class GatewayProtocol(HttpToolsProtocol):
     """Offers every request's `Exchange`."""

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from axonstream.event_contract import EventInput
 from gateway.answers import BulkAnswer, ErrorAnswer, EventAnswer, SummaryAnswer, TraceAnswer
+from gateway.live_openapi import live_paths
 
 _ANSWERS: tuple[Any, ...] = (BulkAnswer, ErrorAnswer, EventAnswer, SummaryAnswer, TraceAnswer)
 _REF = "#/components/schemas/{model}"
@@ -40,6 +41,7 @@ def document() -> dict[str, Any]:
             "/traces/{trace_id}/events": {
                 "get": _reading("Events of a trace", [trace_id], {"type": "array", "items": event})
             },
+            **live_paths(_error()),
             "/health/live": {"get": _probe("The process answers")},
             "/health/ready": {"get": _probe("Kafka and ClickHouse answer")},
         },

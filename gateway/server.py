@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from socket import socket
 
@@ -26,8 +26,9 @@ _KEEP_ALIVE_S = 75
 class _Server(uvicorn.Server):
     """Says when it is ready, and ends with a clean exit on SIGTERM and SIGINT instead of dying of the signal."""
 
-    def __init__(self, config: uvicorn.Config, connected: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, connected: asyncio.Event, drain: Callable[[], None]) -> None:
         super().__init__(config)
+        self._drain = drain
         self._connected = connected
         self._announcing: asyncio.Task[None] | None = None
 
@@ -38,6 +39,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         if self._announcing is not None:
             self._announcing.cancel()
+        self._drain()
         await super().shutdown(sockets)
 
     async def _announce(self) -> None:
@@ -57,8 +59,9 @@ class _Server(uvicorn.Server):
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
-    1. no new connection is taken; 2. requests in flight are answered, publishes after Kafka's acknowledgement, for at
-    most 15 s; 3. the producer and the connections close. Prints "ready gateway" once it listens and Kafka has answered.
+    1. no new connection is taken, and live streams end at once; 2. requests in flight are answered, publishes after
+    Kafka's acknowledgement, for at most 15 s; 3. the producer and the connections close. Prints "ready gateway" once it
+    listens and Kafka has answered.
     """
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     app = create_app(settings)
@@ -77,4 +80,4 @@ def run(settings: Settings) -> None:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_DRAIN_S,
     )
-    _Server(config, app.state.connected).run()
+    _Server(config, app.state.connected, app.state.drain).run()

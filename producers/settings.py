@@ -59,6 +59,10 @@ class Settings(BaseSettings):
         default=5000, ge=0, description="how long a read waits for what was acknowledged before it"
     )
     publish_timeout_ms: int = Field(default=10_000, ge=1, description="after it a publish is answered with 503")
+    live_buffer_bytes: int = Field(
+        default=32 << 20, ge=1 << 16, description="of events that live streams have still to be sent, all together"
+    )
+    live_max_streams: int = Field(default=5000, ge=1, description="open at once; one more is answered with 503")
 
     # Processor and sink
     processor_instance: str = Field(default="processor-0", description="static group membership; one name per process")

@@ -8,22 +8,25 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import IO
 
-from producers.settings import Settings
+from producers.settings import LOCAL_KEYS, Settings
 
 _RUN = """
 import sys
+from pydantic import SecretStr
 from gateway.server import run
 from producers.settings import Settings
-run(Settings.model_validate_json(sys.argv[1]))
+run(Settings.model_validate_json(sys.argv[1]).model_copy(update={"api_keys": SecretStr(sys.argv[2])}))
 """
 _SECRET_FIELDS = {"api_keys", "kafka_sasl_password", "clickhouse_password"}  # their defaults are the local ones
 
 
 @contextmanager
-def gateway_process(settings: Settings, port: int) -> Generator[tuple[subprocess.Popen[str], IO[str]]]:
+def gateway_process(
+    settings: Settings, port: int, api_keys: str = LOCAL_KEYS
+) -> Generator[tuple[subprocess.Popen[str], IO[str]]]:
     """The process, not waited for, and what it prints; killed at the end if it still runs."""
     given = settings.model_copy(update={"gateway_port": port}).model_dump_json(exclude=_SECRET_FIELDS)
-    with subprocess.Popen([sys.executable, "-c", _RUN, given], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", _RUN, given, api_keys], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield process, process.stdout

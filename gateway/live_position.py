@@ -1,0 +1,131 @@
+"""The event ids of live streams: places in Kafka's log from which a stream resumes without hole or double, anywhere.
+
+A position says for each partition which offset comes next. The stream of a trace needs its partition alone; any other
+stream may get events of every partition, so its position is the vector of all of them. A position carries the mark of
+its log (cluster and topic incarnation), because an offset means nothing in another one.
+
+    base64url( kind (1 byte) | mark of the log (6 bytes) | varints )
+    kind 1, a trace:   partition, offset
+    kind 2, a vector:  number of partitions, offset of each
+
+Partitions that a vector does not know were added later: they are read from their start.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from hashlib import blake2b
+
+from axonstream.event_contract import MAX_ID
+
+Positions = dict[int, int]  # partition -> offset of the next event
+
+MOST_PARTITIONS = 10_000
+_MARK_BYTES = 6
+_MOST_CHARS = 128 << 10
+
+
+class Kind(IntEnum):
+    """What an event's id is good for."""
+
+    TRACE = 1
+    VECTOR = 2
+
+
+class PositionError(ValueError):
+    """Not a position of this log; the message says what it is instead."""
+
+
+def mark_of(cluster_id: str, topic_id: str) -> bytes:
+    """The mark that positions of this log carry."""
+    return blake2b(f"{cluster_id}\x00{topic_id}".encode(), digest_size=_MARK_BYTES).digest()
+
+
+def trace_position(mark: bytes, partition: int, offset: int) -> bytes:
+    """The id of a trace's event whose successor may stand at `offset`."""
+    return _text(bytes((Kind.TRACE,)) + mark + _varint(partition) + _varint(offset))
+
+
+def vector_position(mark: bytes, offsets: Sequence[int]) -> bytes:
+    """The id that names the next offset of every partition."""
+    return Vector(mark, offsets).text()
+
+
+class Vector:
+    """The next offset of every partition, kept as bytes, so that the id of each event costs one join."""
+
+    def __init__(self, mark: bytes, offsets: Sequence[int]) -> None:
+        self._head = bytes((Kind.VECTOR,)) + mark + _varint(len(offsets))
+        self._offsets = [_varint(offset) for offset in offsets]
+
+    def advance(self, partition: int, offset: int) -> None:
+        """`offset` comes next in `partition`."""
+        self._offsets[partition] = _varint(offset)
+
+    def text(self) -> bytes:
+        """The id."""
+        return _text(self._head + b"".join(self._offsets))
+
+
+def read_position(text: str, mark: bytes) -> tuple[Kind, Positions]:
+    """What an id says. Raises PositionError for anything that is no position of the log of `mark`."""
+    if len(text) > _MOST_CHARS:
+        raise PositionError("it is too long")
+    try:
+        raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+    except (Base64Error, UnicodeEncodeError):
+        raise PositionError("it is not an event id of this server") from None
+    if len(raw) < 1 + _MARK_BYTES or raw[0] not in (Kind.TRACE, Kind.VECTOR):
+        raise PositionError("it is not an event id of this server")
+    if raw[1 : 1 + _MARK_BYTES] != mark:
+        raise PositionError("it is of another Kafka cluster, or of a topic that has been made anew since")
+    numbers = _numbers(raw[1 + _MARK_BYTES :])
+    if Kind(raw[0]) is Kind.TRACE:
+        if len(numbers) != 2 or numbers[0] >= MOST_PARTITIONS:
+            raise PositionError("it is cut short or changed")
+        return Kind.TRACE, {numbers[0]: numbers[1]}
+    if not numbers or len(numbers) != numbers[0] + 1:
+        raise PositionError("it is cut short or changed")
+    return Kind.VECTOR, dict(enumerate(numbers[1:]))
+
+
+def beyond(positions: Mapping[int, int], ends: Mapping[int, int]) -> int | None:
+    """A partition of which `positions` names an offset after its end, or one that is not there; None if there is none.
+
+    Partitions without an end are not there.
+    """
+    return next((p for p, offset in positions.items() if offset > ends.get(p, 0)), None)
+
+
+def _text(raw: bytes) -> bytes:
+    return urlsafe_b64encode(raw).rstrip(b"=")
+
+
+def _varint(number: int) -> bytes:
+    if number < 128:
+        return bytes((number,))
+    out = bytearray()
+    while number >= 128:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _numbers(raw: bytes) -> list[int]:
+    numbers: list[int] = []
+    number = shift = 0
+    for byte in raw:
+        number |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            numbers.append(number)
+            number = shift = 0
+        if number > MAX_ID or len(numbers) > MOST_PARTITIONS + 1:
+            raise PositionError("it is cut short or changed")
+    if shift or any(number > MAX_ID for number in numbers):
+        raise PositionError("it is cut short or changed")
+    return numbers
