@@ -14,8 +14,12 @@ import json
 import re
 from typing import Any
 
+from axonstream.event_contract import MAX_TIME_MS
+
 _OCCURRED, _RECEIVED = b'"occurred_at":', b'"received_at":'
 _NAME_BYTES = len(_OCCURRED)
+_TIMES = b'%d,"received_at":%d,'  # as this product writes them, from 2001 to 2286
+_TIMES_BYTES = len(_TIMES % (MAX_TIME_MS, MAX_TIME_MS))  # no time has more than 13 digits, so both have 13
 _AFTER_NUMBER = b",}"
 _LINE = b'%b"%010d.%03d"%b"%010d.%03d"%b,"_topic_epoch":%d,"_partition":%d,"_offset":%d}\n'
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -23,6 +27,27 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 def event_line(fields: dict[str, Any], value: bytes, epoch: int, partition: int, offset: int) -> bytes:
     """`fields` is the verdict's reading of `value`; a value without that verdict must not come here."""
+    occurred, received = fields["occurred_at"], fields["received_at"]
+    start = value.find(_OCCURRED, 0, value.find(b"{", 1))  # of the record itself, as it is before any nested object
+    digits = start + _NAME_BYTES
+    times = value[digits : digits + _TIMES_BYTES]
+    if start > 0 and times == _TIMES % (occurred, received) and value.endswith(b"}"):
+        return b'%b"%b.%b","received_at":"%b.%b"%b,"_topic_epoch":%d,"_partition":%d,"_offset":%d}\n' % (
+            value[:digits],
+            times[:10],
+            times[10:13],
+            times[-14:-4],
+            times[-4:-1],
+            value[digits + _TIMES_BYTES - 1 : -1],
+            epoch,
+            partition,
+            offset,
+        )
+    return _event_line(fields, value, epoch, partition, offset)
+
+
+def _event_line(fields: dict[str, Any], value: bytes, epoch: int, partition: int, offset: int) -> bytes:
+    """For times of more or less than 13 digits, and for times that do not stand one after the other."""
     occurred, received = fields["occurred_at"], fields["received_at"]
     first, first_ms = value.find(_OCCURRED), b"%d" % occurred
     second, second_ms = value.find(_RECEIVED), b"%d" % received
@@ -38,7 +63,7 @@ def event_line(fields: dict[str, Any], value: bytes, epoch: int, partition: int,
         and value[second_end] in _AFTER_NUMBER
         and value.endswith(b"}")
     ):
-        return event_line(fields, in_our_order(value), epoch, partition, offset)
+        return _event_line(fields, in_our_order(value), epoch, partition, offset)
     return _LINE % (
         value[: first + _NAME_BYTES],
         occurred // 1000,

@@ -133,8 +133,8 @@ class EventStore:
             absent = await self._absent(rows)
             clock = self._server_clock = self._server_clock or await read_server_clock(self._client)
             await self._tenure.may_insert()
-            for row in absent:
-                self._ledgers[row.record.partition].attempting(row.record.offset)
+            for partition, last in {row.record.partition: row.record.offset for row in absent}.items():
+                self._ledgers[partition].attempting(last)
             if absent:
                 started = monotonic()
                 lines = [row.line for row in absent]
@@ -180,12 +180,13 @@ class EventStore:
             await self._tenure.pause(backoff.next_s())
 
     async def _absent(self, rows: Sequence[EventRow]) -> Sequence[EventRow]:
-        by_partition: dict[int, list[int]] = {}
-        for row in rows:
-            by_partition.setdefault(row.record.partition, []).append(row.record.offset)
-        doubtful = {p: offsets for p, offsets in by_partition.items() if self._ledgers[p].must_look(offsets[0])}
+        firsts = {row.record.partition: row.record.offset for row in reversed(rows)}
+        doubtful: dict[int, list[int]] = {p: [] for p, first in firsts.items() if self._ledgers[p].must_look(first)}
         if not doubtful:
             return rows
+        for row in rows:
+            if row.record.partition in doubtful:
+                doubtful[row.record.partition].append(row.record.offset)
         present = await asyncio.gather(*(self._present(p, offsets) for p, offsets in doubtful.items()))
         wanted = {
             partition: set(missing(offsets, stored))

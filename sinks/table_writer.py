@@ -16,7 +16,6 @@ from uuid import uuid4
 import aiohttp
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
-from clickhouse_connect.driver.summary import QuerySummary
 
 from producers.settings import Settings
 from producers.topics import Topics
@@ -28,6 +27,7 @@ from sinks.errors import (
     TableRefusesError,
     TooLateError,
 )
+from sinks.insert_body import send_insert
 
 CLICKHOUSE_ERRORS = (ClickHouseError, aiohttp.ClientError, TimeoutError, OSError)
 
@@ -66,16 +66,17 @@ class TableWriter:
 
         Raises RowRefusedError for data that it cannot read, TableRefusesError when the table is not what it should be,
         OutOfTimeError, OutcomeUnknownError for all else, and LedgerBrokenError when it stored more rows than it was
-        given. `command` is used because clickhouse-connect's
-        own `raw_insert` sends the rows again by itself when the connection breaks.
+        given. `send_insert` is used because clickhouse-connect's own `raw_insert` sends the rows again by itself when
+        the connection breaks.
         """
         query_id = self._query_id(table, partitions)
         try:
             async with asyncio.timeout(self._timeout_s):
-                summary = await self._client.command(
+                written = await send_insert(
+                    self._client,
                     f"INSERT INTO {table} ({columns}) FORMAT JSONEachRow",
-                    data=b"".join(lines),
-                    settings=self._settings | {"query_id": query_id},
+                    lines,
+                    self._settings | {"query_id": query_id},
                 )
         except Error as error:
             text = str(error)
@@ -95,7 +96,6 @@ class TableWriter:
             raise OutOfTimeError(f"no answer within {self._timeout_s} s") from error
         except CLICKHOUSE_ERRORS as error:
             raise OutcomeUnknownError(f"no answer: {error!r}") from error
-        written = summary.written_rows if isinstance(summary, QuerySummary) else 0
         if written > len(lines) and not await self._feeds_views(table):
             raise LedgerBrokenError(f"ClickHouse made {written} rows of {len(lines)} in {table} (query {query_id})")
         if written < len(lines):

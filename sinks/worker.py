@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -21,6 +22,7 @@ from producers.settings import Settings
 from producers.topics import Topics
 from sinks.assignment import Assignment, RebalanceListener, renew_at_heartbeats
 from sinks.clickhouse import connect
+from sinks.consumed import consume_lightly
 from sinks.dead_letters import DeadLetters
 from sinks.errors import (
     EXIT_MISMATCH,
@@ -44,6 +46,7 @@ DRAIN_S = 4.0
 FETCH_BYTES = 4 << 20  # of one partition, at a time
 WATCH_S = 0.5
 A_DAY_MS = 24 * 3600 * 1000
+GC_THRESHOLDS = (100_000, 50, 100)  # a batch is many objects, and none of them is garbage before its end
 
 
 def run(settings: Settings) -> None:
@@ -53,6 +56,7 @@ def run(settings: Settings) -> None:
     restart cannot help, with another non-zero code when it can.
     """
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    gc.set_threshold(*GC_THRESHOLDS)
     try:
         uvloop.run(_run(settings))
     except* (EpochError, SettingsError, TableRefusesError, TooManyBadEventsError) as group:
@@ -197,6 +201,7 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
                 await consumer.stop()
         else:
             renew_at_heartbeats(consumer, lease)
+            consume_lightly(consumer)
             consumer.subscribe([topics.events, topics.summaries], listener=RebalanceListener(assignment))
             return consumer
         await asyncio.sleep(backoff.next_s())

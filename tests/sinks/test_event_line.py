@@ -94,6 +94,21 @@ def test_the_bytes_of_a_payload_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
+    ("occurred", "received"), [(10**12 - 1, MAX_TIME_MS), (MAX_TIME_MS, 10**12 - 1), (5, NOW_MS), (NOW_MS, 5)]
+)
+def test_times_of_other_lengths_are_split_at_the_milliseconds(occurred: int, received: int) -> None:
+    text = event_value("tr_1", 1, b"{}").decode()
+    old = f'"occurred_at":{NOW_MS},"received_at":{NOW_MS}'
+    assert old in text
+    value = text.replace(old, f'"occurred_at":{occurred},"received_at":{received}').encode()
+    fields = verdict(b"tr_1", value)
+    assert not isinstance(fields, Refusal)
+    members = stored(event_line(fields, value, 1, 0, 9))
+    assert members["occurred_at"] == f'"{occurred // 1000:010d}.{occurred % 1000:03d}"'
+    assert members["received_at"] == f'"{received // 1000:010d}.{received % 1000:03d}"'
+
+
+@pytest.mark.parametrize(
     "text",
     [
         '{"occurred\\u005fat":NOW,"received_at":NOW',

@@ -1,7 +1,8 @@
-"""The transport overrides and calls internals of Faust and aiokafka; it is right for exactly this source of them.
+"""Processor and sink use internals of Faust, aiokafka and clickhouse-connect; right for exactly this source of them.
 
 When this fails, a version was changed. Read what is different in the methods named, compare with what
-`stream_processors.chunked_consumer`, `chunked_producer`, `leased_thread` and `state_table` rely on, run the tests that
+`stream_processors.chunked_consumer`, `chunked_producer`, `leased_thread` and `state_table`, `sinks.assignment`,
+`sinks.consumed` and `sinks.insert_body` rely on, run the tests that
 need services, and only then write down the new hashes (the failure prints them).
 """
 
@@ -17,6 +18,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from aiokafka.producer.sender import Sender
+from clickhouse_connect.driver._backend.http_async import HttpAsyncBackend, release_lease
 from faust.app.base import App
 from faust.stores.memory import Store
 from faust.tables.base import Collection
@@ -24,7 +26,7 @@ from faust.tables.recovery import Recovery
 from faust.transport import conductor, consumer
 from faust.transport.drivers import aiokafka as driver
 
-VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
+VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "clickhouse-connect": "1.12.0"}
 
 OVERRIDDEN: list[Any] = [
     consumer.ThreadDelegateConsumer._getmany,
@@ -75,6 +77,8 @@ RELIED_UPON: list[Any] = [
     Store.on_recovery_completed,
     FetchResult.getall,
     PartitionRecords._unpack_records,
+    PartitionRecords._consumer_record,
+    Fetcher._proc_fetch_request,
     Fetcher.fetched_records,
     Fetcher.seek_to,
     Assignment.all_consumed_offsets,
@@ -87,6 +91,8 @@ RELIED_UPON: list[Any] = [
     MessageAccumulator.drain_by_nodes,
     MessageAccumulator.reenqueue,
     Sender._sender_routine,
+    HttpAsyncBackend.request,
+    release_lease,
 ]
 HASHES: dict[str, str] = {
     "faust.transport.consumer.ThreadDelegateConsumer._getmany": "f9d47aa9010b",
@@ -147,6 +153,10 @@ HASHES: dict[str, str] = {
     "aiokafka.producer.message_accumulator.MessageAccumulator.drain_by_nodes": "fc995afbfc57",
     "aiokafka.producer.message_accumulator.MessageAccumulator.reenqueue": "f75f518a1ae2",
     "aiokafka.producer.sender.Sender._sender_routine": "2380dc5e333d",
+    "aiokafka.consumer.fetcher.PartitionRecords._consumer_record": "e668541600b0",
+    "aiokafka.consumer.fetcher.Fetcher._proc_fetch_request": "59bf948fff47",
+    "clickhouse_connect.driver._backend.http_async.HttpAsyncBackend.request": "ee0d2ce3d92d",
+    "clickhouse_connect.driver._backend.http_async.release_lease": "06dab254cfbd",
 }
 
 
