@@ -14,6 +14,11 @@ from axonstream.event_contract import MAX_NAME_BYTES
 
 LOCAL_KEYS = "ak_local=1"
 DAYS_BEYOND_EVENTS = 7
+_WITHOUT = {
+    "summaries_ttl_days": "events would be left of traces that no list shows, because their summaries are gone",
+    "dead_letters_ttl_days": "a summary that counts a record of the dead letters would pass for exact once its letter "
+    "is gone",
+}
 
 
 class Settings(BaseSettings):
@@ -48,7 +53,7 @@ class Settings(BaseSettings):
         default="", description="name for ON CLUSTER and quorum settings; empty: one server"
     )
     events_ttl_days: int = Field(default=30, ge=1)
-    summaries_ttl_days: int = Field(default=90, ge=1)
+    summaries_ttl_days: int = Field(default=90, ge=1, description="at least a week above the TTL of the events")
     dead_letters_ttl_days: int = Field(default=60, ge=1, description="at least a week above the TTL of the events")
 
     # Gateway
@@ -103,18 +108,19 @@ class Settings(BaseSettings):
                 raise ValueError("must read key=tenant,key=tenant, each of 1 to 256 printable ASCII characters")
         return keys
 
-    @field_validator("dead_letters_ttl_days")
+    @field_validator("summaries_ttl_days", "dead_letters_ttl_days")
     @classmethod
-    def _dead_letters_outlive_events(cls, days: int, validated: ValidationInfo) -> int:
-        """A summary that has counted a record ClickHouse then refused is told apart by its dead letter.
+    def _outlive_events(cls, days: int, validated: ValidationInfo) -> int:
+        """Events without their summary are in no list of traces, and `verify` would call them uncovered; a summary that
+        has counted a record ClickHouse then refused is told apart by its dead letter.
 
         Events leave in whole parts, so the last of a part keeps the others some days beyond their TTL.
         """
         least = validated.data.get("events_ttl_days", days) + DAYS_BEYOND_EVENTS
         if days < least:
             raise ValueError(
-                f"{days} is less than AXONSTREAM_EVENTS_TTL_DAYS and {DAYS_BEYOND_EVENTS} more: a summary that counts "
-                f"a record of the dead letters would pass for exact once its letter is gone. Set it to {least} or more"
+                f"{days} is less than AXONSTREAM_EVENTS_TTL_DAYS and {DAYS_BEYOND_EVENTS} more: "
+                f"{_WITHOUT[str(validated.field_name)]}. Set it to {least} or more"
             )
         return days
 

@@ -11,8 +11,8 @@ class Kind(StrEnum):
     """Every way in which the stored data can differ from the log; each is a defect or a loss."""
 
     LOST = "lost"  # the log has the record, the sink has committed past it, no table has it
-    TWICE = "twice"  # more than one row of events_log has this place
-    BOTH = "both"  # a row of events_log and a dead letter have this place
+    TWICE = "twice"  # more than one row of events_log has this place, or it has a row and its dead letter was replayed
+    BOTH = "both"  # a row of events_log and a dead letter have this place, and nobody has decided on the letter
     AHEAD = "ahead"  # committed or stored beyond the end of the log
     UNCOVERED = "uncovered"  # the watermark says that this event is in a stored summary, and it is in none
     SUMMARY = "summary"  # a summary that calls itself exact is not the recomputation from its events

@@ -46,10 +46,23 @@ class EventsLog:
         tps = [TopicPartition(self._topic, partition) for partition in partitions]
         return {tp.partition: end for tp, end in (await self._consumer.end_offsets(tps)).items()}
 
+    async def oldest(self, partitions: Sequence[int], since_ms: int | None = None) -> dict[int, int]:
+        """The first offset that the log of each partition has now, of records since `since_ms` if that is given."""
+        tps = [TopicPartition(self._topic, partition) for partition in partitions]
+        oldest = await self._consumer.beginning_offsets(tps)
+        if since_ms is not None:
+            ends = await self._consumer.end_offsets(tps)
+            for tp, found in (await self._consumer.offsets_for_times(dict.fromkeys(tps, since_ms))).items():
+                oldest[tp] = max(oldest[tp], found.offset if found else ends[tp])
+        return {tp.partition: offset for tp, offset in oldest.items()}
+
     async def records_between(
         self, partition: int, first: int, last: int
     ) -> AsyncGenerator[ConsumerRecord[bytes, bytes]]:
-        """The records that the log still has from `first` to `last`, both included; markers are none."""
+        """The records that the log still has from `first` to `last`, both included; markers are none.
+
+        What retention deletes meanwhile is left out, and what is behind it is not.
+        """
         tp = TopicPartition(self._topic, partition)
         self._consumer.assign([tp])
         self._consumer.seek(tp, first)
@@ -70,7 +83,12 @@ async def events_log(settings: Settings) -> AsyncGenerator[tuple[EventsLog, list
     """The log, and the state of each partition. Raises KafkaError when no broker answers."""
     topics = Topics(settings.topic_prefix)
     committed = await _committed(settings, topics)
-    consumer = AIOKafkaConsumer(**kafka_options(settings), enable_auto_commit=False, fetch_max_wait_ms=_FETCH_WAIT_MS)
+    consumer = AIOKafkaConsumer(
+        **kafka_options(settings),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",  # where retention has overtaken a read
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
+    )
     try:
         await consumer.start()
         tps = [TopicPartition(topics.events, partition) for partition in range(settings.topic_partitions)]

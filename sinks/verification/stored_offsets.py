@@ -11,6 +11,8 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from producers.settings import Settings
 from producers.topics import Topics
 from producers.verdict import Refusal, verdict
+from sinks.letter_box import Place
+from sinks.replay import dedup_key_of
 from sinks.verification.findings import Finding, Kind, Verification
 from sinks.verification.log_state import EventsLog, PartitionState
 
@@ -27,10 +29,16 @@ AND _offset BETWEEN {first:Int64} AND {last:Int64}"""
 _TWICE = f"""SELECT _offset, count() AS copies FROM events_log WHERE {_WITHIN}
 GROUP BY _offset HAVING copies > 1 ORDER BY _offset"""  # noqa: S608  constants only
 
-_BOTH = f"""SELECT DISTINCT _offset FROM events_log WHERE {_WITHIN} AND _offset IN (
-  SELECT offset FROM dead_letters WHERE topic = {{topic:String}} AND _topic_epoch = {{of_epoch:UInt32}}
-    AND partition = {{partition:UInt32}} AND offset BETWEEN {{first:Int64}} AND {{last:Int64}}
-) ORDER BY _offset"""  # noqa: S608
+_LETTER_WITHIN = """topic = {topic:String} AND _topic_epoch = {of_epoch:UInt32} AND partition = {partition:UInt32}
+AND offset BETWEEN {first:Int64} AND {last:Int64}"""
+
+_BOTH = f"""SELECT DISTINCT e._offset, d.decision FROM events_log AS e
+LEFT JOIN (SELECT offset, decision FROM dead_letter_decisions FINAL WHERE {_LETTER_WITHIN}) AS d ON e._offset = d.offset
+WHERE {_WITHIN} AND e._offset IN (SELECT offset FROM dead_letters WHERE {_LETTER_WITHIN}) ORDER BY e._offset"""  # noqa: S608
+
+_REPLAYS = """SELECT dedup_key, min((_partition, _offset)) FROM events_log
+WHERE dedup_key IN {keys:Array(String)} GROUP BY dedup_key"""
+_REPLAYS_AT_A_TIME = 1000
 
 _LETTERS = "SELECT count() FROM dead_letters FINAL WHERE topic = {topic:String}"
 
@@ -83,9 +91,24 @@ class StoredOffsets:
         for offset, copies in await self._rows(_TWICE, **bounds):
             self._add(Kind.TWICE, f"{partition}@{offset} epoch {epoch}", f"{copies} rows", copies - 1)
             too_many += copies - 1
-        for (offset,) in await self._rows(_BOTH, **bounds):
-            self._add(Kind.BOTH, f"{partition}@{offset} epoch {epoch}", "a row and a dead letter")
+        replayed: list[int] = []
+        for offset, decision in await self._rows(_BOTH, **bounds):
+            if not decision:
+                self._add(Kind.BOTH, f"{partition}@{offset} epoch {epoch}", "a row and an open dead letter")
+            elif decision == "replayed":
+                replayed.append(offset)
+        for at in range(0, len(replayed), _REPLAYS_AT_A_TIME):
+            await self._check_replays(epoch, partition, replayed[at : at + _REPLAYS_AT_A_TIME])
         return too_many
+
+    async def _check_replays(self, epoch: int, partition: int, offsets: Sequence[int]) -> None:
+        """A letter that was published again is one event too many when its own record was stored after all.
+
+        What had a dedup key of its own counts once.
+        """
+        places = {dedup_key_of(Place(self._topic, epoch, partition, offset)): offset for offset in offsets}
+        for key, (to, at) in await self._rows(_REPLAYS, keys=list(places)):
+            self._add(Kind.TWICE, f"{partition}@{places[key]} epoch {epoch}", f"a row, and replayed at {to}@{at}")
 
     def _check_ends(self, state: PartitionState, highest: int, end: int) -> None:
         self._result.pending += max(0, state.end - state.committed)

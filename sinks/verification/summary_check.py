@@ -6,17 +6,18 @@ below the next segment's. Within it, events of one dedup key count once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from time import time
 from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.settings import Settings
-from producers.topics import Topics
 from sinks.verification.findings import Finding, Kind, Verification
-from sinks.verification.log_state import PartitionState
+from sinks.verification.log_state import EventsLog, PartitionState
 
-EVENTS_AT_A_TIME = 500_000  # about what one query holds in memory
+ROWS_AT_A_TIME = 500_000  # of either table, about what one query holds in memory; a larger trace comes alone
+_DAY_MS = 24 * 3600 * 1000
 
 _COMPARED = (
     "event_count", "error_count", "tool_call_count", "handoff_count", "first_at", "last_at", "last_received_at",
@@ -25,16 +26,24 @@ _COMPARED = (
 )  # fmt: skip
 _SEGMENT = "tenant_id, trace_id, _topic_epoch, _partition, first_offset"
 
+# Both tables are in the order of (tenant_id, trace_id): a range of these is read from the index, whatever its bounds.
+# Written out, because ClickHouse finds no range of its index in a comparison of tuples.
+_BEHIND = (
+    "tenant_id >= {after_tenant:String} AND (tenant_id > {after_tenant:String} OR trace_id > {after_trace:String})"
+)
+_UP_TO = "tenant_id <= {last_tenant:String} AND (tenant_id < {last_tenant:String} OR trace_id <= {last_trace:String})"
+_RANGE = f"({{everything_behind:UInt8}} OR {_BEHIND}) AND ({{everything_up_to:UInt8}} OR {_UP_TO})"
+
 _CHECK = f"""
 WITH segments AS (
-  SELECT * FROM trace_summaries FINAL WHERE cityHash64(trace_id) % {{buckets:UInt32}} = {{bucket:UInt32}}
+  SELECT * FROM trace_summaries FINAL WHERE {_RANGE}
 ),
 placed AS (
   SELECT e.*, s.first_offset AS first_offset, if(s.trace_id = '', -1, s.last_offset) AS last_offset
   FROM (
     SELECT tenant_id, trace_id, _topic_epoch, _partition, _offset, event_id, dedup_key, event_type, agent_id, span_id,
       identifier, occurred_at, received_at
-    FROM events_log WHERE cityHash64(trace_id) % {{buckets:UInt32}} = {{bucket:UInt32}}
+    FROM events_log WHERE {_RANGE}
   ) AS e
   ASOF LEFT JOIN segments AS s
   ON e.tenant_id = s.tenant_id AND e.trace_id = s.trace_id AND e._topic_epoch = s._topic_epoch
@@ -80,44 +89,71 @@ WHERE last_offset < _offset
 GROUP BY tenant_id, trace_id, _topic_epoch, _partition ORDER BY ALL"""  # noqa: S608
 
 
+# The first trace that is more than a number of rows behind another.
+_NEXT = f"""SELECT tenant_id, trace_id FROM {{table:Identifier}} WHERE {{everything_behind:UInt8}} OR {_BEHIND}
+ORDER BY tenant_id, trace_id LIMIT 1 OFFSET {{rows:UInt64}}"""  # noqa: S608
+
+
 class SummaryCheck:
-    """Compares bucket by bucket of traces, so that memory is bounded whatever the size of the tables.
+    """Compares some traces at a time, in the order of the tables: memory is bounded whatever their size, every row is
+    read about twice, and it does not matter whether tenants are few or many.
 
     A segment whose newest event the sink has not committed is left for later, and one whose first event retention
     has deleted cannot be judged.
     """
 
     def __init__(self, settings: Settings, client: AsyncClient, epoch: int, result: Verification) -> None:
-        self._topic = Topics(settings.topic_prefix).events
+        self._settings = settings
         self._client = client
         self._epoch = epoch
         self._result = result
 
-    async def check(self, states: Sequence[PartitionState]) -> None:
+    async def check(self, log: EventsLog, states: Sequence[PartitionState]) -> None:
         """Adds summaries that differ, and events that are in no summary, to the result."""
-        ((events, summaries),) = await self._rows(
-            "SELECT (SELECT count() FROM events_log), (SELECT count() FROM trace_summaries FINAL)"
-        )
-        self._result.summaries = summaries
-        buckets = 1 + events // EVENTS_AT_A_TIME
-        for bucket in range(buckets):
-            await self._check_bucket(states, {"buckets": buckets, "bucket": bucket})
+        ((self._result.summaries,),) = await self._rows("SELECT count() FROM trace_summaries FINAL")
+        async for some in self._ranges():
+            await self._check_range(log, states, some)
 
-    async def _check_bucket(self, states: Sequence[PartitionState], bucket: dict[str, Any]) -> None:
-        by_partition = {state.partition: state for state in states}
-        for row in await self._rows(_SUMMARIES, **bucket):
-            self._judge(row, by_partition)
-        visible = {"partitions": list(by_partition), "visible": [state.visible for state in states]}
-        for tenant, trace, epoch, partition, offset, count in await self._rows(_UNCOVERED, **visible, **bucket):
+    async def _ranges(self) -> AsyncGenerator[dict[str, Any]]:
+        """All traces, as parameters of queries: each range is about ROWS_AT_A_TIME of the table that has more there."""
+        after: tuple[str, str] | None = None
+        while True:
+            tenant, trace = after or ("", "")
+            lower = {"everything_behind": int(after is None), "after_tenant": tenant, "after_trace": trace}
+            found = [
+                tuple(row)
+                for table in ("events_log", "trace_summaries")
+                for row in await self._rows(_NEXT, table=table, rows=ROWS_AT_A_TIME, **lower)
+            ]
+            after = min(found, default=None)
+            tenant, trace = after or ("", "")
+            yield {**lower, "everything_up_to": int(after is None), "last_tenant": tenant, "last_trace": trace}
+            if after is None:
+                return
+
+    async def _check_range(self, log: EventsLog, states: Sequence[PartitionState], some: dict[str, Any]) -> None:
+        partitions = [state.partition for state in states]
+        committed = {state.partition: state.committed for state in states}
+        different = await self._rows(_SUMMARIES, **some)
+        oldest = await log.oldest(partitions, self._kept_since_ms())  # after the look: what it missed may have expired
+        for row in different:
+            self._judge(row, committed, oldest)
+        visible = {"partitions": partitions, "visible": [state.visible for state in states]}
+        for tenant, trace, epoch, partition, offset, count in await self._rows(_UNCOVERED, **visible, **some):
             where = f"tenant {tenant} trace {trace}, {partition}@{offset} epoch {epoch}"
             self._result.add(Finding(Kind.UNCOVERED, where, f"{count} events from here on are in no summary"), count)
 
-    def _judge(self, row: Sequence[Any], states: dict[int, PartitionState]) -> None:
+    def _kept_since_ms(self) -> int | None:
+        """None where Kafka does not keep records longer than ClickHouse keeps events."""
+        days = self._settings.events_ttl_days
+        return None if self._settings.topic_retention_hours <= 24 * days else int(time() * 1000) - days * _DAY_MS
+
+    def _judge(self, row: Sequence[Any], committed: dict[int, int], oldest: dict[int, int]) -> None:
         tenant, trace, epoch, partition, first, last, has_events, lowest, exact, same, stored, true = row
-        state = states.get(partition) if epoch == self._epoch else None
-        if state is not None and last >= state.committed:
+        known = epoch == self._epoch and partition in committed
+        if known and last >= committed[partition]:
             self._result.summaries -= 1
-        elif (not has_events or lowest > first) and (state is None or first < state.start):
+        elif (not has_events or lowest > first) and (not known or first < oldest[partition]):
             self._result.expired += 1
         elif not exact:
             self._result.inexact += 1

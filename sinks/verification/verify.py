@@ -25,7 +25,7 @@ async def verify(settings: Settings, *, most: int = 1000) -> Verification:
         epoch = await current_epoch(settings, client)
         async with events_log(settings) as (log, states):
             await StoredOffsets(settings, client, epoch, result).check(log, states)
-            await SummaryCheck(settings, client, epoch, result).check(states)
+            await SummaryCheck(settings, client, epoch, result).check(log, states)
     finally:
         await client.close()
     return result

@@ -25,3 +25,10 @@ def test_dead_letters_that_would_expire_before_the_events_are_refused() -> None:
         Settings(events_ttl_days=31, dead_letters_ttl_days=37)
     with pytest.raises(ValidationError, match="dead_letters_ttl_days"):
         Settings(events_ttl_days=54)  # the default of 60 is refused, too
+
+
+def test_summaries_that_would_expire_before_the_events_are_refused() -> None:
+    assert Settings(events_ttl_days=40, summaries_ttl_days=47).summaries_ttl_days == 47
+    for days in (40, 46):
+        with pytest.raises(ValidationError, match="summaries_ttl_days"):
+            Settings(events_ttl_days=40, summaries_ttl_days=days)

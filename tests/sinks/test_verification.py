@@ -21,7 +21,7 @@ from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topics import event_key
 from sinks.epochs import current_epoch
-from sinks.verification import Kind, Verification, stored_offsets, verify
+from sinks.verification import Kind, Verification, stored_offsets, summary_check, verify
 from sinks.verification.log_state import events_log
 from sinks.verification.stored_offsets import StoredOffsets
 
@@ -54,8 +54,9 @@ TAMPERED: dict[str, tuple[str, dict[Kind, int]]] = {
 
 
 @pytest.fixture(autouse=True)
-def few_offsets_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored_offsets, "OFFSETS_AT_A_TIME", 7)
+    monkeypatch.setattr(summary_check, "ROWS_AT_A_TIME", 7)
 
 
 async def publish(pipe: Pipeline, numbers: Sequence[int]) -> list[str]:
