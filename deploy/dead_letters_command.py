@@ -146,14 +146,13 @@ def discard(selection: Selection, all_open: bool, dry_run: bool, data_dir: Path 
 
     async def act(box: LetterBox) -> int:
         count = 0
-        slices = box.opened(selection.which, everything=selection.everything, limit=selection.limit)
-        async with aclosing(slices):
-            async for letters in slices:
+        pages = box.reasons_by_place(selection.which, everything=selection.everything, limit=selection.limit)
+        async with aclosing(pages):
+            async for letters in pages:
                 if not dry_run:
-                    await box.decide([x.letter.place for x in letters], "discarded", time.time_ns() // 1_000_000)
-                for letter in letters:
-                    said = "would discard" if dry_run else "discarded"
-                    click.echo(harmless(f"{said} {letter.letter.place}: {letter.letter.reason}"))
+                    await box.decide(list(letters), "discarded", time.time_ns() // 1_000_000)
+                for place, reason in letters.items():
+                    click.echo(harmless(f"{'would discard' if dry_run else 'discarded'} {place}: {reason}"))
                 count += len(letters)
         return count
 

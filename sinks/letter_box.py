@@ -28,6 +28,7 @@ ON l.topic = d.topic AND l._topic_epoch = d._topic_epoch AND l.partition = d.par
 WHERE """
 _COLUMNS = """l.topic, l._topic_epoch, l.partition, l.offset, toUnixTimestamp64Milli(l.failed_at), l.tenant_id,
   l.trace_id, l.reason, toUInt64(length(l.value)), if(d.decision = '', 'open', d.decision) """
+_REASONS = "l.topic, l._topic_epoch, l.partition, l.offset, l.reason "
 _OPEN = " AND d.decision = ''"
 _IN_ORDER = " ORDER BY l.topic, l._topic_epoch, l.partition, l.offset"
 
@@ -105,17 +106,16 @@ class LetterBox:
 
         A letter that is decided on between two slices is not seen twice, and one that comes in behind is not seen.
         """
-        left = limit
-        after = Place("", 0, 0, -1)
-        while left is None or left > 0:
-            most = SLICE_LETTERS if left is None else min(left, SLICE_LETTERS)
-            page = await self._page(which, everything, after, most)
-            if not page:
-                return
-            for some in _slices(page):
+        async for rows in self._pages(_COLUMNS, which, everything, limit):
+            for some in _slices([_letter(row) for row in rows]):
                 yield await self._open(some)
-            after = page[-1].place
-            left = None if left is None else left - len(page)
+
+    async def reasons_by_place(
+        self, which: LetterFilter, *, everything: bool, limit: int | None = None
+    ) -> AsyncGenerator[dict[Place, str]]:
+        """As `opened`, of each letter its reason alone: nothing of the records is read."""
+        async for rows in self._pages(_REASONS, which, everything, limit):
+            yield {Place(*row[:4]): row[4] for row in rows}
 
     async def stored_places(self, places: Sequence[Place]) -> set[tuple[int, int, int]]:
         """(epoch, partition, offset) of those that are rows of events_log all the same.
@@ -139,16 +139,26 @@ class LetterBox:
             settings={"async_insert": 0},
         )
 
-    async def _page(self, which: LetterFilter, everything: bool, after: Place, most: int) -> list[Letter]:
+    async def _pages(
+        self, columns: str, which: LetterFilter, everything: bool, limit: int | None
+    ) -> AsyncGenerator[Sequence[Sequence[Any]]]:
+        """Rows in the order of their places, which are their first columns."""
         beyond = (
             " AND (l.topic, l._topic_epoch, l.partition, l.offset) > ({after_topic:String}, {after_epoch:UInt32}, "
             "{after_partition:UInt32}, {after_offset:Int64})"
         )
-        position = dict(zip(("after_topic", "after_epoch", "after_partition", "after_offset"), after, strict=True))
-        order = f"{beyond}{_IN_ORDER} LIMIT {{most:UInt64}}"
-        return [
-            _letter(row) for row in await self._rows(_COLUMNS, which, everything, order, {**position, "most": most})
-        ]
+        names = ("after_topic", "after_epoch", "after_partition", "after_offset")
+        left = limit
+        after: Sequence[Any] = ("", 0, 0, -1)
+        while left is None or left > 0:
+            most = SLICE_LETTERS if left is None else min(left, SLICE_LETTERS)
+            values = {**dict(zip(names, after, strict=True)), "most": most}
+            rows = await self._rows(columns, which, everything, f"{beyond}{_IN_ORDER} LIMIT {{most:UInt64}}", values)
+            if not rows:
+                return
+            yield rows
+            after = rows[-1][:4]
+            left = None if left is None else left - len(rows)
 
     async def _open(self, letters: Sequence[Letter]) -> list[OpenedLetter]:
         found = await self._client.query(

@@ -198,6 +198,20 @@ def test_what_is_discarded_is_hidden_and_stays_so_when_the_sink_writes_it_again(
 
 
 @pytest.mark.services
+def test_discarding_reads_no_letter_s_bytes(server_settings: Settings) -> None:
+    async def forbid_reading() -> None:
+        client = await connect(server_settings)
+        await client.command("ALTER TABLE dead_letters RENAME COLUMN value TO unread")
+        await client.command("ALTER TABLE dead_letters ADD COLUMN value String ALIAS throwIf(1, 'was read') || unread")
+        await client.close()
+
+    asyncio.run(put(server_settings, [letter(server_settings, offset, b"{broken") for offset in range(3)]))
+    asyncio.run(forbid_reading())
+    assert run(server_settings, "show", "--offset", "1").exit_code == 1, "reading the bytes fails"
+    assert "3 discarded" in run(server_settings, "discard", "--all-open").output
+
+
+@pytest.mark.services
 def test_what_is_still_no_event_is_not_published_and_stays_open(server_settings: Settings) -> None:
     settings = server_settings
     summaries = Topics(settings.topic_prefix).summaries
