@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from deploy.cli import main
@@ -51,6 +53,33 @@ def test_every_axonstream_command_that_is_named_exists() -> None:
     named = {line.split()[1] for line in commands(README) if re.match(r"(\.venv/bin/)?axonstream ", line)}
     assert named == {"trace", "sql", "verify", "dead-letters", "init", "gateway", "processor", "sink"}
     assert named <= main.commands.keys()
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_every_option_of_a_command_that_is_named_exists(document: str) -> None:
+    """Of axonstream by what the commands know, of other programs by their --help."""
+    text = (ROOT / document).read_text()
+    for line in [*commands(text), *re.findall(r"`((?:\.venv/bin/)?(?:axonstream|pytest) [^`]*)`", text)]:
+        words = shlex.split(line)
+        named = [word.partition("=")[0] for word in words[1:] if re.match(r"--?[A-Za-z]", word)]
+        known = options_of(words) if named else set[str]()
+        assert set(named) <= known, f"{line}: {sorted(set(named) - known)}"
+
+
+def options_of(words: list[str]) -> set[str]:
+    program = Path(words[0]).name
+    if program == "axonstream":
+        command: click.Command = main
+        for word in words[1:]:
+            command = command.commands.get(word, command) if isinstance(command, click.Group) else command
+        return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    if words[1:3] == ["-m", "pytest"] or program == "pytest":
+        return {"-m", *re.findall(r"--?[A-Za-z][\w-]*", run(sys.executable, "-m", "pytest", "--help"))}
+    if program.startswith("python"):
+        script = next(word for word in words[1:] if not word.startswith("-"))
+        named = ["-m", script] if "-m" in words else [script]
+        return {"-m", *re.findall(r"--?[A-Za-z][\w-]*", run(sys.executable, *named, "--help"))}
+    return set(re.findall(r"--?[A-Za-z][\w-]*", run(words[0], "--help")))
 
 
 def test_every_file_that_the_documents_link_to_exists() -> None:
