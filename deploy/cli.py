@@ -10,6 +10,7 @@ try:
     import click
 
     from deploy.dead_letters_command import dead_letters
+    from deploy.keys_command import keys
     from deploy.sql_command import sql
     from deploy.trace_command import trace
     from deploy.verify_command import verify
@@ -136,6 +137,7 @@ def sink() -> None:
 
 
 main.add_command(dead_letters)
+main.add_command(keys)
 main.add_command(sql)
 main.add_command(trace)
 main.add_command(verify)

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from pydantic import SecretStr
 
 from deploy.endpoints import Endpoints, endpoints_file, write_endpoints
 from deploy.errors import PartFailedError
 from deploy.free_ports import free_port, is_free
 from deploy.init import initialise
 from deploy.kafka_jars import kafka_classpath
+from deploy.server_secret import kept_secret
 from deploy.supervised_part import PartSpec, SupervisedPart
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
@@ -51,6 +53,8 @@ class LocalStack:
             changes["kafka_bootstrap_servers"] = f"127.0.0.1:{free_port(options.kafka_port)}"
         if local_clickhouse:
             changes["clickhouse_url"] = f"http://127.0.0.1:{free_port(options.clickhouse_port)}"
+        if not settings.server_secret.get_secret_value():
+            settings = settings.model_copy(update={"server_secret": SecretStr(kept_secret(options.data_dir))})
         self.settings = settings.model_copy(update=changes)
         self._environment = {f"AXONSTREAM_{name.upper()}": str(value) for name, value in changes.items()}
         self._servers = [
@@ -73,7 +77,8 @@ class LocalStack:
         self._say("preparing topics and schema")
         await initialise(self.settings)
         await self._start(self._workers)
-        await self._start([PartSpec("gateway", ("gateway",), self._environment, stop_grace_s=5)])
+        secret = {"AXONSTREAM_SERVER_SECRET": self.settings.server_secret.get_secret_value()}
+        await self._start([PartSpec("gateway", ("gateway",), self._environment | secret, stop_grace_s=5)])
         write_endpoints(
             self._options.data_dir,
             Endpoints(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 from typing_extensions import TypedDict  # pydantic makes schemas of typing.TypedDict from Python 3.12 on
 
-from gateway.authentication import Generation
+from gateway.credentials import Generation
 from gateway.wire_values import iso_time, opaque_id, wire_id
 
 WireId = int | str

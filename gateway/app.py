@@ -12,13 +12,17 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway.authentication import Authentication
+from gateway.control_data import ControlData
+from gateway.control_log import Control, ControlLog
 from gateway.direct_call import DirectCall, DirectlyCalled
 from gateway.errors import HANDLERS
 from gateway.health import Health
 from gateway.ingest import Ingest, Log
+from gateway.key_use import KeyUses
 from gateway.live_tail import LiveTail
 from gateway.openapi import OpenApi
 from gateway.pipeline_offsets import PipelineOffsets
+from gateway.published_channels import PublishedChannels
 from gateway.trace_id_path import register as register_trace_id_path
 from gateway.trace_queries import TraceQueries
 from gateway.trace_reads import TraceReads
@@ -33,30 +37,42 @@ log = logging.getLogger(__name__)
 _RECONNECT_S = 0.5
 
 
-def create_app(settings: Settings, event_log: Log | None = None) -> Starlette:
-    """The application. `app.state.connected` is set once Kafka has answered; until then publishing answers 503."""
-    authentication = Authentication(settings.tenants_by_key())
+def create_app(settings: Settings, event_log: Log | None = None, control: Control | None = None) -> Starlette:
+    """The application.
+
+    `app.state.connected` is set once Kafka has answered and the control data is read; until then publishing answers
+    503, and so does everything that asks for a key which is not one of the settings.
+    """
+    secret = settings.server_secret.get_secret_value().encode()
+    if control is None:
+        control = ControlLog(settings, ControlData(secret))
+    authentication = Authentication(settings.tenants_by_key(), control.data, secret, _now_ms)
     log_of_events = EventLog.from_settings(settings) if event_log is None else event_log
     offsets = PipelineOffsets(settings)
     queries = TraceQueries(settings)
     visibility = Visibility(offsets, settings.read_wait_ms)
     connected = asyncio.Event()
 
-    ingest = Ingest(authentication, log_of_events, EventIds(), _now_ms)
+    channels = PublishedChannels(control, _now_ms, settings.publish_timeout_ms, strict=settings.strict_channels)
+    ingest = Ingest(authentication, channels, log_of_events, EventIds(), _now_ms)
     reads = TraceReads(authentication, visibility, queries)
-    health = Health(offsets, queries)
-    live = LiveTail(settings, authentication, lambda _tenant, channel: channel in (1, 2))
+    health = Health(offsets, queries, control)
+    live = LiveTail(settings, authentication, channels.exists)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
-        connecting = asyncio.create_task(_connect(log_of_events, connected))
+        background = [
+            asyncio.create_task(_connect(log_of_events, control, connected)),
+            asyncio.create_task(KeyUses(control, _now_ms).run()),
+        ]
         try:
             yield
         finally:
-            connecting.cancel()
-            await asyncio.wait([connecting])
+            for task in background:
+                task.cancel()
+            await asyncio.wait(background)
             await live.close()
-            await log_of_events.stop()
+            await asyncio.gather(log_of_events.stop(), control.stop())
             await visibility.close()
             await offsets.close()
             await queries.close()
@@ -87,11 +103,15 @@ def create_app(settings: Settings, event_log: Log | None = None) -> Starlette:
     return app
 
 
-async def _connect(event_log: Log, connected: asyncio.Event) -> None:
-    while not connected.is_set():
+async def _connect(event_log: Log, control: Control, connected: asyncio.Event) -> None:
+    await asyncio.gather(_started(event_log), control.start())
+    connected.set()
+
+
+async def _started(event_log: Log) -> None:
+    while True:
         try:
-            await event_log.start()
-            connected.set()
+            return await event_log.start()
         except NotAcknowledgedError as error:
             log.warning("waiting for Kafka: %s", error)
             await asyncio.sleep(_RECONNECT_S)

@@ -1,84 +1,94 @@
-"""Who is asking: the key's header tells the generation of the client, the key its tenant."""
+"""Who is asking: the key's header tells the generation of the client, the key its tenant and what it may do."""
 
 from __future__ import annotations
 
-import hmac
-from dataclasses import dataclass
-from enum import Enum
-from hashlib import sha256
+from collections.abc import Callable
+from hmac import digest
+from secrets import token_bytes
 
 from starlette.requests import Request
 
-from gateway.errors import RefusedError
+from gateway.control_data import ControlData
+from gateway.credentials import Credential, Generation, Identity, KeyScope
+from gateway.errors import RefusedError, UnavailableError
 
 EARLY_KEY = b"x-api-key"
 RECENT_KEY = b"x-axonpush-api-key"
+PUBLIC_TOKEN = b"x-public-token"
 TENANT = b"x-tenant-id"
 
 _ASK_FOR_KEY = "Send your key in the header X-API-Key, and its tenant in x-tenant-id."
 
 
-class Generation(Enum):
-    """Whose wire form the answer has; see the HTTP contract."""
-
-    EARLY = "early"
-    RECENT = "recent"
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A sender that has shown a valid key."""
-
-    tenant_id: str
-    generation: Generation
-
-
 class Authentication:
-    """The keys of the settings, looked up by digest so that the time taken tells nothing about a key."""
+    """Recognises the keys of the settings, which may do everything, and those of the control data.
 
-    def __init__(self, tenants_by_key: dict[str, str]) -> None:
-        self._keys = {
-            sha256(key.encode()).digest(): (key.encode(), tenant.encode(), _identities_of(tenant))
-            for key, tenant in tenants_by_key.items()
-        }
+    A key is looked up by its HMAC under the server's secret, so that the time taken tells nothing about any key.
+    Without a secret there are the keys of the settings alone. `clock` gives ms since 1970.
+    """
 
-    def identify(self, request: Request) -> Identity:
+    def __init__(
+        self, tenants_by_key: dict[str, str], control: ControlData, secret: bytes, clock: Callable[[], int]
+    ) -> None:
+        self._secret = secret or token_bytes()
+        self._control = control
+        self._credentials = control.credentials
+        self._clock = clock
+        for key, tenant_id in tenants_by_key.items():
+            credential = Credential(tenant_id, control.tenant(tenant_id).channel_ids)
+            self._credentials[digest(self._secret, key.encode(), "sha256")] = credential
+
+    def identify(self, request: Request, scope: KeyScope) -> Identity:
         """The sender's identity; raises as `identify_by` does."""
-        return self.identify_by(dict(request.scope["headers"]))
+        return self.identify_by(dict(request.scope["headers"]), scope)
 
-    def identify_by(self, headers: dict[bytes, bytes]) -> Identity:
+    def identify_by(self, headers: dict[bytes, bytes], scope: KeyScope) -> Identity:
         """The identity that the headers of a request show, by their names in lower case.
 
-        Raises RefusedError: 400 for both key headers at once and for a missing tenant, 401 for a missing or unknown
-        key, 403 for a tenant that is not the key's.
+        Raises RefusedError: 400 for two key headers at once and for a missing tenant, 401 for a missing, unknown,
+        revoked or expired key, 403 for a tenant that is not the key's and for a key that may not do this;
+        UnavailableError while it cannot be said whether a key is known.
         """
-        early, recent, tenant = headers.get(EARLY_KEY), headers.get(RECENT_KEY), headers.get(TENANT)
-        if early is not None and recent is not None:
-            raise RefusedError(
-                400, "both X-API-Key and x-axonpush-api-key are set", "Send the key in one header, your client's own."
-            )
-        return self._check(
-            early if recent is None else recent, tenant, Generation.EARLY if recent is None else Generation.RECENT
-        )
+        early, recent, public = headers.get(EARLY_KEY), headers.get(RECENT_KEY), headers.get(PUBLIC_TOKEN)
+        if recent is None and public is None:
+            return self._check(early, headers.get(TENANT), Generation.EARLY, scope)
+        if early is not None or (recent is not None and public is not None):
+            raise RefusedError(400, _two_headers(early, recent), "Send the key in one header, your client's own.")
+        return self._check(public if recent is None else recent, headers.get(TENANT), Generation.RECENT, scope)
 
-    def _check(self, key: bytes | None, tenant: bytes | None, generation: Generation) -> Identity:
+    def _check(self, key: bytes | None, tenant: bytes | None, generation: Generation, scope: KeyScope) -> Identity:
         if not key:
             raise RefusedError(401, "no API key was sent", _ASK_FOR_KEY)
-        known, keys_tenant, identities = self._keys.get(sha256(key).digest(), _NOBODY)
-        if not hmac.compare_digest(known, key):
-            raise RefusedError(401, "the API key is not known here", "Check the key; it may be of another server.")
+        credential = self._credentials.get(digest(self._secret, key, "sha256"))
+        if credential is None:
+            raise self._unknown()
+        if credential.expires_at is not None and credential.expires_at <= self._clock():
+            raise RefusedError(401, "the API key has expired", "Make a new one: axonstream keys create.")
         if not tenant:
             if generation is Generation.EARLY:
                 raise RefusedError(400, "the header x-tenant-id is missing", "Send the tenant that the key belongs to.")
-        elif tenant != keys_tenant:
+        elif tenant != credential.tenant:
             raise RefusedError(
                 403, "the API key does not belong to this tenant", "Send the key's own tenant in x-tenant-id."
             )
-        return identities[generation]
+        if scope not in credential.scopes:
+            raise RefusedError(
+                403,
+                f"the API key may not do this: it lacks the scope {scope}",
+                f"Use a key that has it: axonstream keys create --scope {scope}.",
+            )
+        credential.used = True
+        return credential.identities[generation]
+
+    def _unknown(self) -> Exception:
+        if not self._control.loaded:
+            return UnavailableError("the keys have not been read from Kafka yet", "Send the request again.")
+        return RefusedError(
+            401, "the API key is not known here", "Check the key; it may be revoked, or of another server."
+        )
 
 
-def _identities_of(tenant_id: str) -> dict[Generation, Identity]:
-    return {generation: Identity(tenant_id, generation) for generation in Generation}
-
-
-_NOBODY: tuple[bytes, bytes, dict[Generation, Identity]] = (b"", b"", {})
+def _two_headers(early: bytes | None, recent: bytes | None) -> str:
+    first = "x-axonpush-api-key" if early is None else "X-API-Key"
+    second = "X-Public-Token" if early is None or recent is None else "x-axonpush-api-key"
+    return f"both {first} and {second} are set"

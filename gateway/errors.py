@@ -1,7 +1,7 @@
 """What the gateway answers when it cannot do what it was asked, as one JSON form.
 
 GatewayError
-+- RefusedError         the request is wrong, and the sender can put it right: 400, 401, 403, 404, 405, 413
++- RefusedError         the request is wrong, and the sender can put it right: 400, 401, 403, 404, 405, 409, 413, 501
 +- UnavailableError     Kafka or ClickHouse cannot answer in time: 503 with Retry-After; ask again
 
 `producers.errors.NotAcknowledgedError` is answered as 503, too. Any other exception is a defect: 500, logged by the
@@ -29,8 +29,10 @@ _CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    409: "conflict",
     413: "payload_too_large",
     500: "internal_error",
+    501: "not_implemented",
     503: "unavailable",
 }
 _HINTS = {

@@ -1,4 +1,4 @@
-"""/health/live: the process answers. /health/ready: Kafka and ClickHouse answer it, or which of them does not."""
+"""/health/live: the process answers. /health/ready: Kafka and ClickHouse answer it, the control data is read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.control_log import Control
 from gateway.errors import RETRY_AFTER_S, UnavailableError
 from gateway.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
 from gateway.trace_queries import TraceQueries
@@ -20,7 +21,8 @@ _JSON = "application/json"
 class Health:
     """The handlers of both calls; neither asks for a key."""
 
-    def __init__(self, offsets: PipelineOffsets, queries: TraceQueries) -> None:
+    def __init__(self, offsets: PipelineOffsets, queries: TraceQueries, control: Control) -> None:
+        self._control = control
         self._offsets = offsets
         self._queries = queries
 
@@ -31,7 +33,7 @@ class Health:
     async def ready(self, _: Request) -> Response:
         """GET /health/ready: 200, or 503 with each part's state within two seconds."""
         kafka, clickhouse = await asyncio.gather(_state(self._offsets.ends()), _state(self._queries.ping()))
-        parts = {"kafka": kafka, "clickhouse": clickhouse}
+        parts = {"kafka": kafka, "clickhouse": clickhouse, "control_data": self._control.state()}
         if set(parts.values()) == {"ok"}:
             return Response(orjson.dumps({"status": "ok", "parts": parts}), 200, media_type=_JSON)
         headers = {"Retry-After": str(RETRY_AFTER_S)}

@@ -1,6 +1,6 @@
 """Publishing over HTTP: `POST /event` and `POST /events`. A 2xx is sent only after Kafka's acknowledgement (G1).
 
-read body -> parse, keep the sender's bytes -> validate -> encode -> append to the event log -> answer
+read body -> parse, keep the sender's bytes -> validate -> encode -> channel -> append to the event log -> answer
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from secrets import token_hex
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
-from gateway.authentication import Authentication, Generation, Identity
+from gateway.authentication import Authentication
+from gateway.credentials import Generation, Identity, KeyScope
 from gateway.direct_call import Headers
 from gateway.errors import RefusedError, UnavailableError
 from gateway.event_validation import InvalidEventError, validate_event
+from gateway.published_channels import PublishedChannels
 from gateway.request_body import MAX_BULK_BYTES, RequestBody
 from gateway.sender_bytes import BodyError, SentEvent, TooManyEventsError, read_event, split_events
 from gateway.wire_values import wire_id
@@ -33,6 +35,14 @@ _TURN_WAIT_S = 5.0
 _HINT = "Correct the named field and send the event again; nothing of it was stored."
 
 
+class _Taken(NamedTuple):
+    """A valid event of a bulk request."""
+
+    place: int
+    channel_id: int
+    record: EventRecord
+
+
 class Log(Protocol):
     """What is needed of `producers.event_log.EventLog`."""
 
@@ -44,8 +54,16 @@ class Log(Protocol):
 class Ingest:
     """What both publishing calls answer: status and JSON; `clock` gives ms since 1970."""
 
-    def __init__(self, authentication: Authentication, log: Log, ids: EventIds, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        authentication: Authentication,
+        channels: PublishedChannels,
+        log: Log,
+        ids: EventIds,
+        clock: Callable[[], int],
+    ) -> None:
         self._authentication = authentication
+        self._channels = channels
         self._log = log
         self._ids = ids
         self._clock = clock
@@ -53,7 +71,7 @@ class Ingest:
 
     async def publish(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
         """POST /event: 201 for an early client, 200 for a recent one, with the event as it is stored."""
-        identity = self._authentication.identify_by(headers)
+        identity = self._authentication.identify_by(headers, KeyScope.INGEST)
         raw = await body.read(MAX_EVENT_BYTES)
         try:
             sent = read_event(raw)
@@ -64,6 +82,8 @@ class Ingest:
             raise RefusedError(400, str(error), "Send one JSON object in UTF-8; nothing was stored.") from None
         payload, metadata = _sender_bytes(sent, event)
         record = self._encode(event, identity, payload, metadata)
+        if event.channel_id not in identity.channels:
+            await self._channels.make(identity.tenant_id, event.channel_id)
         await self._log.append((record,))
         answer = event_answer(_stored(event, record, payload, metadata), identity.tenant_id, identity.generation)
         status = 201 if identity.generation is Generation.EARLY else 200
@@ -74,11 +94,11 @@ class Ingest:
 
         When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
         """
-        identity = self._authentication.identify_by(headers)
+        identity = self._authentication.identify_by(headers, KeyScope.INGEST)
         environment = _environment(headers)
         async with self._bulk_turn():
             raw_events = _split(await body.read(MAX_BULK_BYTES))
-            records: list[EventRecord] = []
+            taken: list[_Taken] = []
             rejected: list[RefusedEventAnswer] = []
             bytes_of_turn = 0
             for index, raw in enumerate(raw_events):
@@ -87,14 +107,30 @@ class Ingest:
                     bytes_of_turn = 0
                     await asyncio.sleep(0)
                 try:
-                    records.append(self._record_of(raw, identity, environment))
+                    taken.append(_Taken(index, *self._record_of(raw, identity, environment)))
                 except (BodyError, InvalidEventError) as error:
                     rejected.append({"index": index, "message": str(error)})
+            taken = await self._of_known_channels(identity, taken, rejected)
+            records = [one.record for one in taken]
             if records:
                 await self._log.append(records)
         ids = [wire_id(record.event_id, identity.generation) for record in records]
         answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
         return 200, orjson.dumps(answer)
+
+    async def _of_known_channels(
+        self, identity: Identity, taken: list[_Taken], rejected: list[RefusedEventAnswer]
+    ) -> list[_Taken]:
+        """Those whose channel exists, or was made; the others are rejected."""
+        unknown = {one.channel_id for one in taken} - identity.channels
+        refused = await self._channels.make_all(identity.tenant_id, unknown) if unknown else {}
+        if not refused:
+            return taken
+        for one in taken:
+            if one.channel_id in refused:
+                rejected.append({"index": one.place, "message": str(refused[one.channel_id])})  # noqa: PERF401
+        rejected.sort(key=lambda one: one["index"])
+        return [one for one in taken if one.channel_id not in refused]
 
     @asynccontextmanager
     async def _bulk_turn(self) -> AsyncGenerator[None]:
@@ -108,12 +144,12 @@ class Ingest:
         finally:
             self._bulk_turns.release()
 
-    def _record_of(self, raw: bytes, identity: Identity, environment: str | None) -> EventRecord:
+    def _record_of(self, raw: bytes, identity: Identity, environment: str | None) -> tuple[int, EventRecord]:
         if len(raw) > MAX_EVENT_BYTES:
             raise BodyError(f"the event is larger than {MAX_EVENT_BYTES} bytes")
         sent = read_event(raw)
         event = validate_event(sent.fields, environment)
-        return self._encode(event, identity, *_sender_bytes(sent, event))
+        return event.channel_id, self._encode(event, identity, *_sender_bytes(sent, event))
 
     def _encode(self, event: EventInput, identity: Identity, payload: bytes, metadata: bytes | None) -> EventRecord:
         now_ms = self._clock()

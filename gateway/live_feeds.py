@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-from gateway.authentication import Generation
+from gateway.credentials import Generation
 from gateway.live_filter import LiveFilter
 from gateway.live_ring import Feed
 from producers.topics import event_key

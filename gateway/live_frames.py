@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from gateway.answers import StoredEvent, event_answer
-from gateway.authentication import Generation
+from gateway.credentials import Generation
 from gateway.sender_bytes import read_event
 from producers.event_record import encode_json
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from gateway.authentication import Generation
+from gateway.credentials import Generation
 from gateway.errors import UnavailableError
 from gateway.live_feeds import Feeds
 from gateway.live_filter import LiveFilter

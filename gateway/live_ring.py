@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from gateway.authentication import Generation
+from gateway.credentials import Generation
 from gateway.live_filter import LiveFilter
 from gateway.live_position import Kind
 

@@ -6,13 +6,14 @@ GET /traces/{id}/live, /live                                        ours: a trac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import MAX_ID, MAX_NAME_BYTES
-from gateway.authentication import Authentication, Identity
+from gateway.authentication import Authentication
+from gateway.credentials import Identity, KeyScope
 from gateway.errors import RefusedError, UnavailableError
 from gateway.live_catch_up import CatchUps
 from gateway.live_filter import LiveFilter, flag, read_filter
@@ -26,7 +27,7 @@ CATCH_UPS_AT_ONCE = 8
 _ANEW = "Leave Last-Event-ID out to go on live from now."
 _MOST_DIGITS = 19
 
-ChannelExists = Callable[[str, int], bool]
+ChannelExists = Callable[[str, int], Awaitable[bool]]
 
 
 class LiveTail:
@@ -43,15 +44,15 @@ class LiveTail:
 
     async def channel(self, request: Request) -> Response | LiveStream:
         """A channel's events, of one identifier where the path names it."""
-        identity = self._authentication.identify(request)
-        channel_id = self._channel(identity, request.path_params["channel_id"])
+        identity = self._authentication.identify(request, KeyScope.READ)
+        channel_id = await self._channel(identity, request.path_params["channel_id"])
         identifier = request.path_params.get("identifier")
         wanted = read_filter(request.query_params, identity.tenant_id, channel_id=channel_id, identifier=identifier)
         return await self._open(request, identity, wanted, positions=flag(request.query_params, "positions"))
 
     async def trace(self, request: Request) -> Response | LiveStream:
         """A trace's events. It need not have any yet: a stream may be opened before its agents start."""
-        identity = self._authentication.identify(request)
+        identity = self._authentication.identify(request, KeyScope.READ)
         trace_id: str = request.path_params["trace_id"]
         if not trace_id or "\x00" in trace_id or len(trace_id.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
             raise RefusedError(404, "no trace can have this id", "Check the trace id.")
@@ -60,7 +61,7 @@ class LiveTail:
 
     async def tenant(self, request: Request) -> Response | LiveStream:
         """All events of the tenant."""
-        identity = self._authentication.identify(request)
+        identity = self._authentication.identify(request, KeyScope.READ)
         wanted = read_filter(request.query_params, identity.tenant_id)
         return await self._open(request, identity, wanted, positions=True)
 
@@ -78,9 +79,9 @@ class LiveTail:
         """Let go of Kafka; all streams have ended."""
         await self._reader.stop()
 
-    def _channel(self, identity: Identity, text: str) -> int:
+    async def _channel(self, identity: Identity, text: str) -> int:
         known = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) <= MAX_ID
-        if not known or not self._channel_exists(identity.tenant_id, int(text)):
+        if not known or not await self._channel_exists(identity.tenant_id, int(text)):
             hint = "Check the channel id; a channel is made by POST /channel, or by publishing to it."
             raise RefusedError(404, "there is no such channel", hint)
         return int(text)
@@ -108,7 +109,7 @@ class LiveTail:
             self._reader,
             cursor,
             None if since is None else self._catch_ups.begin(cursor, since, positions=positions),
-            lambda: self._authentication.identify(request),
+            lambda: self._authentication.identify(request, KeyScope.READ),
             self._streams.discard,
             positions=positions,
         )

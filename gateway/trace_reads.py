@@ -13,7 +13,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from axonstream.event_contract import MAX_NAME_BYTES
 from gateway.answers import StoredEvent, event_answer, summary_answer, trace_answer
-from gateway.authentication import Authentication, Generation, Identity
+from gateway.authentication import Authentication
+from gateway.credentials import Generation, Identity, KeyScope
 from gateway.errors import RefusedError, UnavailableError
 from gateway.trace_queries import TraceQueries
 from gateway.visibility import Visibility
@@ -42,7 +43,7 @@ class TraceReads:
 
     async def traces(self, request: Request) -> Response:
         """GET /traces?page&limit: newest activity first."""
-        identity = self._authentication.identify(request)
+        identity = self._authentication.identify(request, KeyScope.READ)
         page = _positive(request.query_params, "page", 1)
         limit = min(_positive(request.query_params, "limit", _DEFAULT_LIMIT), MAX_LIMIT)
         if identity.generation is Generation.RECENT:
@@ -58,7 +59,7 @@ class TraceReads:
 
     async def summary(self, request: Request) -> Response:
         """GET /traces/{id}/summary: the figures and the first events; `?events=0` leaves the events out."""
-        identity, trace_id = self._authentication.identify(request), _trace_id(request)
+        identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
         fresh = await self._visibility.of_trace(trace_id)
         figures, events = await asyncio.gather(
             self._queries.trace(identity.tenant_id, trace_id), self._first_events(request, identity, trace_id)
@@ -79,7 +80,7 @@ class TraceReads:
 
         When ClickHouse fails on the way, the connection is broken off: the sender never takes a part for the whole.
         """
-        identity, trace_id = self._authentication.identify(request), _trace_id(request)
+        identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
         fresh = await self._visibility.of_trace(trace_id)
         async with AsyncExitStack() as stack:
             blocks = await stack.enter_async_context(self._queries.all_events(identity.tenant_id, trace_id))

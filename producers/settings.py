@@ -14,6 +14,7 @@ from axonstream.event_contract import MAX_NAME_BYTES
 
 LOCAL_KEYS = "ak_local=1"
 DAYS_BEYOND_EVENTS = 7
+LEAST_SECRET = 16
 _WITHOUT = {
     "summaries_ttl_days": "events would be left of traces that no list shows, because their summaries are gone",
     "dead_letters_ttl_days": "a summary that counts a record of the dead letters would pass for exact once its letter "
@@ -60,6 +61,14 @@ class Settings(BaseSettings):
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8080, ge=0, le=65535)
     api_keys: SecretStr = Field(default=SecretStr(LOCAL_KEYS), description="key=tenant,key=tenant")
+    server_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="keys are kept as HMAC under it, webhook secrets encrypted; the same for every gateway, and kept: "
+        "with another one no key is recognised. `axonstream up` makes one; without one there are only api_keys",
+    )
+    strict_channels: bool = Field(
+        default=False, description="refuse what is published to a channel that nobody made, instead of making it"
+    )
     read_wait_ms: int = Field(
         default=5000, ge=0, description="how long a read waits for what was acknowledged before it"
     )
@@ -107,6 +116,13 @@ class Settings(BaseSettings):
             if not 0 < len(word) <= MAX_NAME_BYTES or not word.isascii() or not word.isprintable():
                 raise ValueError("must read key=tenant,key=tenant, each of 1 to 256 printable ASCII characters")
         return keys
+
+    @field_validator("server_secret")
+    @classmethod
+    def _secret_is_long(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < LEAST_SECRET:
+            raise ValueError(f"must have {LEAST_SECRET} characters or more: openssl rand -hex 32")
+        return secret
 
     @field_validator("summaries_ttl_days", "dead_letters_ttl_days")
     @classmethod

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from producers.errors import TopicMismatchError
@@ -20,6 +21,8 @@ _HOUR_MS = 3_600_000
 _PROPAGATION_S = 10.0
 _COPIES_ACKNOWLEDGED = 2
 _BROKERS_CLOCK = {"message.timestamp.type": "LogAppendTime"}
+# A gateway reads all of it when it starts, so what is outdated goes early: the newest segment is never compacted.
+_CONTROL = {"cleanup.policy": "compact", "segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ def _wanted(settings: Settings) -> list[_Wanted]:
         _Wanted(
             topics.dead_letters, 1, every | {"retention.ms": retention, "max.message.bytes": str(4 * MAX_RECORD_BYTES)}
         ),
+        _Wanted(topics.control, 1, every | _CONTROL),
     ]
 
 
@@ -65,6 +69,7 @@ async def make_topics(settings: Settings) -> None:
         if missing:
             await _create(admin, missing, settings.topic_replication_factor)
         counts = await _partition_counts(admin, [topic.name for topic in wanted])
+        await _check_compacted(admin, Topics(settings.topic_prefix).control)
     finally:
         await admin.close()
     for topic in wanted:
@@ -85,6 +90,19 @@ async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dic
         if len(counts) == len(names) or monotonic() > deadline:
             return counts
         await asyncio.sleep(0.05)
+
+
+async def _check_compacted(admin: AIOKafkaAdminClient, name: str) -> None:
+    """A control topic that a broker made by itself, or that was made by hand, would lose keys and channels in time."""
+    asked = ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": ""})
+    answer: Any
+    [answer] = await admin.describe_configs([asked])
+    policies = [entry[1] for resource in answer.resources for entry in resource[4] if entry[0] == "cleanup.policy"]
+    if policies and policies != ["compact"]:
+        raise TopicMismatchError(
+            f"topic {name} has cleanup.policy={policies[0]}, so that keys and channels would be deleted with time: "
+            "set its cleanup.policy to compact"
+        )
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: list[_Wanted], replication: int) -> None:

@@ -26,6 +26,11 @@ class Topics:
         return f"{self.prefix}dead-letters"
 
     @property
+    def control(self) -> str:
+        """Keys, apps, channels, webhook endpoints: compacted, one partition."""
+        return f"{self.prefix}axonstream-control"
+
+    @property
     def processor_app(self) -> str:
         """Faust app id, and so its consumer group."""
         return f"{self.prefix}axonstream-processor"

@@ -109,4 +109,5 @@ def test_after_refused_requests_the_same_connection_works(client: httpx.Client, 
 
 
 def test_it_says_that_it_is_ready(client: httpx.Client) -> None:
-    assert client.get("/health/ready").json() == {"status": "ok", "parts": {"kafka": "ok", "clickhouse": "ok"}}
+    parts = {"kafka": "ok", "clickhouse": "ok", "control_data": "ok"}
+    assert client.get("/health/ready").json() == {"status": "ok", "parts": parts}

@@ -15,9 +15,11 @@ import sys
 from pydantic import SecretStr
 from gateway.server import run
 from producers.settings import Settings
-run(Settings.model_validate_json(sys.argv[1]).model_copy(update={"api_keys": SecretStr(sys.argv[2])}))
+secrets = {"api_keys": SecretStr(sys.argv[2]), "server_secret": SecretStr(sys.argv[3])}
+run(Settings.model_validate_json(sys.argv[1]).model_copy(update=secrets))
 """
-_SECRET_FIELDS = {"api_keys", "kafka_sasl_password", "clickhouse_password"}  # their defaults are the local ones
+# Their defaults are the local ones.
+_SECRET_FIELDS = {"server_secret", "api_keys", "kafka_sasl_password", "clickhouse_password"}
 
 
 @contextmanager
@@ -26,7 +28,8 @@ def gateway_process(
 ) -> Generator[tuple[subprocess.Popen[str], IO[str]]]:
     """The process, not waited for, and what it prints; killed at the end if it still runs."""
     given = settings.model_copy(update={"gateway_port": port}).model_dump_json(exclude=_SECRET_FIELDS)
-    with subprocess.Popen([sys.executable, "-c", _RUN, given, api_keys], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", _RUN, given, api_keys, settings.server_secret.get_secret_value()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield process, process.stdout

@@ -12,10 +12,13 @@ from pydantic import SecretStr
 from starlette.routing import Route
 
 from gateway.app import create_app
+from gateway.control_data import ControlData
+from kit.memory_control import MemoryControl
 from producers.errors import NotAcknowledgedError
 from producers.event_record import EventRecord
 from producers.settings import Settings
 
+SERVER_SECRET = "the secret of a server of tests"
 HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
 
 
@@ -39,15 +42,17 @@ class MemoryLog:
 class OfflineGateway:
     """Sends single requests to the application in this process; nothing listens, nothing else runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, **changes: Any) -> None:
         settings = Settings(
             kafka_bootstrap_servers="127.0.0.1:1",
             clickhouse_url="http://127.0.0.1:1",
             api_keys=SecretStr("ak_local=1,ak_other=2"),
             read_wait_ms=200,
-        )
+            server_secret=SecretStr(SERVER_SECRET),
+        ).model_copy(update=changes)
         self.log = MemoryLog()
-        self._app = create_app(settings, self.log)
+        self.control = MemoryControl(ControlData(settings.server_secret.get_secret_value().encode()))
+        self._app = create_app(settings, self.log, self.control)
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         """The answer to one request; with the local key's headers unless others are given."""

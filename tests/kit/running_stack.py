@@ -16,7 +16,8 @@ from producers.settings import Settings
 
 HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
 RESTARTS_WITHIN_S = 60.0
-_SECRET_FIELDS = {"api_keys", "kafka_sasl_password", "clickhouse_password"}  # their defaults are the local ones
+# Their defaults are the local ones.
+_SECRET_FIELDS = {"server_secret", "api_keys", "kafka_sasl_password", "clickhouse_password"}
 
 
 class RunningStack:
@@ -64,6 +65,7 @@ class RunningStack:
             f"AXONSTREAM_{field.upper()}": str(value)
             for field, value in self.settings.model_dump(exclude=_SECRET_FIELDS, exclude_none=True).items()
         }
+        given["AXONSTREAM_SERVER_SECRET"] = self.settings.server_secret.get_secret_value()
         spec = PartSpec(name, (command,), {**given, **environment}, stop_grace_s=10)
         part = self._parts[name] = SupervisedPart(spec, self._directory, self.restarts.append)
         await part.start()

@@ -1,0 +1,222 @@
+"""`axonstream keys create|list|revoke`: API keys and public tokens, written straight to the control topic.
+
+Who may write to Kafka may make keys: Kafka's ACLs are that boundary. Gateways know of a change within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import re
+import time
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import click
+
+from deploy.checked_settings import checked_settings
+from deploy.endpoints import with_endpoints
+from deploy.server_secret import server_secret
+from deploy.terminal_text import harmless, print_table
+from gateway.api_keys import KeyRefusedError, make_key, revocation
+from gateway.control_data import ControlData
+from gateway.control_log import ControlLog
+from gateway.control_records import ApiKey
+from gateway.credentials import KeyScope, secret_id
+from gateway.errors import UnavailableError
+from producers.settings import Settings
+
+Output = Literal["text", "json"]
+T = TypeVar("T")
+
+READ_WITHIN_S = 20.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS = {"m": 60, "h": 3600, "d": 86_400}
+_DATA_DIR = click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]"
+)
+_OUTPUT = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and revoke API keys.
+
+    A key is shown once, when it is made; what is kept is its HMAC. Keys of AXONSTREAM_API_KEYS are not listed.
+    """
+
+
+@keys.command()
+@click.option("--tenant", required=True, help="Whose data the key opens.")
+@click.option("--name", required=True, help="What it is for; shown in the list.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice([scope.value for scope in KeyScope]),
+    help="What it may do; may be given several times.  [default: ingest and read]",
+)
+@click.option("--public", is_flag=True, help="A token pt_... that may only publish, to be sent in X-Public-Token.")
+@click.option("--expires", metavar="TIME", help="30m, 12h, 90d, or ISO 8601 with a zone.  [default: never]")
+@click.option("--creator", default=getpass.getuser, help="Who makes it.  [default: your user name]")
+@_OUTPUT
+@_DATA_DIR
+def create(
+    tenant: str,
+    name: str,
+    scopes: tuple[str, ...],
+    public: bool,
+    expires: str | None,
+    creator: str,
+    output: Output,
+    data_dir: Path | None,
+) -> None:
+    """Make a key and print it: the only time that it is shown."""
+    default = [KeyScope.INGEST] if public else [KeyScope.INGEST, KeyScope.READ]
+    wanted = [KeyScope(scope) for scope in scopes] or default
+    now_ms = time.time_ns() // 1_000_000
+
+    async def act(control: ControlLog, secret: bytes) -> tuple[str, ApiKey]:
+        made = make_key(
+            control.data,
+            secret,
+            tenant_id=tenant,
+            name=name,
+            creator=creator,
+            scopes=wanted,
+            public=public,
+            now_ms=now_ms,
+            expires_at=_expiry(expires, now_ms),
+        )
+        await control.write([made.record])
+        return made.key, made.kept
+
+    key, contents = _run(data_dir, act)
+    if output == "json":
+        click.echo(json.dumps({"key": key, **_members(tenant, contents, None)}))
+        return
+    click.echo(
+        f"key {contents.id} of tenant {tenant}, for {' and '.join(contents.scopes)}. It is not shown again:", err=True
+    )
+    click.echo(key)
+
+
+@keys.command(name="list")
+@click.option("--tenant", help="Only this tenant's.")
+@_OUTPUT
+@_DATA_DIR
+def list_keys(tenant: str | None, output: Output, data_dir: Path | None) -> None:
+    """Print all keys, the oldest first; expired ones, too, until they are revoked."""
+
+    async def act(control: ControlLog, secret: bytes) -> list[tuple[dict[str, Any], str]]:
+        now_ms = time.time_ns() // 1_000_000
+        return [
+            (_members(whose, key, used), _state(key, secret, now_ms))
+            for whose, key, used in control.data.api_keys()
+            if tenant in (None, whose)
+        ]
+
+    found = _run(data_dir, act)
+    if output == "json":
+        click.echo(json.dumps([row | {"state": state} for row, state in found]))
+        return
+    names = ["id", "tenant", "name", "scopes", "creator", "created", "last used", "expires", "state"]
+    rows = [
+        [
+            str(row["id"]),
+            row["tenant"],
+            row["name"],
+            "publishing only" if row["public"] else " ".join(row["scopes"]),
+            row["creator"],
+            row["createdAt"],
+            row["lastUsedAt"] or "never",
+            row["expiresAt"] or "never",
+            state,
+        ]
+        for row, state in found
+    ]
+    print_table(names, rows, [True] + [False] * 8)
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID", type=int)
+@_DATA_DIR
+def revoke(key_id: int, data_dir: Path | None) -> None:
+    """End the key ID (see the list): every gateway refuses it within a second."""
+
+    async def act(control: ControlLog, _: bytes) -> str:
+        for tenant, key, _used in control.data.api_keys():
+            if key.id == key_id:
+                await control.write(revocation(tenant, key_id))
+                return f"revoked {key.name} of tenant {tenant}"
+        raise click.ClickException(f"there is no key {key_id}; `axonstream keys list` prints them")
+
+    click.echo(harmless(_run(data_dir, act)))
+
+
+def _run(data_dir: Path | None, act: Callable[[ControlLog, bytes], Coroutine[Any, Any, T]]) -> T:
+    """What `act` returns on control data that is read; what goes wrong is one line and exit code 1."""
+    settings = checked_settings()
+    directory = data_dir or settings.data_dir
+    secret = server_secret(settings, directory)
+    settings = with_endpoints(settings, directory)
+    try:
+        return asyncio.run(_acted(settings, secret, act))
+    except KeyRefusedError as error:
+        raise click.ClickException(str(error)) from None
+    except (UnavailableError, TimeoutError) as error:
+        raise click.ClickException(
+            f"{harmless(str(error)) or 'the control topic could not be read in time'}: check that Kafka runs at "
+            f"{settings.kafka_bootstrap_servers} and that `axonstream init` has made the topics"
+        ) from None
+
+
+async def _acted(settings: Settings, secret: bytes, act: Callable[[ControlLog, bytes], Coroutine[Any, Any, T]]) -> T:
+    control = ControlLog(settings, ControlData(secret))
+    try:
+        async with asyncio.timeout(READ_WITHIN_S):
+            await control.start()
+        return await act(control, secret)
+    finally:
+        await control.stop()
+
+
+def _expiry(text: str | None, now_ms: int) -> int | None:
+    if text is None:
+        return None
+    if span := re.fullmatch(r"(\d{1,6})([mhd])", text):
+        return now_ms + int(span[1]) * _UNITS[span[2]] * 1000
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise KeyRefusedError("--expires takes 30m, 12h, 90d, or ISO 8601 with a zone, as 2027-01-31T12:00:00Z")
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _members(tenant: str, key: ApiKey, used: int | None) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "tenant": tenant,
+        "name": key.name,
+        "scopes": list(key.scopes),
+        "public": key.public,
+        "creator": key.creator,
+        "createdAt": _time(key.created_at),
+        "lastUsedAt": _time(used),
+        "expiresAt": _time(key.expires_at),
+    }
+
+
+def _state(key: ApiKey, secret: bytes, now_ms: int) -> str:
+    if key.secret_id != secret_id(secret):
+        return "of another server secret"
+    return "expired" if key.expires_at is not None and key.expires_at <= now_ms else "active"
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="seconds")[:-6] + "Z"

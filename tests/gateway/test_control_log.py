@@ -1,0 +1,150 @@
+"""Control data on real Kafka: written once, known to every gateway, and known again after any restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from deploy.free_ports import free_port
+from gateway.control_data import ControlData
+from gateway.control_log import ControlLog
+from gateway.control_records import App, Channel, ControlRecord, Kind, Place, new_id
+from gateway.errors import UnavailableError
+from kit.until import until
+from producers.kafka_client import kafka_options
+from producers.settings import Settings
+from producers.topic_admin import make_topics
+from producers.topics import Topics
+
+pytestmark = pytest.mark.services
+
+
+@asynccontextmanager
+async def following(settings: Settings) -> AsyncGenerator[ControlLog]:
+    control = ControlLog(settings, ControlData())
+    try:
+        async with asyncio.timeout(30):
+            await control.start()
+        yield control
+    finally:
+        await control.stop()
+
+
+def app(name: str, number: int = 7) -> ControlRecord:
+    return ControlRecord(Place(Kind.APP, "1", number), App(number, name, 5, 5))
+
+
+def gone(number: int = 7) -> ControlRecord:
+    return ControlRecord(Place(Kind.APP, "1", number), None)
+
+
+def test_a_write_is_known_here_at_once_there_within_a_second_and_to_who_starts_later(
+    server_settings: Settings,
+) -> None:
+    async def scenario() -> None:
+        async with following(server_settings) as one, following(server_settings) as other:
+            for name in ("first", "second"):
+                await one.write([app(name)])
+                assert one.data.tenant("1").apps[7].name == name
+                began = monotonic()
+                await until(lambda name=name: other.data.tenant("1").apps.get(7) == App(7, name, 5, 5), name, 5)
+                assert monotonic() - began < 1
+            async with following(server_settings) as later:
+                assert later.data.tenant("1").apps[7].name == "second"
+            await other.write([gone()])
+            await one.catch_up()
+            assert 7 not in one.data.tenant("1").apps
+        async with following(server_settings) as restarted:
+            assert 7 not in restarted.data.tenant("1").apps
+
+    asyncio.run(scenario())
+
+
+def test_two_that_write_at_once_end_with_the_same(server_settings: Settings) -> None:
+    async def scenario() -> None:
+        async with following(server_settings) as one, following(server_settings) as other:
+            places = [Place(Kind.CHANNEL, tenant, new_id()) for tenant in ("1", "a/b", "é") for _ in range(20)]
+
+            async def write(control: ControlLog, name: str) -> None:
+                for place in places:
+                    await control.write([ControlRecord(place, Channel(place.id, 1, name, 5, 5))])
+
+            await asyncio.gather(write(one, "one"), write(other, "other"))
+            await one.catch_up()
+            await other.catch_up()
+            ends = [
+                [control.data.tenant(place.tenant_id).made_channels[place.id] for place in places]
+                for control in (one, other)
+            ]
+            assert ends[0] == ends[1]
+
+    asyncio.run(scenario())
+
+
+def test_what_is_none_of_ours_is_left_out(server_settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        topic = Topics(server_settings.topic_prefix).control
+        async with AIOKafkaProducer(**kafka_options(server_settings)) as producer:
+            for key, value in (
+                (b"app/1/7", b"[]"),
+                (b"app/1/7", b"\xff"),
+                (b"app/1/seven", b"{}"),
+                (b"later-kind/1/7", b"{}"),
+                (b"key/1/8", b'{"id":8}'),
+            ):
+                await producer.send_and_wait(topic, value, key)
+        async with following(server_settings) as control:
+            assert set(control.data.tenant("1").apps) == {1}
+            await control.write([app("good")])
+            assert control.data.tenant("1").apps[7].name == "good"
+
+    asyncio.run(scenario())
+    assert caplog.text.count("is left out") == 5
+
+
+def test_without_kafka_a_write_is_refused_in_time_and_what_was_read_stays(server_settings: Settings) -> None:
+    nowhere = server_settings.model_copy(
+        update={"kafka_bootstrap_servers": f"127.0.0.1:{free_port()}", "publish_timeout_ms": 500}
+    )
+
+    async def scenario() -> None:
+        control = ControlLog(nowhere, ControlData())
+        starting = asyncio.create_task(control.start())
+        began = monotonic()
+        with pytest.raises(UnavailableError, match="did not acknowledge"):
+            await control.write([app("never")])
+        assert monotonic() - began < 5
+        assert not control.data.loaded
+        assert control.state() != "ok"
+        starting.cancel()
+        await control.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_topic_that_was_made_anew_is_read_anew(server_settings: Settings) -> None:
+    async def scenario() -> None:
+        topic = Topics(server_settings.topic_prefix).control
+        async with following(server_settings) as control:
+            await control.write([app("old", number) for number in (7, 8, 9)])
+            admin = AIOKafkaAdminClient(**kafka_options(server_settings))
+            await admin.start()
+            try:
+                await admin.delete_topics([topic])
+            finally:
+                await admin.close()
+            await make_topics(server_settings)
+            async with following(server_settings) as other:
+                await other.write([app("new")])
+            await until(
+                lambda: control.data.tenant("1").apps.get(7) == App(7, "new", 5, 5), "the new topic is read", 60
+            )
+            assert set(control.data.tenant("1").apps) == {1, 7}
+
+    asyncio.run(scenario())
