@@ -6,6 +6,7 @@ Every query names the tenant: nothing of another tenant can be read or counted (
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -30,15 +31,18 @@ _FIGURES = """trace_id, event_count, error_count, tool_call_count, handoff_count
   toUnixTimestamp64Milli(first_at), toUnixTimestamp64Milli(last_at), agents, event_types,
   first_error_step, first_error_event_id, first_error_span_id, first_error_identifier, first_error_agent_id"""
 
-_ONE_TRACE = f"""SELECT {_FIGURES}, exact = 1 FROM traces
-WHERE tenant_id = {{tenant:String}} AND trace_id = {{trace:String}}"""  # noqa: S608  constants only
+# A segment's figures: PREWHERE reads the other columns of these traces alone, which FINAL would not do by itself.
+_SEGMENTS = f"""SELECT {_FIGURES}, exact = 1 AND trace_id NOT IN
+  (SELECT trace_id FROM dead_letters WHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}})
+FROM trace_summaries FINAL PREWHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}}"""  # noqa: S608  constants only
 
-# Every snapshot counts, the merged one or not: the time of a trace's last activity never goes back.
-_PAGE_IDS = """SELECT trace_id FROM trace_summaries WHERE tenant_id = {tenant:String}
-GROUP BY trace_id ORDER BY max(last_received_at) DESC, trace_id DESC LIMIT {limit:UInt64} OFFSET {offset:UInt64}"""
-
-_PAGE = f"""SELECT {_FIGURES}, exact = 1 FROM traces
+_ADDED_UP = f"""SELECT {_FIGURES} FROM traces
 WHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}}"""  # noqa: S608
+
+# Every snapshot counts, the merged one or not: the time of a trace's last activity never goes back. LIMIT BY keeps the
+# newest, which comes first. The projection by_activity is in this order: only what is shown, and skipped, is read.
+PAGE_IDS = """SELECT trace_id FROM trace_summaries WHERE tenant_id = {tenant:String}
+ORDER BY last_received_at DESC, trace_id DESC LIMIT 1 BY trace_id LIMIT {limit:UInt64} OFFSET {offset:UInt64}"""
 
 # The columns in the order of StoredEvent's fields.
 _EVENTS = """SELECT event_id, identifier, payload, metadata, channel_id, agent_id, trace_id, span_id, parent_event_id,
@@ -74,25 +78,17 @@ class TraceQueries:
 
     async def trace(self, tenant_id: str, trace_id: str) -> TraceFigures | None:
         """The trace's figures, equal to their recomputation from its events (guarantee G3); None if there are none."""
-        rows = await self._rows(_ONE_TRACE, {"tenant": tenant_id, "trace": trace_id})
-        if rows and rows[0][-1]:
-            return _figures(rows[0])
-        recomputed = await self._recomputed(tenant_id, [trace_id])
-        return recomputed.get(trace_id) or (_figures(rows[0]) if rows else None)
+        return (await self._figures_of(tenant_id, [trace_id])).get(trace_id)
 
     async def page(self, tenant_id: str, limit: int, offset: int) -> list[TraceFigures]:
-        """A page of traces, newest activity first; inexact ones are recomputed.
+        """A page of traces, newest activity first.
 
         Which traces make the page is asked first, of two columns: the figures of all would take a second for a million.
         """
-        wanted = await self._rows(_PAGE_IDS, {"tenant": tenant_id, "limit": limit, "offset": offset})
+        wanted = await self._rows(PAGE_IDS, {"tenant": tenant_id, "limit": limit, "offset": offset})
         trace_ids = [row[0] for row in wanted]
-        if not trace_ids:
-            return []
-        rows = {row[0]: row for row in await self._rows(_PAGE, {"tenant": tenant_id, "traces": trace_ids})}
-        inexact = [trace_id for trace_id, row in rows.items() if not row[-1]]
-        recomputed = await self._recomputed(tenant_id, inexact) if inexact else {}
-        return [recomputed.get(trace_id) or _figures(rows[trace_id]) for trace_id in trace_ids if trace_id in rows]
+        figures = await self._figures_of(tenant_id, trace_ids) if trace_ids else {}
+        return [figures[trace_id] for trace_id in trace_ids if trace_id in figures]
 
     async def first_events(self, tenant_id: str, trace_id: str, limit: int) -> list[StoredEvent]:
         """The first events of a trace, in order of time, arrival breaking ties."""
@@ -139,9 +135,21 @@ class TraceQueries:
         async with stream:
             yield blocks()
 
-    async def _recomputed(self, tenant_id: str, trace_ids: list[str]) -> dict[str, TraceFigures]:
-        rows = await self._rows(RECOMPUTED, {"tenant": tenant_id, "traces": trace_ids})
-        return {row[0]: _figures(row) for row in rows}
+    async def _figures_of(self, tenant_id: str, trace_ids: list[str]) -> dict[str, TraceFigures]:
+        """By trace id, those that there are.
+
+        1. a trace of one exact segment has the segment's figures; 2. any other is recomputed from its events; 3. one
+        whose events have expired has its segments added up, which is all that is known of it.
+        """
+        segments: defaultdict[str, list[Sequence[Any]]] = defaultdict(list)
+        for row in await self._rows(_SEGMENTS, {"tenant": tenant_id, "traces": trace_ids}):
+            segments[row[0]].append(row)
+        figures = {trace_id: _figures(rows[0]) for trace_id, rows in segments.items() if len(rows) == 1 and rows[0][-1]}
+        for sql in (RECOMPUTED, _ADDED_UP):
+            if missing := [trace_id for trace_id in trace_ids if trace_id not in figures]:
+                rows = await self._rows(sql, {"tenant": tenant_id, "traces": missing})
+                figures |= {row[0]: _figures(row) for row in rows}
+        return figures
 
     async def _rows(self, sql: str, parameters: dict[str, Any], **options: Any) -> Sequence[Sequence[Any]]:
         async with _answering():
