@@ -8,12 +8,15 @@ from benchmarks.measuring.installation import PARTITIONS
 
 TABLE_BY_TIME = "events_by_time"
 BLOCK = 250_000
+_SCATTER = 2654435761  # odd, so that no two numbers below 2**32 have the same name
 _DAY_MS = 24 * 3600 * 1000
 _NOW_MS = 1_900_000_000_000  # 2030: no TTL reaches it
+LAST_24_HOURS = f"fromUnixTimestamp64Milli(toInt64({_NOW_MS + _DAY_MS}), 'UTC')"  # when they begin, in SQL
 
 
 def trace_name(number: int) -> str:
-    return f"tr_{number:08d}"
+    """Of the `number`-th trace by time; names have no order, as those that the gateway makes."""
+    return f"tr_{number * _SCATTER % (1 << 32):08x}"
 
 
 def store_events(client: Client, database: str, events: int, traces: int) -> None:
@@ -26,6 +29,7 @@ def store_events(client: Client, database: str, events: int, traces: int) -> Non
         f"CREATE TABLE {database}.{TABLE_BY_TIME} AS {database}.events_log ENGINE = MergeTree ORDER BY occurred_at "
         "PARTITION BY toDate(received_at)"
     )
+    client.command(f"ALTER TABLE {database}.{TABLE_BY_TIME} DROP PROJECTION IF EXISTS hourly")
     a_trace = events // traces
     for start in range(0, events, BLOCK):
         count = min(BLOCK, events - start)
@@ -34,7 +38,8 @@ def store_events(client: Client, database: str, events: int, traces: int) -> Non
         client.command(
             f"INSERT INTO {database}.events_log ({columns}) "
             f"WITH number + {start} AS n, intDiv(n, {a_trace}) AS trace, n % {a_trace} AS step, {at} AS at "
-            "SELECT '1', concat('tr_', leftPad(toString(trace), 8, '0')), n + 1, concat('sp_', hex(n)), 1, "
+            f"SELECT '1', concat('tr_', leftPad(lower(hex(toUInt32(trace * {_SCATTER} % 4294967296))), 8, '0')), "
+            "n + 1, concat('sp_', hex(n)), 1, "
             "['planner', 'researcher', 'writer'][1 + n % 3], "
             "['agent.message', 'agent.tool_call.start', 'agent.tool_call.end', 'agent.handoff', 'agent.error']"
             "[1 + n * 7 % 5], 'web_search', concat('{\"query\":\"', repeat('x', 67), '\",\"n\":', toString(n), '}'), "
