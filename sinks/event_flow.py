@@ -26,7 +26,7 @@ class EventFlow(TopicFlow):
     def __init__(
         self, settings: Settings, client: AsyncClient, writer: TableWriter, dead_letters: DeadLetters, **flow: Any
     ) -> None:
-        super().__init__(max_rows=settings.sink_max_rows, flush_s=settings.sink_flush_ms / 1000, **flow)
+        super().__init__(settings, **flow)
         self._settings = settings
         self._client = client
         self._writer = writer
@@ -38,7 +38,8 @@ class EventFlow(TopicFlow):
         1. the topics are those of the newest epoch;
         2. nothing of an earlier owner is still being inserted;
         3. only then look: the committed offset, and the highest offset stored at or above it;
-        4. the log reaches from the one to the other.
+        4. the log reaches from the one to the other;
+        5. what is read next is what was committed.
         """
         epoch = await current_epoch(self._settings, self._client)
         await self._writer.kill(TABLE, {tp.partition for tp in partitions})
@@ -50,6 +51,7 @@ class EventFlow(TopicFlow):
             position.partition.partition: OffsetLedger(position.committed, ceiling)
             for position, ceiling in zip(positions, ceilings, strict=True)
         }
+        self.go_back(positions)
         return EventStore(self._settings, self._client, self._writer, self._dead_letters, tenure, epoch, ledgers)
 
     async def _ceiling(self, epoch: int, position: Position) -> int:

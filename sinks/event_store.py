@@ -7,17 +7,17 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 from aiokafka import OffsetAndMetadata, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.settings import Settings
-from producers.verdict import Refusal, verdict
 from sinks.dead_letter import DeadLetter
 from sinks.dead_letters import DeadLetters
 from sinks.errors import OutcomeUnknownError, OutOfTimeError, RowRefusedError
-from sinks.event_line import event_line, with_deadline
+from sinks.event_batch import EventBatch, EventRow
+from sinks.event_line import with_deadline
 from sinks.insert_size import InsertSize
 from sinks.offset_ledger import OffsetLedger, missing
 from sinks.refusals import Refusals
@@ -35,13 +35,6 @@ COLUMNS = (
     "identifier, payload, metadata, dedup_key, environment, source, occurred_at, received_at, "
     "_topic_epoch, _partition, _offset, _insert_by"
 )
-
-
-class EventRow(NamedTuple):
-    """A consumed record and the line that stores it."""
-
-    record: Any
-    line: bytes
 
 
 class EventStore:
@@ -69,19 +62,14 @@ class EventStore:
         self._epoch = epoch
         self._ledgers = ledgers
 
-    async def store(self, records: Sequence[Any]) -> None:
+    def batch(self) -> EventBatch:
+        return EventBatch(self._epoch)
+
+    async def store(self, batch: EventBatch) -> None:
         """Raises RevokedError when the tenure ends first: then any part of the batch may be stored."""
-        rows: list[EventRow] = []
-        refused: list[DeadLetter] = []
-        for record in records:
-            judged = verdict(record.key, record.value)
-            if isinstance(judged, Refusal):
-                refused.append(DeadLetter.of(record, judged.reason))
-            else:
-                line = event_line(judged, record.value, self._epoch, record.partition, record.offset)
-                rows.append(EventRow(record, line))
-        await self._dead_letters.put(refused, self._epoch, self._tenure)
-        for some in self._slices(rows):
+        await self._dead_letters.put(batch.refused, self._epoch, self._tenure)
+        whole = len(batch.rows) <= self._max_rows and batch.size <= self._max_bytes
+        for some in [batch.rows] if whole else self._slices(batch.rows):
             await self._insert_once(some)
 
     def committable(self, partition: TopicPartition, last: int) -> OffsetAndMetadata:

@@ -28,7 +28,7 @@ class SummaryFlow(TopicFlow):
     def __init__(
         self, settings: Settings, client: AsyncClient, writer: TableWriter, dead_letters: DeadLetters, **flow: Any
     ) -> None:
-        super().__init__(max_rows=settings.sink_max_rows, flush_s=settings.sink_flush_ms / 1000, **flow)
+        super().__init__(settings, **flow)
         self._settings = settings
         self._client = client
         self._writer = writer
@@ -39,5 +39,6 @@ class SummaryFlow(TopicFlow):
         positions = await read_positions(self.consumer, partitions)
         for position in positions:
             position.check(-1)
+        self.go_back(positions)
         folded = {position.partition.partition: int(position.metadata or 0) for position in positions}
         return SummaryStore(self._settings, self._writer, self._dead_letters, tenure, epoch, folded)

@@ -66,30 +66,40 @@ COLUMNS = ", ".join([*TraceSummary.model_fields, "_topic_epoch", "_partition"])
 
 @dataclass(slots=True)
 class SummaryBatch:
-    """What a batch of records comes down to; `folded` is by partition."""
+    """What a batch of records comes down to; `folded` is by partition.
+
+    `records` counts what was added, `size` is the bytes of their values.
+    """
 
     newest: dict[tuple[int, bytes, int], TraceSummary] = field(
         default_factory=dict[tuple[int, bytes, int], TraceSummary]
     )
     folded: dict[int, int] = field(default_factory=dict[int, int])
     refused: list[DeadLetter] = field(default_factory=list[DeadLetter])
+    records: int = 0
+    size: int = 0
 
     @classmethod
     def of(cls, records: Iterable[Any]) -> SummaryBatch:
-        """Merged by highest last_offset, whatever the order of the records."""
         batch = cls()
+        batch.add(records)
+        return batch
+
+    def add(self, records: Iterable[Any]) -> None:
+        """Merged by highest last_offset, whatever the order of the records."""
         for record in records:
+            self.records += 1
+            self.size += len(record.value or b"")
             try:
                 if record.key == WATERMARK_KEY:
                     watermark = Watermark.model_validate_json(record.value or b"")
-                    batch.folded[record.partition] = max(batch.folded.get(record.partition, 0), watermark.folded)
+                    self.folded[record.partition] = max(self.folded.get(record.partition, 0), watermark.folded)
                 else:
-                    batch._add(record)
+                    self._add(record)
             except ValidationError as error:
                 wrong = error.errors(include_url=False, include_input=False)[0]
                 reason = f"not a trace summary: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"
-                batch.refused.append(DeadLetter.of(record, reason))
-        return batch
+                self.refused.append(DeadLetter.of(record, reason))
 
     def _add(self, record: Any) -> None:
         summary = TraceSummary.model_validate_json(record.value or b"")

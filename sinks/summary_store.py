@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from aiokafka import OffsetAndMetadata, TopicPartition
 
@@ -40,12 +39,14 @@ class SummaryStore:
         self._epoch = epoch
         self._folded = folded
 
-    async def store(self, records: Sequence[Any]) -> None:
+    def batch(self) -> SummaryBatch:
+        return SummaryBatch()
+
+    async def store(self, batch: SummaryBatch) -> None:
         """Returns when all of it is stored or dead-lettered; only then are the watermarks of the batch taken over."""
-        batch = SummaryBatch.of(records)
         await self._dead_letters.put(batch.refused, self._epoch, self._tenure)
         for lines in self._slices(batch.lines(self._epoch)):
-            await self._insert(lines, {record.partition for record in records})
+            await self._insert(lines, {partition for partition, _, _ in batch.newest})
         for partition, folded in batch.folded.items():
             self._folded[partition] = max(self._folded[partition], folded)
 

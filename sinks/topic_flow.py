@@ -1,16 +1,18 @@
 """Fetch, store, commit: the loop of one topic. Events and summaries have one each, so neither waits for the other.
 
-A flush starts at once after a quiet time; while it runs, and until the pace allows the next, the next batch gathers in
-the consumer's buffers, whose size is bounded.
+A flush starts at once after a quiet time. While it runs, and until the pace allows the next, the next batch is fetched
+and judged, up to the size of one INSERT. What lies read in the consumer's buffers would keep aiokafka from fetching
+anything, for the other topic, too.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import (
@@ -21,9 +23,11 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
+from producers.settings import Settings
 from sinks.assignment import Assignment
 from sinks.errors import EpochError, RevokedError
 from sinks.pace import Pace
+from sinks.positions import Position
 from sinks.retry import Backoff
 from sinks.table_writer import CLICKHOUSE_ERRORS
 from sinks.tenure import Tenure
@@ -31,22 +35,42 @@ from stream_processors.consumed_offsets import consumed_offsets
 
 log = logging.getLogger(__name__)
 
+
+class Fetched(NamedTuple):
+    """Records by partition, and by partition the last offset that was read, where any was."""
+
+    records: Mapping[TopicPartition, Sequence[Any]]
+    last: Mapping[TopicPartition, int]
+
+
 FETCH_WAIT_MS = 1000
+FETCH_ROWS = 2000  # judged in one go: the event loop has a heartbeat to send, and the body of the INSERT under way
+REST_S = 0.01  # between two fetches of little while a flush must wait: each costs Kafka and the sink half a ms
+
+
+class Batch(Protocol):
+    """What was read of one topic, ready to be stored."""
+
+    records: int
+    size: int
+
+    def add(self, records: Iterable[Any]) -> None: ...
 
 
 class Store(Protocol):
     """Where the records of one topic go during one tenure."""
 
-    async def store(self, records: Sequence[Any]) -> None:
+    def batch(self) -> Any:
+        """An empty Batch for `store`."""
+        ...
+
+    async def store(self, batch: Any) -> None:
         """Returns when each record is stored or dead-lettered; raises RevokedError when the tenure ends first."""
         ...
 
     def committable(self, partition: TopicPartition, last: int) -> OffsetAndMetadata:
         """What to commit, now that everything up to the offset `last` is stored."""
         ...
-
-
-Batch = Mapping[TopicPartition, Sequence[Any]]
 
 
 class TopicFlow(ABC):
@@ -56,13 +80,15 @@ class TopicFlow(ABC):
     """
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, topic: str, *, max_rows: int, flush_s: float, on_begun: Callable[[], None]
+        self, settings: Settings, *, consumer: AIOKafkaConsumer, topic: str, on_begun: Callable[[], None]
     ) -> None:
         self.consumer = consumer
         self.topic = topic
-        self._max_rows = max_rows
-        self._pace = Pace(flush_s)
+        self._max_records = settings.sink_max_rows
+        self._max_bytes = settings.sink_max_bytes // 2  # one batch is stored while the next is gathered
+        self._pace = Pace(settings.sink_flush_ms / 1000)
         self._on_begun = on_begun
+        self._fetching: asyncio.Task[Fetched] | None = None
 
     @abstractmethod
     async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> Store:
@@ -74,9 +100,7 @@ class TopicFlow(ABC):
             tenure = await assignment.tenure()
             try:
                 async with tenure.working():
-                    store = await self._begin(tenure)
-                    while True:
-                        await self._step(tenure, store)
+                    await self._work(tenure, await self._begin(tenure))
             except RevokedError:
                 log.info("%s: partitions revoked", self.topic)
             except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
@@ -98,34 +122,76 @@ class TopicFlow(ABC):
                 return store
             await tenure.pause(backoff.next_s())
 
-    async def _step(self, tenure: Tenure, store: Store) -> None:
-        """One batch:
+    def go_back(self, positions: Iterable[Position]) -> None:
+        """Read on from what is committed: what an earlier `_work` has read and not stored is read again."""
+        try:
+            for position in positions:
+                self.consumer.seek(position.partition, position.committed)
+        except IllegalStateError as error:
+            raise RevokedError from error
 
-        1. fetch, and while the pace forbids a flush, fetch more;
-        2. store it: each record is now a row that ClickHouse has acknowledged, or a dead letter;
+    async def _work(self, tenure: Tenure, store: Store) -> None:
+        """Until the tenure ends, one batch after the other:
+
+        1. gather it, while the one before is on its way;
+        2. once that is committed, store it: each record is a row that ClickHouse has acknowledged, or a dead letter;
         3. commit how far each partition was read: past its last record, and past the transaction markers behind it,
            which no fetch returns. Markers alone are read past and committed, too.
         """
         partitions = tenure.of(self.topic)
-        if not partitions:
-            await tenure.pause(3600)
-            return
-        tenure.check()
-        before = consumed_offsets(self.consumer)
-        fetched = await tenure.unless_revoked(self._fetch(partitions, FETCH_WAIT_MS, self._max_rows))
-        batches = [fetched]
-        if fetched and (wait_s := self._pace.wait_s(monotonic())):
-            await tenure.pause(wait_s)
-            room = self._max_rows - sum(map(len, fetched.values()))
-            if room > 0:
-                batches.append(await tenure.unless_revoked(self._fetch(partitions, 0, room)))
-        reached = consumed_offsets(self.consumer)
-        last = {tp: records[-1].offset for batch in batches for tp, records in batch.items() if records}
-        last |= {tp: reached[tp] - 1 for tp in partitions if tp in reached and reached[tp] != before.get(tp)}
-        if not last:
-            return
+        flush: asyncio.Task[None] | None = None
+        try:
+            while True:
+                gathered = await tenure.unless_revoked(self._gather(partitions, store.batch(), flush))
+                flush = asyncio.create_task(self._flush(store, *gathered))
+        except RevokedError:
+            if flush is not None:
+                await flush  # it knows of the revocation, too: finished, or given up where it may be
+            raise
+        finally:
+            left = [task for task in (self._fetching, flush) if task is not None]
+            self._fetching = None
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left)
+
+    async def _gather(
+        self, partitions: Sequence[TopicPartition], batch: Batch, flush: asyncio.Task[None] | None
+    ) -> tuple[Batch, dict[TopicPartition, int]]:
+        """The next batch and the last offsets in it, once `flush` is done and the pace allows. Raises what it raises.
+
+        May be cancelled: then what it has read is dropped.
+        """
+        last: dict[TopicPartition, int] = {}
+        while True:
+            if flush is not None and flush.done():
+                flush.result()
+                flush = None
+            full = batch.records >= self._max_records or batch.size >= self._max_bytes
+            wait_s = 0.0 if full else self._pace.wait_s(monotonic())
+            if last and flush is None and not wait_s:
+                return batch, last
+            rest_s = wait_s if last and flush is None else None
+            if full or not partitions:
+                await _first_of([flush], rest_s)
+                continue
+            if self._fetching is None:
+                most = min(FETCH_ROWS, self._max_records - batch.records)
+                self._fetching = asyncio.create_task(self._fetch(partitions, most))
+            await _first_of([self._fetching, flush], rest_s)
+            if self._fetching.done():
+                fetched = self._fetching.result()
+                self._fetching = None
+                for records in fetched.records.values():
+                    batch.add(records)
+                last |= fetched.last
+                if sum(map(len, fetched.records.values())) < FETCH_ROWS // 10 and (flush is not None or wait_s):
+                    await _first_of([flush], REST_S if rest_s is None else min(REST_S, rest_s))
+
+    async def _flush(self, store: Store, batch: Batch, last: dict[TopicPartition, int]) -> None:
         started = monotonic()
-        await store.store([record for batch in batches for records in batch.values() for record in records])
+        await store.store(batch)
         try:
             await self.consumer.commit({tp: store.committable(tp, offset) for tp, offset in last.items()})
         except (CommitFailedError, IllegalStateError) as error:
@@ -133,5 +199,18 @@ class TopicFlow(ABC):
             raise RevokedError from error
         self._pace.flushed(started, monotonic())
 
-    async def _fetch(self, partitions: Sequence[TopicPartition], timeout_ms: int, max_records: int) -> Batch:
-        return await self.consumer.getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+    async def _fetch(self, partitions: Sequence[TopicPartition], most: int) -> Fetched:
+        before = consumed_offsets(self.consumer)
+        records = await self.consumer.getmany(*partitions, timeout_ms=FETCH_WAIT_MS, max_records=most)
+        reached = consumed_offsets(self.consumer)
+        last = {tp: reached[tp] - 1 for tp in partitions if tp in reached and reached[tp] != before.get(tp)}
+        return Fetched(records, last)
+
+
+async def _first_of(tasks: Iterable[asyncio.Task[Any] | None], timeout_s: float | None) -> None:
+    """Returns when one of them is done, or the time is over; cancels none of them."""
+    waited = [task for task in tasks if task is not None]
+    if waited:
+        await asyncio.wait(waited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    else:
+        await asyncio.sleep(FETCH_WAIT_MS / 1000 if timeout_s is None else timeout_s)

@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_MS = 1000
 DRAIN_S = 4.0
-FETCH_BYTES = 4 << 20  # of one partition, at a time
+FETCH_BYTES = 1 << 20  # of one partition, at a time
+FETCH_WAIT_MS = 100  # of a fetch that finds nothing; a partition that was not asked for waits as long
 WATCH_S = 0.5
 A_DAY_MS = 24 * 3600 * 1000
 GC_THRESHOLDS = (100_000, 50, 100)  # a batch is many objects, and none of them is garbage before its end
@@ -192,6 +193,7 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
             max_poll_interval_ms=A_DAY_MS,  # a long retry is no dead member: the heartbeat says who lives
             max_partition_fetch_bytes=FETCH_BYTES,
             fetch_max_bytes=settings.sink_max_bytes,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
         try:
             await consumer.start()

@@ -15,6 +15,7 @@ from memory_table import CrashError, MemoryTable, Outcome, Place
 from kit.sample_events import Record, event_record
 from producers.settings import Settings
 from sinks.dead_letter import DeadLetter
+from sinks.event_batch import EventBatch
 from sinks.event_store import EventStore
 from sinks.offset_ledger import OffsetLedger
 from sinks.tenure import Tenure
@@ -36,6 +37,12 @@ class InstantTenure(Tenure):
 
     async def pause(self, seconds: float) -> None:
         self.check()
+
+
+def judged(records: Sequence[Record]) -> EventBatch:
+    batch = EventBatch(1)
+    batch.add(records)
+    return batch
 
 
 class RememberedLetters:
@@ -75,7 +82,7 @@ class Simulation:
             crash = turn < len(crash_before_commit) and crash_before_commit[turn]
             turn += 1
             try:
-                await store.store(batch)
+                await store.store(judged(batch))
                 if crash:
                     raise CrashError
             except CrashError:
@@ -145,7 +152,7 @@ def test_a_record_that_is_no_event_is_dead_lettered_and_its_neighbours_are_store
 
     async def story() -> None:
         store = await simulation.start()
-        await store.store([good[0], bad, good[1]])
+        await store.store(judged([good[0], bad, good[1]]))
 
     asyncio.run(story())
     assert simulation.letters.places == {(0, 1)}

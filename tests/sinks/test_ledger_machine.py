@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from memory_table import CrashError, MemoryTable, Outcome, Place
-from test_event_store import PARTITIONS, SMALL, InstantTenure, RememberedLetters
+from test_event_store import PARTITIONS, SMALL, InstantTenure, RememberedLetters, judged
 
 from kit.sample_events import event_record
 from sinks.event_store import EventStore
@@ -58,7 +58,7 @@ class LedgerMachine(RuleBasedStateMachine):
         ]
         self.outcomes = list(outcomes)
         try:
-            asyncio.run(self.store.store(batch))
+            asyncio.run(self.store.store(judged(batch)))
         except CrashError:
             self.start_sink()
             return
