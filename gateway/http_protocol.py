@@ -8,6 +8,7 @@ https://asgi.readthedocs.io/en/latest/extensions.html
 
 from __future__ import annotations
 
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import cast
 
 from starlette.types import Scope
@@ -64,8 +65,14 @@ class Exchange:
         return self._cycle.transport.get_write_buffer_size()
 
     def hold_at_most(self, size: int) -> None:
-        """From now on the connection is full when it holds more than `size` bytes (and what was written last)."""
+        """From now on the connection is full when it holds more than `size` bytes (and what was written last).
+
+        The kernel holds some more of its own: about four times as much.
+        """
         self._cycle.transport.set_write_buffer_limits(high=size)
+        connection = self._cycle.transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(SOL_SOCKET, SO_SNDBUF, 2 * size)  # which the kernel doubles
 
     def abort(self) -> None:
         """Break the connection off, with what it holds."""

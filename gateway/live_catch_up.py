@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from gateway.live_frames import event_data, event_frame, gap_frame, position_frame
-from gateway.live_log import BATCH_RECORDS, live_consumer, stop_consumer
+from gateway.live_log import BATCH_RECORDS, is_cancelled, live_consumer, stop_consumer
 from gateway.live_position import Kind, Positions, Vector, trace_position
 from gateway.live_reader import LiveReader
 from gateway.live_repeats import Repeats
@@ -101,7 +101,9 @@ class CatchUp:
                 try:
                     await consumer.start()
                     left = await self._turn(consumer)
-                except (KafkaError, OSError) as error:
+                except (KafkaError, OSError, asyncio.CancelledError) as error:
+                    if is_cancelled():
+                        raise
                     log.warning("a live stream that catches up waits for Kafka: %r", error)
                     left = b""
                     await asyncio.sleep(_RETRY_S)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -77,8 +76,18 @@ def live_consumer(settings: Settings) -> AIOKafkaConsumer:
     )
 
 
+def is_cancelled() -> bool:
+    """Whether the running task was told to end: aiokafka also lets its own cancellations out when connections break."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """In bounded time, also while Kafka is away."""
-    with suppress(KafkaError, OSError, TimeoutError):
+    try:
         async with asyncio.timeout(_STOP_S):
             await consumer.stop()
+    except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
+        if is_cancelled():
+            raise
+        log.warning("a consumer of live streams did not stop cleanly: %r", error)

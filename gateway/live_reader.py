@@ -24,7 +24,7 @@ from gateway.errors import UnavailableError
 from gateway.live_feeds import Feeds
 from gateway.live_filter import LiveFilter
 from gateway.live_frames import event_data, event_frame, gap_frame
-from gateway.live_log import BATCH_RECORDS, ReadSoFar, live_consumer, stop_consumer
+from gateway.live_log import BATCH_RECORDS, ReadSoFar, is_cancelled, live_consumer, stop_consumer
 from gateway.live_position import Kind, Positions, mark_of
 from gateway.live_repeats import Repeats
 from gateway.live_ring import NO_REPEAT, Cursor, Feed, Form, Frame, Ring
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 IDLE_S = 30.0
 START_S = 5.0
 _RETRY_S = 0.5
+_PATIENCE_S = 15.0
 _LOOK_S = 5.0  # how often it is looked for added partitions, and whether reading goes on
 _POLL_MS = 250
 _REMEMBERED = 65_536
@@ -64,6 +65,7 @@ class LiveReader:
         self._consumer: AIOKafkaConsumer | None = None
         self._idle_check: asyncio.TimerHandle | None = None
         self._stuck = False
+        self._beyond_end = 0
 
     @property
     def read(self) -> ReadSoFar:
@@ -132,7 +134,9 @@ class LiveReader:
     def _ended(self, task: asyncio.Task[None]) -> None:
         """However it ended, the next stream starts it anew; a stream that is open now would wait in vain."""
         defect = None if task.cancelled() else task.exception()
-        if defect is not None and not isinstance(defect, _OtherLogError):
+        if isinstance(defect, _OtherLogError):
+            log.warning("live streams end, and cannot be resumed: %s", defect)
+        elif defect is not None:
             log.error("the live reader failed", exc_info=defect)
         self._task = self._read = None
         self._ready = asyncio.Event()
@@ -149,7 +153,9 @@ class LiveReader:
                 self._consumer = consumer
                 self._ready.set()
                 await self._follow(consumer)
-            except (KafkaError, OSError, EpochError) as error:
+            except (KafkaError, OSError, EpochError, asyncio.CancelledError) as error:
+                if is_cancelled():
+                    raise
                 log.warning("live streams wait for Kafka: %r", error)
             finally:
                 self._consumer = None
@@ -165,7 +171,7 @@ class LiveReader:
             ends = await consumer.end_offsets([TopicPartition(self._topic, p) for p in range(partitions)])
             self._read = ReadSoFar(mark, [ends[TopicPartition(self._topic, p)] for p in range(partitions)])
         elif self._read.mark != mark:
-            raise _OtherLogError
+            raise _OtherLogError(f"{self._topic} is not the topic that it was")
         self._read.grow(partitions)
         self._assign(consumer)
 
@@ -188,6 +194,7 @@ class LiveReader:
                     continue
                 self._grow(consumer)
                 if batch:
+                    self._beyond_end = 0
                     self._take(batch)
                     await asyncio.sleep(0)
         finally:
@@ -239,9 +246,15 @@ class LiveReader:
         ends = await consumer.end_offsets(partitions)
         for partition in partitions:
             number, start = partition.partition, starts[partition]
-            missed = start - self.read.offsets[number]
-            if self.read.offsets[number] > ends[partition]:
-                raise _OtherLogError
+            at = self.read.offsets[number]
+            missed = start - at
+            if at > ends[partition]:
+                # for a while after its start a broker may tell an end below what it has acknowledged
+                self._beyond_end += 1
+                if self._beyond_end * _RETRY_S < _PATIENCE_S:
+                    await asyncio.sleep(_RETRY_S)
+                    return
+                raise _OtherLogError(f"{partition} ends at {ends[partition]} and was read up to {at}")
             if missed > 0:
                 self.read.advance(number, start)
                 consumer.seek(partition, start)

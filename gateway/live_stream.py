@@ -8,18 +8,21 @@ resumes where it was. The key is looked at again with every comment.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, UnavailableError
 from gateway.http_protocol import Exchange, exchange_of
 from gateway.live_catch_up import CHUNK_BYTES, CatchUp
 from gateway.live_frames import COMMENT, gap_frame, position_frame
 from gateway.live_reader import LiveReader
 from gateway.live_ring import Cursor
+
+log = logging.getLogger(__name__)
 
 COMMENT_S = 5.0
 STALL_S = 30.0
@@ -35,13 +38,14 @@ _RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items
 
 
 class _StalledError(Exception):
-    """The reader takes nothing."""
+    def __init__(self) -> None:
+        super().__init__(f"its reader has taken nothing for {STALL_S:.0f} s")
 
 
 class LiveStream:
     """The answer to a subscription whose cursor is open.
 
-    `check_key` raises GatewayError when the key is no longer good; `closed` is called when the stream has ended,
+    `check_key` raises RefusedError when the key is no longer good; `closed` is called when the stream has ended,
     however that came. `positions`: also tell positions that no event has, so that a quiet stream resumes near its end.
     """
 
@@ -96,6 +100,7 @@ class LiveStream:
         defect = None if written.cancelled() else written.exception()
         if defect is not None and not isinstance(defect, (_StalledError, GatewayError)):
             raise defect
+        log.info("a live stream ended: %s", defect or "it was told to")
         if not isinstance(defect, _StalledError):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_END_S):
@@ -135,7 +140,8 @@ class LiveStream:
 
     async def _send(self, send: Send, chunk: bytes) -> None:
         if monotonic() >= self._comment_at:
-            self._check_key()
+            with suppress(UnavailableError):  # it cannot be said just now
+                self._check_key()
             self._comment_at = monotonic() + COMMENT_S
             chunk = COMMENT + chunk
         if not chunk:

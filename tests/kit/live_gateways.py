@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from uuid import uuid4
 
 from deploy.free_ports import free_port
@@ -17,13 +16,33 @@ from producers.topic_admin import make_topics
 KEYS = "ak_local=1,ak_other=2"
 
 
-@dataclass
 class LiveGateways:
-    """`urls[i]` is served by `processes[i]`."""
+    """`urls[i]` is served by `processes[i]`, which nobody but `start` starts again."""
 
-    settings: Settings
-    urls: list[str] = field(default_factory=list[str])
-    processes: list[subprocess.Popen[str]] = field(default_factory=list[subprocess.Popen[str]])
+    def __init__(self, settings: Settings, number: int, stack: ExitStack) -> None:
+        self.settings = settings
+        self._ports = [free_port() for _ in range(number)]
+        self._stack = stack
+        self.urls = [f"http://127.0.0.1:{port}" for port in self._ports]
+        self.processes: list[subprocess.Popen[str]] = [self.start(at) for at in range(number)]
+
+    def start(self, at: int) -> subprocess.Popen[str]:
+        """A gateway on the port of its number, ready."""
+        running = gateway_process(self.settings, self._ports[at], api_keys=KEYS)
+        process, printed = self._stack.enter_context(running)
+        if printed.readline() != "ready gateway\n":
+            raise AssertionError("the gateway did not start")
+        return process
+
+    def kill(self, at: int) -> None:
+        """kill -9."""
+        self.processes[at].kill()
+        self.processes[at].wait()
+
+    def restart(self, at: int) -> None:
+        """kill -9, and another on the same port."""
+        self.kill(at)
+        self.processes[at] = self.start(at)
 
 
 @contextmanager
@@ -32,14 +51,7 @@ def live_gateways(
 ) -> Generator[LiveGateways]:
     """So many gateways of one installation, ready; killed at the end."""
     given = {"topic_partitions": partitions, "topic_prefix": f"t{uuid4().hex[:8]}-"} | settings
-    gateways = LiveGateways(Settings.model_validate({"kafka_bootstrap_servers": kafka_bootstrap, **given}))
-    asyncio.run(make_topics(gateways.settings))
+    made = Settings.model_validate({"kafka_bootstrap_servers": kafka_bootstrap, **given})
+    asyncio.run(make_topics(made))
     with ExitStack() as stack:
-        for _ in range(number):
-            port = free_port()
-            process, printed = stack.enter_context(gateway_process(gateways.settings, port, api_keys=KEYS))
-            gateways.urls.append(f"http://127.0.0.1:{port}")
-            gateways.processes.append(process)
-            if printed.readline() != "ready gateway\n":
-                raise AssertionError("the gateway did not start")
-        yield gateways
+        yield LiveGateways(made, number, stack)

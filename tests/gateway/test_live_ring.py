@@ -1,0 +1,101 @@
+"""The ring of live events: whatever is read and whenever, a cursor hands out all of its feed or says what it missed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.authentication import Generation
+from gateway.live_feeds import Feeds
+from gateway.live_filter import LiveFilter
+from gateway.live_repeats import Repeats
+from gateway.live_ring import NO_REPEAT, Cursor, Feed, Frame, Ring
+
+EARLY = Generation.EARLY
+
+
+def put(ring: Ring, feeds: list[Feed], text: str, repeat_of: int = NO_REPEAT, size: int = 0) -> None:
+    wire = f"{text} ".encode() + b"." * size
+    ring.append(repeat_of, {feed.form: Frame(text.encode(), wire) for feed in feeds}, feeds)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3000)) | st.sampled_from(["take a", "take b"])))
+def test_a_cursor_hands_out_its_feed_in_order_or_says_how_much_it_missed(steps: list[Any]) -> None:
+    ring, feeds = Ring(most_bytes=6000), Feeds()
+    opened = {name: feeds.open(LiveFilter("1", agent_id=name), EARLY) for name in "ab"}
+    cursors = {name: Cursor(feed, ring.number, b"start") for name, feed in opened.items()}
+    owed: dict[str, list[str]] = {"a": [], "b": []}
+
+    def take(name: str) -> None:
+        cursor = cursors[name]
+        if cursor.fell_behind:
+            missed = cursor.skip_to_end()
+            assert missed == len(owed[name]) > 0
+            owed[name].clear()
+        while not cursor.at_end:
+            for text in cursor.take(most_bytes=1000).decode().replace(".", "").split():
+                assert text == owed[name].pop(0)
+                assert cursor.position >= text.encode() or len(cursor.position) > len(text)
+        assert owed[name] == []
+
+    for number, step in enumerate(steps):
+        if isinstance(step, str):
+            take(step[-1])
+        else:
+            name, size = step
+            put(ring, [opened[name]], str(number), size=size)
+            owed[name].append(str(number))
+            assert ring.size <= 6000 or opened[name].end - opened[name].start == 1
+    take("a")
+    take("b")
+
+
+def test_the_position_of_a_reader_that_fell_behind_is_that_of_the_last_it_took() -> None:
+    ring, feed = Ring(most_bytes=2000), Feeds().open(LiveFilter("1"), EARLY)
+    cursor = Cursor(feed, ring.number, b"start")
+    put(ring, [feed], "one")
+    assert cursor.take(10_000) == b"one "
+    for number in range(10):
+        put(ring, [feed], f"later {number}")
+    assert cursor.fell_behind
+    assert (cursor.position, cursor.skip_to_end(), cursor.position) == (b"one", 10, b"one")
+    put(ring, [feed], "live")
+    assert (cursor.take(10_000), cursor.position) == (b"live ", b"live")
+
+
+def test_a_repeat_is_skipped_by_those_who_had_the_event_and_by_who_resumes() -> None:
+    ring, feed, repeats = Ring(1 << 20), Feeds().open(LiveFilter("1"), EARLY), Repeats(10)
+    event = {"tenant_id": "1", "trace_id": "t", "event_id": 7, "dedup_key": "k"}
+    had, resumed = Cursor(feed, ring.number, b""), Cursor(feed, 0, b"")
+    put(ring, [feed], "first", repeats.seen(event, ring.number))
+    later = Cursor(feed, ring.number, b"")
+    put(ring, [feed], "again", repeats.seen(event, ring.number))
+    assert [cursor.take(1000) for cursor in (had, resumed, later)] == [b"first ", b"first ", b"again "]
+    put(ring, [feed], "thrice", repeats.seen(event, ring.number))
+    assert [cursor.take(1000) for cursor in (had, resumed, later)] == [b"", b"", b""]
+
+
+def test_what_a_resumed_stream_has_read_is_no_repeat_for_others() -> None:
+    ring, feed, repeats = Ring(1 << 20), Feeds().open(LiveFilter("1"), EARLY), Repeats(10)
+    event = {"tenant_id": "1", "trace_id": "t", "event_id": 7, "dedup_key": "k"}
+    repeats.remember(event)
+    fresh, resumed = Cursor(feed, ring.number, b""), Cursor(feed, 0, b"")
+    put(ring, [feed], "again", repeats.seen(event, ring.number))
+    assert (fresh.take(1000), resumed.take(1000)) == (b"again ", b"")
+
+
+def test_events_without_a_dedup_key_are_never_repeats() -> None:
+    repeats = Repeats(10)
+    event = {"tenant_id": "1", "trace_id": "t", "event_id": 7}
+    assert (repeats.seen(event, 1), repeats.seen(event, 2)) == (NO_REPEAT, NO_REPEAT)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    repeats = Repeats(3)
+    events = [{"tenant_id": "1", "trace_id": "t", "event_id": n, "dedup_key": "k"} for n in range(5)]
+    for number, event in enumerate(events):
+        repeats.seen(event, number)
+    assert repeats.seen(events[4], 9) == 4
+    assert repeats.seen(events[0], 10) == NO_REPEAT
