@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -23,7 +22,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
-from kit.clickhouse_process import ClickHouseProcess, serving
+from kit.clickhouse_process import ClickHouseProcess
 
 pytestmark = pytest.mark.services
 LONG_QUERY = "SELECT sum(sipHash64(number)) FROM numbers_mt(400000000000)"
@@ -34,26 +33,6 @@ ENCODERS: dict[str | None, Callable[[bytes], bytes]] = {
     "zstd": zstd.compress,
     "gzip": gzip.compress,
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseProcess]:
-    with serving(tmp_path_factory.mktemp("clickhouse") / "data") as process:
-        yield process
-
-
-@pytest.fixture
-def client(server: ClickHouseProcess) -> Iterator[Client]:
-    with server.client() as connected:
-        yield connected
-
-
-@pytest.fixture
-def table(client: Client) -> Iterator[str]:
-    name = f"t_{uuid4().hex}"
-    client.command(f"CREATE TABLE {name} (a UInt64, b String) ENGINE = MergeTree ORDER BY a")
-    yield name
-    client.command(f"DROP TABLE {name}")
 
 
 @asynccontextmanager
@@ -229,88 +208,6 @@ def test_kill_passes_when_every_slot_is_taken(server: ClickHouseProcess, client:
             killer.command("KILL QUERY WHERE query_id = 'full' SYNC")
     assert {code.result() for code in codes} == {394}
     assert client.command("SELECT 1") == 1
-
-
-def test_a_session_keeps_settings_and_temporary_tables_to_itself(server: ClickHouseProcess, client: Client) -> None:
-    with server.client(autogenerate_session_id=True) as session:
-        session.command("SET max_threads = 1")
-        session.command("CREATE TEMPORARY TABLE mine (a Int32)")
-        session.command("INSERT INTO mine VALUES (5)")
-        assert session.command("SELECT a FROM mine") == 5
-        assert session.command("SELECT getSetting('max_threads')") == 1
-        assert client.command("SELECT getSetting('max_threads')") != 1
-        with pytest.raises(DatabaseError):
-            client.command("SELECT a FROM mine")
-
-
-def test_settings_are_of_one_request(client: Client) -> None:
-    before = client.command("SELECT getSetting('max_block_size')")
-    assert client.command("SELECT getSetting('max_block_size')", settings={"max_block_size": 777}) == 777
-    assert client.command("SELECT getSetting('max_block_size')") == before
-    client.command("/* first */ SET max_block_size = 778")
-    assert client.command("SELECT getSetting('max_block_size')") == before
-
-
-def test_a_request_that_forbids_itself_to_write_does_not_forbid_it_to_the_next(client: Client, table: str) -> None:
-    for _ in range(3):
-        with pytest.raises(DatabaseError):
-            client.command(f"TRUNCATE TABLE {table}", settings={"readonly": 1})
-        client.command(f"TRUNCATE TABLE {table}")
-
-
-def test_an_unknown_setting_is_refused(client: Client) -> None:
-    with pytest.raises(DatabaseError) as failed:
-        client.raw_query("SELECT 1", settings={"no_such_setting": 1})
-    assert code_of(failed) == 115
-
-
-def test_a_database_is_of_one_request(server: ClickHouseProcess, client: Client) -> None:
-    client.command("CREATE DATABASE IF NOT EXISTS `odd``name`")
-    with server.client(database="odd`name") as other:
-        assert other.command("SELECT currentDatabase()") == "odd`name"
-    assert client.command("SELECT currentDatabase()") == "default"
-
-
-def test_the_reader_reads_and_nothing_else(server: ClickHouseProcess, table: str) -> None:
-    with server.client(username="reader") as reader:
-        assert reader.command(f"SELECT count() FROM {table}") == 0
-        for sql in (
-            f"INSERT INTO {table} (a) VALUES (1)",
-            f"DROP TABLE {table}",
-            "SET readonly = 0",
-            "CREATE DATABASE x",
-        ):
-            with pytest.raises(DatabaseError) as refused:
-                reader.command(sql)
-            assert code_of(refused) == 164
-        for sql in ("SELECT * FROM file('x', 'CSV', 'a String')", "SELECT `file`('/etc/hosts')"):
-            with pytest.raises(DatabaseError) as refused:
-                reader.query(sql)
-            assert code_of(refused) == 497
-
-
-@pytest.mark.parametrize("quote", ["'", '"', "`"])
-def test_a_file_is_no_table_to_the_reader(server: ClickHouseProcess, table: str, tmp_path: Path, quote: str) -> None:
-    (tmp_path / "secret.csv").write_text("4711\n")
-    file = f"{quote}{tmp_path}/secret.csv{quote}"
-
-    def code(sql: str, settings: str) -> str | None:
-        connection = HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE_S)
-        connection.request("POST", f"/?user=reader&session_id=s&{settings}", sql)
-        told = connection.getresponse().getheader("X-ClickHouse-Exception-Code")
-        connection.close()
-        return told
-
-    for settings in ("", "readonly=0", "readonly=2&max_threads=1", "profile=default"):
-        for sql in (
-            f"SELECT * FROM {file}",
-            f"SELECT count() FROM {table} WHERE a IN (SELECT * FROM {file})",
-            f"WITH x AS (SELECT * FROM {file}) SELECT * FROM x",
-            f"DESCRIBE TABLE {file}",
-            *([f"SELECT * FROM default.{file}", f"SELECT 4711 IN {file}"] if quote != "'" else []),
-        ):
-            assert code(sql, settings) == "164", (sql, settings)
-    assert code(f"SELECT count() FROM {table}", "max_threads=1") is None
 
 
 def asynchronously(server: ClickHouseProcess, check: Callable[[AsyncClient], Awaitable[None]]) -> None:

@@ -13,8 +13,8 @@ from time import monotonic
 
 import pytest
 
-from deploy.init import initialise
 from kit.clickhouse_process import ClickHouseProcess
+from kit.own_clickhouse import own_clickhouse
 from kit.sample_events import NOW_MS, event_value
 from kit.sink_process import Pipeline, pipeline, sink
 from kit.soak_report import SoakReport
@@ -75,14 +75,7 @@ def test_clickhouse_killed_at_any_write_rename_or_fsync_of_an_insert(
 
     async def story() -> None:
         directory, log = tmp_path / "clickhouse", tmp_path / "strace"
-        server = ClickHouseProcess(directory)
-        own = server_settings.model_copy(
-            update={
-                "clickhouse_url": f"http://127.0.0.1:{server.port}",
-                "topic_prefix": f"{server_settings.topic_prefix}s-",
-            }
-        )
-        await initialise(own)
+        server, own = await own_clickhouse(server_settings, directory, "s")
         async with pipeline(own) as pipe:
             with sink(own):
                 await publish(pipe, 0)

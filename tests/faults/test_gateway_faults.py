@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from uuid import uuid4
@@ -18,140 +17,16 @@ import pytest
 
 from deploy.free_ports import free_port
 from deploy.init import initialise
-from kit.evicted import evicted
-from kit.fault_run import HEALS_WITHIN_S, hurt_under_load
+from kit.fault_run import HEALS_WITHIN_S
 from kit.gateway_process import gateway_process
 from kit.kafka_cluster import KafkaBroker, KafkaCluster
 from kit.log_ends import records_on_kafka
-from kit.publishing_load import PublishingLoad
-from kit.running_stack import HEADERS, RunningStack
+from kit.running_stack import HEADERS
 from kit.soak_report import FaultRow, SoakReport
 from kit.until import until
 from producers.settings import Settings
-from sinks.clickhouse import connect
 
 pytestmark = pytest.mark.services
-
-
-@dataclass
-class TwoGateways:
-    """One installation with two gateways, and the loop that its supervisors live in."""
-
-    runner: asyncio.Runner
-    stack: RunningStack
-
-
-@pytest.fixture(scope="module")
-def two_gateways(
-    kafka_bootstrap: str, clickhouse_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TwoGateways]:
-    name = uuid4().hex[:8]
-    directory = tmp_path_factory.mktemp("two")
-    settings = Settings(
-        kafka_bootstrap_servers=kafka_bootstrap,
-        clickhouse_url=clickhouse_url,
-        topic_prefix=f"t{name}-",
-        clickhouse_database=f"t{name}",
-        topic_partitions=2,
-        trace_idle_s=2,
-        data_dir=directory,
-    )
-    stack = RunningStack(settings, directory)
-    with asyncio.Runner() as runner:
-        try:
-            runner.run(stack.start(gateways=2))
-            yield TwoGateways(runner, stack)
-        finally:
-            runner.run(stack.stop())
-
-
-def test_a_killed_gateway_costs_nothing_acknowledged(
-    two_gateways: TwoGateways, soak: bool, soak_report: SoakReport
-) -> None:
-    stack, numbers = two_gateways.stack, itertools.cycle((0, 1))
-
-    async def kill_a_gateway(_: PublishingLoad) -> None:
-        await stack.kill(f"gateway-{next(numbers)}")
-
-    two_gateways.runner.run(
-        hurt_under_load(
-            "kill a gateway", 10 if soak else 2, kill_a_gateway, stack, soak_report, http=6, direct=0, readers=2
-        )
-    )
-
-
-def test_each_of_two_gateways_reads_at_once_what_the_other_acknowledged(two_gateways: TwoGateways, soak: bool) -> None:
-    stack, trace = two_gateways.stack, f"tr_{uuid4().hex}"
-
-    async def scenario() -> None:
-        async with httpx.AsyncClient(headers=HEADERS, timeout=30) as client:
-            for number in range(1, 301 if soak else 51):
-                written, read = stack.urls[number % 2], stack.urls[(number + 1) % 2]
-                event = {"identifier": f"step {number}", "payload": {}, "channel_id": 1, "traceId": trace}
-                assert (await client.post(f"{written}/event", json=event)).status_code == 201
-                answer = await client.get(f"{read}/traces/{trace}/summary?events=0")
-                assert "X-Axonstream-Stale" not in answer.headers
-                assert answer.json()["totalEvents"] == number
-
-    two_gateways.runner.run(scenario())
-
-
-def test_an_event_published_ten_times_counts_once_across_a_restart_of_the_processor_and_an_eviction(
-    two_gateways: TwoGateways,
-) -> None:
-    stack, trace = two_gateways.stack, f"tr_{uuid4().hex}"
-    event = {"identifier": "step", "payload": {}, "channel_id": 1, "traceId": trace, "dedupKey": "the same"}
-    ids: set[int] = set()
-
-    async def publish_ten_times(client: httpx.AsyncClient) -> None:
-        for url in itertools.islice(itertools.cycle(stack.urls), 10):
-            answer = await client.post(f"{url}/event", json=event)
-            assert answer.status_code == 201, answer.text
-            ids.add(answer.json()["id"])
-
-    async def shows_once(client: httpx.AsyncClient) -> None:
-        for url in stack.urls:
-            summary = await _fresh(client, f"{url}/traces/{trace}/summary?events=0")
-            assert summary.json()["totalEvents"] == 1
-            assert len((await _fresh(client, f"{url}/traces/{trace}/events")).json()) == 1
-
-    async def scenario() -> None:
-        async with httpx.AsyncClient(headers=HEADERS, timeout=30) as client:
-            await publish_ten_times(client)
-            await shows_once(client)
-            await stack.kill("processor-0")
-            await shows_once(client)
-            await evicted(stack.settings, trace)
-            await publish_ten_times(client)
-            await shows_once(client)
-            assert await _segments(stack.settings, trace) > 1
-            await stack.kill("processor-0")
-            await shows_once(client)
-            assert len(ids) == 1
-
-    two_gateways.runner.run(scenario())
-
-
-async def _segments(settings: Settings, trace_id: str) -> int:
-    client = await connect(settings)
-    try:
-        sql = "SELECT segments FROM traces WHERE tenant_id = '1' AND trace_id = {trace:String}"
-        return (await client.query(sql, parameters={"trace": trace_id})).result_rows[0][0]
-    finally:
-        await client.close()
-
-
-async def _fresh(client: httpx.AsyncClient, url: str) -> httpx.Response:
-    """The answer to a read, as soon as there is one that is not stale."""
-    found: list[httpx.Response] = []
-
-    async def answered() -> bool:
-        found[:] = [await client.get(url)]
-        return found[0].status_code != 503 and "X-Axonstream-Stale" not in found[0].headers
-
-    await until(answered, f"a fresh answer of {url}", HEALS_WITHIN_S)
-    assert found[0].status_code == 200, found[0].text
-    return found[0]
 
 
 @dataclass

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import subprocess
 from time import monotonic
 
 import pytest
@@ -13,7 +11,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from kit.sample_events import event_value
-from kit.sink_process import Pipeline, pipeline, sink, start_sink
+from kit.sink_load import ENDS_WITHIN_S, ended, publish, publish_bad
+from kit.sink_process import pipeline, sink, start_sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
 from producers.kafka_client import kafka_options
@@ -28,35 +27,8 @@ from sinks.event_store import COLUMNS, TABLE
 pytestmark = pytest.mark.services
 
 SLOW = "ALTER TABLE events_log ADD CONSTRAINT slow CHECK sleepEachRow(0.01) = 0"
-ENDS_WITHIN_S = 60
-OFFSETS_REFUSED = {
-    "ahead of the log": "the log ends at",
-    "below its start": "They are lost",
-    "other cluster": "another",
-}
 OUTLIVING_EVENTS = 200  # 10 s of one INSERT
 SLEEPS_LONG = {"function_sleep_max_microseconds_per_block": 60_000_000}
-
-
-async def publish(pipe: Pipeline, count: int, partition: int = 0, size: int = 0) -> None:
-    """Good events, all at once."""
-    topic, payload = pipe.topics.events, b'{"x":"%b"}' % (b"x" * size)
-    sending = [
-        await pipe.producer.send(
-            topic, event_value(f"tr_{n}", n, payload), key=event_key(f"tr_{n}"), partition=partition
-        )
-        for n in range(count)
-    ]
-    await asyncio.gather(*sending)
-
-
-async def publish_bad(pipe: Pipeline, count: int, value: bytes = b"{not json") -> None:
-    sending = [await pipe.producer.send(pipe.topics.events, value, key=b"tr_1", partition=0) for _ in range(count)]
-    await asyncio.gather(*sending)
-
-
-async def ended(process: subprocess.Popen[str]) -> int:
-    return await asyncio.to_thread(process.wait, ENDS_WITHIN_S)
 
 
 async def delete_topic(settings: Settings, name: str) -> None:
@@ -260,49 +232,5 @@ def test_an_insert_that_outlives_its_sink_is_ended_before_the_next_owner_looks(
                     await left_behind
                 found = await must_be_stored_once(server_settings)
             soak_report.add(found.row("an INSERT outlives its sink", 1))
-
-    asyncio.run(story())
-
-
-def test_offsets_rewound_by_hand_are_read_again_and_stored_once(
-    server_settings: Settings, soak_report: SoakReport
-) -> None:
-    async def story() -> None:
-        async with pipeline(server_settings) as pipe:
-            await publish(pipe, 100)
-            with sink(server_settings) as process:
-                await pipe.until_committed(0, 100)
-                process.send_signal(signal.SIGTERM)
-                await ended(process)
-            await pipe.commit(0, 40)
-            await publish(pipe, 50)
-            with sink(server_settings):
-                await pipe.until_committed(0, 150)
-                found = await must_be_stored_once(server_settings)
-            soak_report.add(found.row("offsets rewound within the log", 1))
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize("place", OFFSETS_REFUSED)
-def test_offsets_that_would_lose_or_double_stop_the_sink(
-    server_settings: Settings, soak_report: SoakReport, place: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    async def story() -> None:
-        async with pipeline(server_settings) as pipe:
-            await publish(pipe, 20)
-            if place == "ahead of the log":
-                await pipe.commit(0, 1000)
-            elif place == "below its start":
-                await pipe.delete_records(0, 10)
-            else:
-                await pipe.query(
-                    "ALTER TABLE topic_epochs UPDATE cluster_id = 'another' WHERE 1 SETTINGS mutations_sync = 1"
-                )
-            with start_sink(server_settings) as process:
-                assert await ended(process) == EXIT_MISMATCH
-            complaint = capfd.readouterr().err
-            assert OFFSETS_REFUSED[place] in complaint
-            assert await pipe.query("SELECT count() FROM events_log") == [(0,)], "it went on"
 
     asyncio.run(story())

@@ -12,10 +12,10 @@ from time import monotonic
 import psutil
 import pytest
 
-from deploy.init import initialise
 from kit.clickhouse_process import ClickHouseProcess
 from kit.cutting_proxy import CuttingProxy, Fate, cutting_proxy
 from kit.oracle import SETTLES_WITHIN_S
+from kit.own_clickhouse import own_clickhouse
 from kit.sample_events import NOW_MS, event_value
 from kit.sink_process import Pipeline, pipeline, sink
 from kit.soak_report import SoakReport
@@ -133,14 +133,9 @@ def test_while_clickhouse_is_away_memory_is_bounded_and_then_the_sink_catches_up
     server_settings: Settings, soak: bool, soak_report: SoakReport, tmp_path: Path
 ) -> None:
     away_s = 120 if soak else 3
-    settings = server_settings
 
     async def story() -> None:
-        server = ClickHouseProcess(tmp_path / "clickhouse")
-        own = settings.model_copy(
-            update={"clickhouse_url": f"http://127.0.0.1:{server.port}", "topic_prefix": f"{settings.topic_prefix}o-"}
-        )
-        await initialise(own)
+        server, own = await own_clickhouse(server_settings, tmp_path / "clickhouse", "o")
         async with pipeline(own) as pipe:
             with sink(own) as process:
                 await publish(pipe, 100)
@@ -172,14 +167,7 @@ def test_clickhouse_killed_while_the_sink_inserts_loses_and_doubles_nothing(
     kills = 10 if soak else 1
 
     async def story() -> None:
-        server = ClickHouseProcess(tmp_path / "clickhouse")
-        own = server_settings.model_copy(
-            update={
-                "clickhouse_url": f"http://127.0.0.1:{server.port}",
-                "topic_prefix": f"{server_settings.topic_prefix}k-",
-            }
-        )
-        await initialise(own)
+        server, own = await own_clickhouse(server_settings, tmp_path / "clickhouse", "k")
         async with pipeline(own) as pipe:
             with sink(own):
                 sent = 0

@@ -1,0 +1,25 @@
+"""A ClickHouse server that a test may kill, with the shared Kafka and topics of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deploy.init import initialise
+from kit.clickhouse_process import ClickHouseProcess
+from producers.settings import Settings
+
+
+async def own_clickhouse(settings: Settings, directory: Path, topics: str) -> tuple[ClickHouseProcess, Settings]:
+    """The server of `directory`, and settings for it, initialised; `topics` goes into the names of the topics.
+
+    Whoever kills the server starts it again with the same directory and port; the caller stops it.
+    """
+    server = ClickHouseProcess(directory)
+    own = settings.model_copy(
+        update={
+            "clickhouse_url": f"http://127.0.0.1:{server.port}",
+            "topic_prefix": f"{settings.topic_prefix}{topics}-",
+        }
+    )
+    await initialise(own)
+    return server, own
