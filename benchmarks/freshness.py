@@ -120,7 +120,7 @@ def _percentiles(name: str, values: list[float]) -> dict[str, float]:
 
 def main() -> None:
     plan = read_plan(__doc__)
-    seconds = plan.size(60, 3)
+    seconds = plan.size(30, 3)
     configuration = {"seconds": seconds, "probes/s": PROBES_A_SECOND, "partitions": PARTITIONS, "rounds": plan.rounds}
     with servers() as at, running_pipeline(Installation(at)) as pipeline:
         results = Results("freshness", "acknowledged until in the summary", plan, configuration)

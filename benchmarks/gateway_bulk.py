@@ -42,7 +42,7 @@ def turn(subject: str, installation: Installation, size: int, events: int) -> tu
 
 def main() -> None:
     plan = read_plan(__doc__)
-    events = plan.size(400_000, 20_000)
+    events = plan.size(300_000, 20_000)
     configuration = {
         "events": events,
         "connections": CONNECTIONS,

@@ -51,7 +51,7 @@ def turn(subject: str, installation: Installation, connections: int, requests: i
 
 def main() -> None:
     plan = read_plan(__doc__)
-    requests = plan.size(60_000, 3_000)
+    requests = plan.size(40_000, 3_000)
     configuration = {
         "requests": requests,
         "partitions": PARTITIONS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 
 import httpx
 
@@ -19,18 +20,26 @@ from benchmarks.processor import Log, Subject, fold_turn
 from benchmarks.reads import HEADERS, ask, questions
 from benchmarks.sink import OURS as SINK
 from benchmarks.sink import turn as store_turn
+from producers.event_record import EventRecord
 from sinks.clickhouse import connect, connect_blocking
 
 EVENTS_A_TRACE = 25
+
+
+def noting_traces(records: Iterable[EventRecord], seen: set[str]) -> Iterator[EventRecord]:
+    """The same records; their traces are added to `seen`."""
+    for record in records:
+        seen.add(record.trace_id)
+        yield record
 
 
 async def parts(at: Servers, count: int, results: Results) -> None:
     """Processor and sink over a topic of `count` events."""
     events = f"{Installation(at).topics.events}-shared"
     await make_topic(at.kafka, events)
-    await fill_topic(at.kafka, events, sample_records(count))
-    traces = len({record.trace_id for record in sample_records(count)})
-    log = Log(at, events, count, traces)
+    seen: set[str] = set()
+    await fill_topic(at.kafka, events, noting_traces(sample_records(count), seen))
+    log = Log(at, events, count, len(seen))
     growth, _, wrong = await fold_turn(Subject(PROCESSOR, "", None, watermarks=True, most=count), log)
     results.add(f"{PROCESSOR}, {count:,}", {"CPU us/event": growth.cpu_s / (count * growth.share) * 1e6}, wrong)
     values, wrong = await asyncio.to_thread(store_turn, SINK, Installation(at, events), count)
@@ -42,6 +51,7 @@ async def reads(port: int, installation: Installation, plan: Plan, count: int, r
     """The questions of `reads.py`, of the product alone."""
     traces = count // EVENTS_A_TRACE
     sql = await connect(installation.settings)
+    sql.set_client_setting("use_query_condition_cache", 0)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=HEADERS, timeout=60) as http:
         for name, (ours, _) in questions(http, sql, traces).items():
             values, _ = await ask(ours, 1, plan.size(40, 2))

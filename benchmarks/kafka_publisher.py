@@ -43,7 +43,7 @@ def turn(subject: str, installation: Installation, count: int) -> tuple[dict[str
 
 def main() -> None:
     plan = read_plan(__doc__)
-    count = plan.size(300_000, 20_000)
+    count = plan.size(200_000, 20_000)
     configuration = {
         "events": count,
         "events a call": AT_ONCE,
