@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from gateway.apps import Apps
 from gateway.authentication import Authentication
+from gateway.channels import Channels
 from gateway.control_data import ControlData
 from gateway.control_log import Control, ControlLog
 from gateway.direct_call import DirectCall, DirectlyCalled
@@ -20,13 +22,17 @@ from gateway.health import Health
 from gateway.ingest import Ingest, Log
 from gateway.key_use import KeyUses
 from gateway.live_tail import LiveTail
+from gateway.managing import Managing
 from gateway.openapi import OpenApi
+from gateway.otlp import Otlp
 from gateway.pipeline_offsets import PipelineOffsets
 from gateway.published_channels import PublishedChannels
 from gateway.trace_id_path import register as register_trace_id_path
 from gateway.trace_queries import TraceQueries
 from gateway.trace_reads import TraceReads
 from gateway.visibility import Visibility
+from gateway.webhook_endpoints import WebhookEndpoints
+from gateway.webhook_secrets import WebhookSecrets
 from producers.errors import NotAcknowledgedError
 from producers.event_ids import EventIds
 from producers.event_log import EventLog
@@ -57,6 +63,9 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     ingest = Ingest(authentication, channels, log_of_events, EventIds(), _now_ms)
     reads = TraceReads(authentication, visibility, queries)
     health = Health(offsets, queries, control)
+    managing = Managing(authentication, control, _now_ms)
+    apps, app_channels = Apps(managing), Channels(managing)
+    webhooks = WebhookEndpoints(managing, WebhookSecrets(secret))
     live = LiveTail(settings, authentication, channels.exists)
 
     @asynccontextmanager
@@ -90,6 +99,17 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             Route("/live", live.tenant),
             Route("/channel/{channel_id}/subscribe", live.channel),
             Route("/channel/{channel_id}/{identifier:trace_id}/subscribe", live.channel),
+            Route("/apps", apps.every, methods=["GET", "POST"]),
+            Route("/apps/{app_id}", apps.one, methods=["GET", "PATCH", "DELETE"]),
+            Route("/apps/{app_id}/channels", app_channels.of_app, methods=["GET", "POST"]),
+            Route("/apps/{app_id}/channels/{channel_id}", app_channels.one, methods=["GET", "PUT", "DELETE"]),
+            Route("/channel", app_channels.create, methods=["POST"]),
+            Route("/channel/{channel_id}", app_channels.one, methods=["GET", "PUT", "DELETE"]),
+            Route("/webhooks/endpoints", webhooks.create, methods=["POST"]),
+            Route("/webhooks/endpoints/channel/{channel_id}", webhooks.of_channel),
+            Route("/webhooks/endpoints/{endpoint_id}", webhooks.deactivate, methods=["DELETE"]),
+            Route("/webhooks/deliveries/{endpoint_id}", webhooks.deliveries),
+            Route("/v1/traces", Otlp(authentication).traces, methods=["POST"]),
             Route("/health/live", health.live),
             Route("/health/ready", health.ready),
             Route("/openapi.json", OpenApi().answer),

@@ -5,22 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import EventInput
+from gateway import management_openapi as management
 from gateway.answers import BulkAnswer, ErrorAnswer, EventAnswer, SummaryAnswer, TraceAnswer
 from gateway.live_openapi import live_paths
+from gateway.management_openapi import management_paths
 
-_ANSWERS: tuple[Any, ...] = (BulkAnswer, ErrorAnswer, EventAnswer, SummaryAnswer, TraceAnswer)
+_ANSWERS: tuple[Any, ...] = (BulkAnswer, ErrorAnswer, EventAnswer, SummaryAnswer, TraceAnswer, *management.ANSWERS)
+_INPUTS: tuple[type[BaseModel], ...] = (EventInput, *management.INPUTS)
 _REF = "#/components/schemas/{model}"
 
 
 def document() -> dict[str, Any]:
     """The OpenAPI 3.1 document of this server."""
-    _, inputs = models_json_schema([(EventInput, "validation")], ref_template=_REF)
+    _, inputs = models_json_schema([(form, "validation") for form in _INPUTS], ref_template=_REF)
     _, answers = TypeAdapter.json_schemas(
         [(answer.__name__, "serialization", TypeAdapter(answer)) for answer in _ANSWERS], ref_template=_REF
     )
@@ -30,7 +33,7 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "axonstream", "version": "1"},
-        "security": [{"key": [], "tenant": []}],
+        "security": [{"key": [], "tenant": []}, {"recentKey": []}, {"publicToken": []}],
         "paths": {
             "/event": {"post": _publishing("Publish one event", _json(_schema("EventInput")), "201", event)},
             "/events": {"post": _publishing("Publish many events", _many_events(), "200", _schema("BulkAnswer"))},
@@ -42,12 +45,18 @@ def document() -> dict[str, Any]:
                 "get": _reading("Events of a trace", [trace_id], {"type": "array", "items": event})
             },
             **live_paths(_error()),
+            **management_paths(_error()),
             "/health/live": {"get": _probe("The process answers")},
-            "/health/ready": {"get": _probe("Kafka and ClickHouse answer")},
+            "/health/ready": {"get": _probe("Kafka and ClickHouse answer, the control data is read")},
         },
         "components": {
             "schemas": {**inputs["$defs"], **answers["$defs"]},
-            "securitySchemes": {"key": _header("X-API-Key"), "tenant": _header("x-tenant-id")},
+            "securitySchemes": {
+                "key": _header("X-API-Key"),
+                "tenant": _header("x-tenant-id"),
+                "recentKey": _header("x-axonpush-api-key"),
+                "publicToken": _header("X-Public-Token"),
+            },
         },
     }
 

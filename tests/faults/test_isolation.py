@@ -32,7 +32,20 @@ LIVE = {
     "/channel/{channel_id}/subscribe",
     "/channel/{channel_id}/{identifier}/subscribe",
 }
-OTHERS = {"/event", "/events", "/health/live", "/health/ready", "/openapi.json"}
+# What is managed has one, too: test_managing_isolation.py.
+MANAGED = {
+    "/apps",
+    "/apps/{app_id}",
+    "/apps/{app_id}/channels",
+    "/apps/{app_id}/channels/{channel_id}",
+    "/channel",
+    "/channel/{channel_id}",
+    "/webhooks/endpoints",
+    "/webhooks/endpoints/channel/{channel_id}",
+    "/webhooks/endpoints/{endpoint_id}",
+    "/webhooks/deliveries/{endpoint_id}",
+}
+OTHERS = {"/event", "/events", "/v1/traces", "/health/live", "/health/ready", "/openapi.json"}
 
 
 class Sent(NamedTuple):
@@ -66,7 +79,7 @@ EVENTS = st.lists(
 
 
 def test_every_route_of_the_gateway_is_known_here() -> None:
-    assert OfflineGateway().paths() == READS | LIVE | OTHERS
+    assert OfflineGateway().paths() == READS | LIVE | MANAGED | OTHERS
 
 
 class Answers(NamedTuple):

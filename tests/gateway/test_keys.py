@@ -74,11 +74,30 @@ def test_an_expired_key_is_refused_and_says_so(offline: OfflineGateway) -> None:
 @pytest.mark.parametrize("scope", list(KeyScope))
 def test_a_key_does_what_its_scope_says_and_nothing_else(offline: OfflineGateway, scope: KeyScope) -> None:
     key = kept(offline, scope)
-    calls = {KeyScope.INGEST: ("POST", "/event"), KeyScope.READ: ("GET", "/traces?limit=x")}
-    allowed = {KeyScope.INGEST: 201, KeyScope.READ: 400}
-    for needed, (method, path) in calls.items():
-        answer = offline.send(method, path, headers=early(key), **({"json": EVENT} if method == "POST" else {}))
-        assert answer.status_code == (allowed[needed] if needed is scope else 403)
+    event, name = {"json": EVENT}, {"json": {"name": "a"}}
+    calls: list[tuple[KeyScope, int, str, str, dict[str, Any]]] = [
+        (KeyScope.INGEST, 201, "POST", "/event", event),
+        (KeyScope.INGEST, 200, "POST", "/events", event),
+        (KeyScope.INGEST, 501, "POST", "/v1/traces", {}),
+        (KeyScope.READ, 400, "GET", "/traces?limit=x", {}),
+        (KeyScope.READ, 200, "GET", "/apps", {}),
+        (KeyScope.READ, 200, "GET", "/apps/1/channels", {}),
+        (KeyScope.READ, 200, "GET", "/channel/1", {}),
+        (KeyScope.READ, 200, "GET", "/webhooks/endpoints/channel/1", {}),
+        (KeyScope.READ, 404, "GET", "/webhooks/deliveries/7", {}),
+        (KeyScope.ADMIN, 201, "POST", "/apps", name),
+        (KeyScope.ADMIN, 200, "PATCH", "/apps/1", name),
+        (KeyScope.ADMIN, 409, "DELETE", "/apps/1", {}),
+        (KeyScope.ADMIN, 201, "POST", "/apps/1/channels", name),
+        (KeyScope.ADMIN, 400, "POST", "/channel", name),
+        (KeyScope.ADMIN, 200, "PUT", "/channel/1", name),
+        (KeyScope.ADMIN, 409, "DELETE", "/channel/1", {}),
+        (KeyScope.ADMIN, 400, "POST", "/webhooks/endpoints", name),
+        (KeyScope.ADMIN, 404, "DELETE", "/webhooks/endpoints/7", {}),
+    ]
+    for needed, allowed, method, path, body in calls:
+        answer = offline.send(method, path, headers=early(key), **body)
+        assert answer.status_code == (allowed if needed is scope else 403), (method, path)
         if needed is not scope:
             assert f"lacks the scope {needed}" in answer.json()["message"]
             assert f"--scope {needed}" in answer.json()["hint"]
@@ -92,7 +111,7 @@ def test_a_public_token_may_publish_and_nothing_else(offline: OfflineGateway, he
     answer = offline.send("POST", "/event", headers=headers, json=EVENT)
     assert answer.status_code == (201 if header == "X-API-Key" else 200)
     assert answer.json()["eventId"] == (int if header == "X-API-Key" else str)(offline.log.records[0].event_id)
-    for path in ("/traces", "/traces/t/summary", "/traces/t/events"):
+    for path in ("/traces", "/traces/t/summary", "/traces/t/events", "/apps", "/channel/1", "/live"):
         assert offline.send("GET", path, headers=headers).status_code == 403
 
 
