@@ -14,7 +14,9 @@ from gateway.credentials import KeyScope
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
 
 KEYS = {"1": "ak_local", "2": "ak_other"}
-STEPS = st.lists(st.tuples(st.sampled_from(sorted(KEYS)), st.sampled_from(["app", "channel", "hook", "publish"])))
+STEPS = st.lists(
+    st.tuples(st.sampled_from(sorted(KEYS)), st.sampled_from(["app", "channel", "hook", "publish"])), max_size=6
+)
 
 
 def headers(tenant: str) -> dict[str, str]:
