@@ -31,8 +31,10 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# Faults are injected in tests/faults, and where the part has tests of its own that do.
+FAULTS := tests/faults tests/end_to_end tests/sinks/test_sink_on_kafka.py tests/deploy/test_dead_letters_replay.py
 soak: install
-	$(BIN)/python -m pytest tests/faults --soak -v -o timeout=1800 --durations=0
+	$(BIN)/python -m pytest $(FAULTS) --soak -v -o timeout=1800 --durations=0
 
 guards: install
 	$(BIN)/python tests/guards/remove_each_guard.py
