@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self, TypeVar
 import httpx
 
 from axonstream.answers import Answer, answer_of, connection_error, result_of
+from axonstream.async_subscription import AsyncChannels, AsyncFollow, AsyncSubscription
 from axonstream.calls import (
     Call,
     headers_of,
@@ -24,7 +25,8 @@ from axonstream.calls import (
     trace_events_call,
 )
 from axonstream.errors import APIConnectionError, AxonStreamError, ClientClosedError
-from axonstream.event_contract import EventInput
+from axonstream.event_contract import EventInput, EventType
+from axonstream.live import tenant_stream, trace_stream
 from axonstream.results import BatchResult, Event, Rows, TraceListItem, TraceSummary
 from axonstream.retries import Retries, RetryPolicy
 from axonstream.server_address import LOCAL_URL, checked_url
@@ -70,8 +72,10 @@ class AsyncAxonPush:
         self._closed = False
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None  # the event loop may not run yet
         self._http = self._connect()
-        self.events = AsyncEvents(self._ask, environment)
-        self.traces = AsyncTraces(self._ask)
+        follow = AsyncFollow(self._own_http, base_url, self._policy, sleep)
+        self.events = AsyncEvents(self._ask, environment, follow)
+        self.traces = AsyncTraces(self._ask, follow)
+        self.channels = AsyncChannels(follow)
 
     async def aclose(self) -> None:
         """Closes the connections; may be called again. The client cannot be used after it."""
@@ -129,9 +133,10 @@ class AsyncAxonPush:
 class AsyncEvents:
     """`client.events`."""
 
-    def __init__(self, ask: AsyncAsk, environment: str | None) -> None:
+    def __init__(self, ask: AsyncAsk, environment: str | None, follow: AsyncFollow) -> None:
         self._ask = ask
         self._environment = environment
+        self._follow = follow
 
     async def publish(
         self,
@@ -183,12 +188,29 @@ class AsyncEvents:
         """
         return await self._ask(publish_many_call(events, environment=self._environment))
 
+    def subscribe(
+        self,
+        *,
+        agent_id: str | None = None,
+        event_type: EventType | str | None = None,
+        trace_id: str | None = None,
+        identifier: str | None = None,
+        errors_only: bool = False,
+        since: str | None = None,
+    ) -> AsyncSubscription:
+        """All events of the tenant from now on, or from `since` (a subscription's `position`)."""
+        call = tenant_stream(
+            agentId=agent_id, eventType=event_type, traceId=trace_id, identifier=identifier, errors_only=errors_only
+        )
+        return self._follow(call, since)
+
 
 class AsyncTraces:
     """`client.traces`. What was acknowledged before a question is in its answer, or the answer is marked `stale`."""
 
-    def __init__(self, ask: AsyncAsk) -> None:
+    def __init__(self, ask: AsyncAsk, follow: AsyncFollow) -> None:
         self._ask = ask
+        self._follow = follow
 
     async def list(self, page: int = 1, limit: int = 20) -> Rows[TraceListItem]:
         """The tenant's traces, newest activity first; pages count from 1, the server caps `limit` at 1,000."""
@@ -201,6 +223,20 @@ class AsyncTraces:
     async def get_events(self, trace_id: str) -> Rows[Event]:
         """All events of one trace by time, arrival breaking ties; NotFoundError if the tenant has none of this id."""
         return await self._ask(trace_events_call(trace_id))
+
+    def subscribe(
+        self,
+        trace_id: str,
+        *,
+        agent_id: str | None = None,
+        event_type: EventType | str | None = None,
+        identifier: str | None = None,
+        since: str | None = None,
+    ) -> AsyncSubscription:
+        """The trace's events from now on, or from `since`; it need not have any yet."""
+        return self._follow(
+            trace_stream(trace_id, agentId=agent_id, eventType=event_type, identifier=identifier), since
+        )
 
 
 def _here() -> tuple[int, asyncio.AbstractEventLoop]:

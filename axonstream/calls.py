@@ -119,7 +119,7 @@ def summary_call(trace_id: str) -> Call[TraceSummary]:
     def read(answer: Any, stale: bool) -> TraceSummary:
         return TraceSummary.model_validate({**answer, "stale": stale})
 
-    return Call("GET", f"{_path_of(trace_id)}/summary", read, params={"events": 0})
+    return Call("GET", f"{trace_path(trace_id)}/summary", read, params={"events": 0})
 
 
 def trace_events_call(trace_id: str) -> Call[Rows[Event]]:
@@ -128,7 +128,7 @@ def trace_events_call(trace_id: str) -> Call[Rows[Event]]:
     def read(answer: Any, stale: bool) -> Rows[Event]:
         return Rows([Event.model_validate(row) for row in answer], stale=stale)
 
-    return Call("GET", f"{_path_of(trace_id)}/events", read)
+    return Call("GET", f"{trace_path(trace_id)}/events", read)
 
 
 def _validated(fields: Mapping[str, Any], place: str) -> EventInput:
@@ -153,7 +153,8 @@ def _completed(event: EventInput, environment: str | None) -> dict[str, Any]:
     return fields
 
 
-def _path_of(trace_id: str) -> str:
+def trace_path(trace_id: str) -> str:
+    """Where a trace is asked for. Raises ValidationError for what cannot be a trace id."""
     try:
         size = len(trace_id.encode())
     except UnicodeEncodeError as error:

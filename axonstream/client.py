@@ -23,10 +23,12 @@ from axonstream.calls import (
     trace_events_call,
 )
 from axonstream.errors import APIConnectionError, AxonStreamError, ClientClosedError
-from axonstream.event_contract import EventInput
+from axonstream.event_contract import EventInput, EventType
+from axonstream.live import tenant_stream, trace_stream
 from axonstream.results import BatchResult, Event, Rows, TraceListItem, TraceSummary
 from axonstream.retries import Retries, RetryPolicy
 from axonstream.server_address import LOCAL_URL, checked_url
+from axonstream.subscription import Channels, Follow, Subscription
 
 Result = TypeVar("Result")
 
@@ -69,8 +71,10 @@ class AxonPush:
         self._closed = False
         self._owner = os.getpid()
         self._http = self._connect()
-        self.events = Events(self._ask, environment)
-        self.traces = Traces(self._ask)
+        follow = Follow(self._own_http, base_url, self._policy, sleep)
+        self.events = Events(self._ask, environment, follow)
+        self.traces = Traces(self._ask, follow)
+        self.channels = Channels(follow)
 
     def close(self) -> None:
         """Closes the connections; may be called again. The client cannot be used after it."""
@@ -126,9 +130,10 @@ class AxonPush:
 class Events:
     """`client.events`."""
 
-    def __init__(self, ask: Ask, environment: str | None) -> None:
+    def __init__(self, ask: Ask, environment: str | None, follow: Follow) -> None:
         self._ask = ask
         self._environment = environment
+        self._follow = follow
 
     def publish(
         self,
@@ -180,12 +185,29 @@ class Events:
         """
         return self._ask(publish_many_call(events, environment=self._environment))
 
+    def subscribe(
+        self,
+        *,
+        agent_id: str | None = None,
+        event_type: EventType | str | None = None,
+        trace_id: str | None = None,
+        identifier: str | None = None,
+        errors_only: bool = False,
+        since: str | None = None,
+    ) -> Subscription:
+        """All events of the tenant from now on, or from `since` (a subscription's `position`)."""
+        call = tenant_stream(
+            agentId=agent_id, eventType=event_type, traceId=trace_id, identifier=identifier, errors_only=errors_only
+        )
+        return self._follow(call, since)
+
 
 class Traces:
     """`client.traces`. What was acknowledged before a question is in its answer, or the answer is marked `stale`."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, follow: Follow) -> None:
         self._ask = ask
+        self._follow = follow
 
     def list(self, page: int = 1, limit: int = 20) -> Rows[TraceListItem]:
         """The tenant's traces, newest activity first; pages count from 1, the server caps `limit` at 1,000."""
@@ -198,3 +220,17 @@ class Traces:
     def get_events(self, trace_id: str) -> Rows[Event]:
         """All events of one trace by time, arrival breaking ties; NotFoundError if the tenant has none of this id."""
         return self._ask(trace_events_call(trace_id))
+
+    def subscribe(
+        self,
+        trace_id: str,
+        *,
+        agent_id: str | None = None,
+        event_type: EventType | str | None = None,
+        identifier: str | None = None,
+        since: str | None = None,
+    ) -> Subscription:
+        """The trace's events from now on, or from `since`; it need not have any yet."""
+        return self._follow(
+            trace_stream(trace_id, agentId=agent_id, eventType=event_type, identifier=identifier), since
+        )

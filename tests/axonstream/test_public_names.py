@@ -11,7 +11,9 @@ import pytest
 
 import axonstream
 from axonstream.async_client import AsyncAxonPush, AsyncEvents, AsyncTraces
+from axonstream.async_subscription import AsyncChannels, AsyncSubscription
 from axonstream.client import AxonPush, Events, Traces
+from axonstream.subscription import Channels, Subscription
 
 BLOCKED = """
 import sys
@@ -103,7 +105,16 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = axonstream.NoSuchName
 
 
-@pytest.mark.parametrize(("one", "other"), [(AxonPush, AsyncAxonPush), (Events, AsyncEvents), (Traces, AsyncTraces)])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (AxonPush, AsyncAxonPush),
+        (Channels, AsyncChannels),
+        (Events, AsyncEvents),
+        (Subscription, AsyncSubscription),
+        (Traces, AsyncTraces),
+    ],
+)
 def test_the_async_client_mirrors_the_sync_one(one: type, other: type):
     def calls(kind: type) -> dict[str, list[str]]:
         public = {

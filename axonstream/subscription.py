@@ -1,0 +1,142 @@
+"""Following events, for threads. `async_subscription` mirrors it line by line; what both share is in live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from axonstream.answers import Answer, answer_of, connection_error
+from axonstream.errors import APIConnectionError
+from axonstream.event_contract import EventType
+from axonstream.live import SILENCE_SECONDS, Following, LiveCall, channel_stream
+from axonstream.results import Event
+from axonstream.retries import RetryPolicy
+
+
+class Subscription:
+    """Events as they are published, each once, in the order of their partition; endless.
+
+        with client.channels.subscribe(1) as events:
+            for event in events: ...
+
+    Once it is entered, everything that is published comes. A lost connection is made again where it was, at any
+    gateway, without hole or double, for up to five minutes without a server; so is what this reader was too slow for.
+    An event that was published twice with one dedup key may rarely come twice: both have the same `event_id`.
+    Raises the errors of `axonstream.errors`. Not shared between threads.
+    """
+
+    def __init__(self, follow: Follow, call: LiveCall, since: str | None) -> None:
+        self._http = follow.http
+        self._sleep = follow.sleep
+        self._base_url = follow.base_url
+        self._following = Following(call, follow.policy, since)
+        self._connection = ExitStack()
+        self._chunks: Iterator[bytes] = iter(())
+
+    @property
+    def position(self) -> str | None:
+        """Where the last event was: pass it as `since` to go on from there, in another process too."""
+        return self._following.position
+
+    @property
+    def missed(self) -> int:
+        """Offsets of the log that had expired before they could be read; 0 unless this reader was days late."""
+        return self._following.missed
+
+    def close(self) -> None:
+        """Ends the connection; may be called again."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Event:
+        while True:
+            if (event := self._following.next()) is not None:
+                return event
+            if self._following.must_resume or (chunk := self._chunk()) is None:
+                self._open()
+            else:
+                self._following.feed(chunk)
+
+    def _chunk(self) -> bytes | None:
+        """None when the connection is lost or has ended: then it waits before it is made again."""
+        try:
+            chunk = next(self._chunks, None)
+            outcome = None
+        except httpx.RequestError as error:
+            chunk, outcome = None, connection_error(error, self._base_url)
+        if chunk is None:
+            self._sleep(self._following.wait_after(outcome))
+        return chunk
+
+    def _open(self) -> None:
+        while (outcome := self._attempt()) is not None:
+            self._sleep(self._following.wait_after(outcome))
+
+    def _attempt(self) -> Answer | APIConnectionError | None:
+        """None when the stream is open."""
+        self.close()
+        call = self._following.call
+        streaming = self._http().stream(
+            "GET", call.path, params=call.params, headers=self._following.headers(), timeout=SILENCE_SECONDS
+        )
+        try:
+            response = self._connection.enter_context(streaming)
+            if response.status_code != 200:
+                response.read()
+                return answer_of(response)
+        except httpx.RequestError as error:
+            return connection_error(error, self._base_url)
+        self._following.opened(response.headers)
+        self._chunks = response.iter_bytes()
+        return None
+
+
+class Follow:
+    """How a client's subscriptions connect and wait."""
+
+    def __init__(
+        self, http: Callable[[], httpx.Client], base_url: str, policy: RetryPolicy, sleep: Callable[[float], None]
+    ) -> None:
+        self.http = http
+        self.base_url = base_url
+        self.policy = policy
+        self.sleep = sleep
+
+    def __call__(self, call: LiveCall, since: str | None) -> Subscription:
+        return Subscription(self, call, since)
+
+
+class Channels:
+    """`client.channels`."""
+
+    def __init__(self, follow: Follow) -> None:
+        self._follow = follow
+
+    def subscribe(
+        self,
+        channel_id: int | str,
+        *,
+        identifier: str | None = None,
+        agent_id: str | None = None,
+        event_type: EventType | str | None = None,
+        trace_id: str | None = None,
+        since: str | None = None,
+    ) -> Subscription:
+        """The channel's events from now on, or from `since` (a subscription's `position`)."""
+        call = channel_stream(channel_id, identifier, agentId=agent_id, eventType=event_type, traceId=trace_id)
+        return self._follow(call, since)
