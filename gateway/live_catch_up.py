@@ -23,12 +23,12 @@ from gateway.live_reader import LiveReader
 from gateway.live_repeats import Repeats
 from gateway.live_ring import NO_REPEAT, Cursor
 from producers.settings import Settings
-from producers.topics import Topics
+from producers.topics import Topics, event_key
 from producers.verdict import Refusal, verdict
 
 log = logging.getLogger(__name__)
 
-LOOK_BACK = 500  # offsets of each partition before the position: what is published again after it is known
+LOOK_BACK = 200  # offsets of each partition before the position: what is published again after it is known
 CHUNK_BYTES = 32 << 10
 _TURN_S = 5.0  # after it whoever waits has a turn
 _PATIENCE_S = 1.0  # a reader that takes nothing for so long gives up its turn
@@ -63,6 +63,7 @@ class CatchUp:
         self._cursor = cursor
         self._positions = positions
         self._wanted = cursor.feed.wanted
+        self._key = None if self._wanted.trace_id is None else event_key(self._wanted.trace_id)
         self._form = cursor.feed.form
         self._mark = shared.reader.read.mark
         self._at = dict(since)
@@ -114,25 +115,25 @@ class CatchUp:
         """Read on. What the reader has not taken in time, or the turn's end, ends it; None when the feed was joined."""
         ends_at = monotonic() + _TURN_S
         seen = Repeats(_REMEMBERED)
+        reached: Positions = {}  # by the consumer, which begins a little before the stream's position
         while True:
             await self._until_not_ahead()
             target = self._place()
-            if left := await self._go_to(consumer, target):
+            if left := await self._seek(consumer, target, reached):
                 return left
-            while any(self._at[p] < offset for p, offset in target.items()):
+            while any(reached[p] < offset for p, offset in target.items()):
                 try:
                     batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH_RECORDS)
                 except OffsetOutOfRangeError:  # expired meanwhile
-                    break
-                if left := await self._deliver(batch, target, seen):
+                    return b""
+                if left := await self._deliver(batch, target, reached, seen):
                     return left
-                await self._pass_markers(consumer, target)
+                await self._pass_markers(consumer, target, reached)
                 if monotonic() > ends_at and self._shared.turns.locked():
                     return position_frame(self._position()) if self._positions else b""
-            else:
-                if not self._cursor.fell_behind:
-                    self._cursor.position = self._position()
-                    return None
+            if not self._cursor.fell_behind:
+                self._cursor.position = self._position()
+                return None
 
     async def _until_not_ahead(self) -> None:
         """Another gateway may have read further than this one."""
@@ -150,32 +151,32 @@ class CatchUp:
         self._cursor.skip_to_end()
         return {p: read.offsets[p] for p in self._at}
 
-    async def _go_to(self, consumer: AIOKafkaConsumer, target: Positions) -> bytes:
-        """Assign what is behind, a little before where it is. Returns what could not be told of expired records."""
-        behind = [TopicPartition(self._shared.topic, p) for p, offset in target.items() if self._at[p] < offset]
-        if not behind:
-            return b""
+    async def _seek(self, consumer: AIOKafkaConsumer, target: Positions, reached: Positions) -> bytes:
+        """Put the consumer where it has got to. Returns what could not be told of expired records."""
         gaps = b""
-        starts = await consumer.beginning_offsets(behind)
-        for partition, start in starts.items():
-            missed = start - self._at[partition.partition]
-            if missed > 0:
-                self._advance(partition.partition, start)
-                gaps += gap_frame("expired", missed, self._position())
-        consumer.assign(behind)
-        for partition, start in starts.items():
-            consumer.seek(partition, max(start, self._at[partition.partition] - LOOK_BACK))
+        new = [TopicPartition(self._shared.topic, p) for p in target if p not in reached]
+        if new:
+            for partition, start in (await consumer.beginning_offsets(new)).items():
+                missed = start - self._at[partition.partition]
+                if missed > 0:
+                    self._advance(partition.partition, start)
+                    gaps += gap_frame("expired", missed, self._position())
+                reached[partition.partition] = max(start, self._at[partition.partition] - LOOK_BACK)
+            consumer.assign([TopicPartition(self._shared.topic, p) for p in reached])
+        for number, offset in reached.items():
+            consumer.seek(TopicPartition(self._shared.topic, number), offset)
         return b"" if await self._hand_out(gaps) else gaps
 
     async def _deliver(
-        self, batch: dict[TopicPartition, list[ConsumerRecord]], target: Positions, seen: Repeats
+        self, batch: dict[TopicPartition, list[ConsumerRecord]], target: Positions, reached: Positions, seen: Repeats
     ) -> bytes:
         """Hand out what is wanted of a batch; the chunk that was not taken in time, after which nothing was read."""
         chunk = bytearray()
         for partition, records in batch.items():
+            number = partition.partition
             for record in records:
-                if record.offset >= target[partition.partition]:
-                    self._advance(partition.partition, target[partition.partition])
+                reached[number] = min(record.offset + 1, target[number])
+                if record.offset >= target[number]:
                     break
                 chunk += self._frame(record, seen)
                 if len(chunk) >= CHUNK_BYTES:
@@ -187,12 +188,13 @@ class CatchUp:
     def _frame(self, record: ConsumerRecord, seen: Repeats) -> bytes:
         """The frame of the record where it is wanted, b"" otherwise; the position is behind it then."""
         partition, offset = record.partition, record.offset
-        fields = verdict(record.key, record.value)
-        wanted = not isinstance(fields, Refusal) and self._wanted.matches(fields)
         is_new = offset >= self._at[partition]
         if is_new:
             self._advance(partition, offset + 1)
-        if isinstance(fields, Refusal) or not wanted:
+        if self._key is not None and record.key != self._key:
+            return b""
+        fields = verdict(record.key, record.value)
+        if isinstance(fields, Refusal) or not self._wanted.matches(fields):
             return b""
         self._shared.reader.repeats.remember(fields)
         if seen.seen(fields, 0) != NO_REPEAT or not is_new:
@@ -200,13 +202,14 @@ class CatchUp:
         position = self._position(partition)
         return event_frame(position, event_data(fields, record.value or b"", self._form.generation))
 
-    async def _pass_markers(self, consumer: AIOKafkaConsumer, target: Positions) -> None:
+    async def _pass_markers(self, consumer: AIOKafkaConsumer, target: Positions, reached: Positions) -> None:
         """The markers of transactions are no records: only the consumer knows that it has passed them."""
         for partition, offset in target.items():
-            if self._at[partition] < offset:
+            if reached[partition] < offset:
                 place = await consumer.position(TopicPartition(self._shared.topic, partition))
-                if place > self._at[partition]:
-                    self._advance(partition, min(place, offset))
+                reached[partition] = min(max(reached[partition], place), offset)
+            if reached[partition] > self._at[partition]:
+                self._advance(partition, reached[partition])
 
     async def _hand_out(self, chunk: bytes) -> bool:
         """Whether the reader took it in time."""

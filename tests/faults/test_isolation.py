@@ -25,7 +25,7 @@ TRACES = ("a", "b", "c")
 OF_EACH = {"date": "", "x-request-id": ""}  # headers that differ from answer to answer
 # Whoever adds a call that reads must add it to `everything_read`; the others read nothing of a tenant.
 READS = {"/traces", "/traces/{trace_id}/summary", "/traces/{trace_id}/events"}
-# Live streams have a test of their own for this: test_live_streams.py.
+# Read by `streamed`.
 LIVE = {
     "/traces/{trace_id}/live",
     "/live",

@@ -172,6 +172,25 @@ def test_an_event_that_is_published_again_is_delivered_once(run: Any) -> None:
     run(scenario)
 
 
+def test_an_event_that_is_published_again_is_not_delivered_to_who_resumes(run: Any, gateways: LiveGateways) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        trace = f"tr_{token_hex(8)}"
+        for path in (f"/traces/{trace}/live", "/live"):
+            key = token_hex(4)
+            async with live(client, path) as stream:
+                await publish(client, traceId=trace, dedupKey=key)
+                position = (await stream.next()).position
+            for identifier, dedup_key in (("again", key), ("other", key + "2"), ("again", key + "2")):
+                await publish(client, traceId=trace, dedupKey=dedup_key, identifier=identifier)
+            async with live(client, gateways.urls[1] + path, position) as stream:
+                assert await identifiers(stream, 1) == ["other"]
+                await publish(client, traceId=trace, dedupKey=key, identifier="again")
+                await publish(client, traceId=trace, identifier="last")
+                assert await identifiers(stream, 1) == ["last"]
+
+    run(scenario)
+
+
 BAD = [
     ("/channel/99999/subscribe", 404, "no such channel"),
     ("/channel/one/subscribe", 404, "no such channel"),
