@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from secrets import token_hex
 from time import time_ns
 from typing import Any, NamedTuple
 
 import httpx
+import orjson
 import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as example_settings
@@ -25,7 +26,7 @@ TRACES = ("a", "b", "c")
 OF_EACH = {"date": "", "x-request-id": ""}  # headers that differ from answer to answer
 # Whoever adds a call that reads must add it to `everything_read`; the others read nothing of a tenant.
 READS = {"/traces", "/traces/{trace_id}/summary", "/traces/{trace_id}/events"}
-# Read by `streamed`.
+# Read by `check_streams`, and in test_live_streams.py.
 LIVE = {
     "/traces/{trace_id}/live",
     "/live",
@@ -127,6 +128,26 @@ def kept(sent: Sequence[Sent], tenant: str, trace: str) -> list[int]:
     return sorted(unique, key=lambda number: number - 4 * sent[number].minus_ms)
 
 
+def position_of(client: httpx.Client) -> str:
+    """Where live streams are now, for any tenant."""
+    with client.stream("GET", "/live", headers={"X-API-Key": KEYS["1"], "x-tenant-id": "1"}) as answer:
+        return answer.headers["x-axonstream-position"]
+
+
+def streamed(client: httpx.Client, path: str, tenant: str, since: str, number: int) -> list[dict[str, Any]]:
+    """The first events that a live stream sends of what was published since."""
+    headers = {"X-API-Key": KEYS[tenant], "x-tenant-id": tenant, "Last-Event-ID": since}
+    rows: list[dict[str, Any]] = []
+    if number:
+        with client.stream("GET", path, headers=headers) as answer:
+            for line in answer.iter_lines():
+                if line.startswith("data: "):
+                    rows.append(orjson.loads(line[6:]))
+                    if len(rows) == number:
+                        break
+    return rows
+
+
 @pytest.fixture
 def client(gateway_url: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=gateway_url, timeout=30) as client:
@@ -178,6 +199,7 @@ def test_what_two_tenants_are_told_is_each_only_its_own(
     @given(EVENTS)
     def isolated(sent: list[Sent]) -> None:
         example = token_hex(8)
+        since = position_of(client)
         published(sent, example)
         for tenant, other in (("1", "2"), ("2", "1")):
             answers = everything_read(client, tenant, example)
@@ -188,12 +210,25 @@ def test_what_two_tenants_are_told_is_each_only_its_own(
             assert len(answers.paged) == len(truth)
             for trace in TRACES:
                 check_trace(answers, f"{example}/{trace}", truth.get(f"{example}/{trace}"), sent)
+            check_streams(client, tenant, example, since, truth)
 
     isolated()
 
 
 def marker(tenant: str, example: str) -> str:
     return f"secret of {tenant} in {example}"
+
+
+def check_streams(
+    client: httpx.Client, tenant: str, example: str, since: str, truth: Mapping[str, Sequence[int]]
+) -> None:
+    """Of the events of all traces, and of each trace, a stream shows those of the tenant and no other."""
+    paths = {"/live": [number for numbers in truth.values() for number in numbers]}
+    paths |= {f"/traces/{trace.replace('/', '%2F')}/live": list(numbers) for trace, numbers in truth.items()}
+    for path, numbers in paths.items():
+        rows = streamed(client, path, tenant, since, len(numbers))
+        assert {row["payload"]["of"] for row in rows} <= {marker(tenant, example)}
+        assert len({row["payload"]["number"] for row in rows}) == len(numbers)
 
 
 def check_trace(answers: Answers, trace_id: str, numbers: list[int] | None, sent: Sequence[Sent]) -> None:
