@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from gateway.live_stream import STALL_S
 from kit.live_gateways import live_gateways
 from kit.running_stack import HEADERS
 from kit.soak_report import FaultRow, SoakReport
@@ -112,4 +113,26 @@ def test_a_thousand_streams_take_bounded_memory(kafka_bootstrap: str, soak: bool
         assert most < ALLOWANCE + (reading + stalled) * BYTES_OF_A_STREAM
 
     with live_gateways(kafka_bootstrap, live_buffer_bytes=RING_BYTES) as gateways:
+        asyncio.run(scenario())
+
+
+@pytest.mark.soak
+def test_a_reader_that_takes_nothing_for_half_a_minute_is_cut_off(kafka_bootstrap: str) -> None:
+    async def scenario() -> None:
+        gateway = psutil.Process(gateways.processes[0].pid)
+        crowd = Crowd(gateways.urls[0])
+
+        def open_connections() -> int:
+            return sum(c.status == psutil.CONN_ESTABLISHED and c.laddr.port == port for c in gateway.net_connections())
+
+        port = urlsplit(gateways.urls[0]).port
+        async with crowd.stream("/channel/1/subscribe", reads=False), crowd.stream("/live", reads=True):
+            async with httpx.AsyncClient(base_url=gateways.urls[0], headers=HEADERS, timeout=60) as client:
+                event = {"identifier": "step", "payload": {"text": "x" * 10_000}, "channel_id": 1}
+                for _ in range(100):
+                    await client.post("/events", json=[event] * 10)
+            await until(lambda: open_connections() == 1, "only the one who reads is left", STALL_S + 30)
+            assert crowd.seen == [1000]
+
+    with live_gateways(kafka_bootstrap) as gateways:
         asyncio.run(scenario())
