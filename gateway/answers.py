@@ -164,6 +164,24 @@ class SummaryAnswer(TraceAnswer):
     events: list[EventAnswer]
 
 
+class WholeTraceAnswer(TraceAnswer):
+    """The figures of one trace, and all its events."""
+
+    spans: list[EventAnswer]
+
+
+class TracesAnswer(TypedDict):
+    """The list of traces in the recent form; early clients have the bare array."""
+
+    traces: list[TraceAnswer]
+
+
+class EventsAnswer(TypedDict):
+    """Events that were searched for, the newest first."""
+
+    events: list[EventAnswer]
+
+
 class ErrorAnswer(TypedDict):
     """What every answer of 400 and above holds."""
 

@@ -18,6 +18,8 @@ from gateway.control_data import ControlData
 from gateway.control_log import Control, ControlLog
 from gateway.direct_call import DirectCall, DirectlyCalled
 from gateway.errors import HANDLERS
+from gateway.event_lists import EventLists
+from gateway.event_queries import EventQueries
 from gateway.health import Health
 from gateway.ingest import Ingest, Log
 from gateway.key_use import KeyUses
@@ -62,6 +64,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     channels = PublishedChannels(control, _now_ms, settings.publish_timeout_ms, strict=settings.strict_channels)
     ingest = Ingest(authentication, channels, log_of_events, EventIds(), _now_ms)
     reads = TraceReads(authentication, visibility, queries)
+    lists = EventLists(authentication, visibility, EventQueries(queries), control, _now_ms)
     health = Health(offsets, queries, control)
     managing = Managing(authentication, control, _now_ms)
     apps, app_channels = Apps(managing), Channels(managing)
@@ -96,6 +99,9 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             Route("/traces/{trace_id:trace_id}/summary", reads.summary),
             Route("/traces/{trace_id:trace_id}/events", reads.events),
             Route("/traces/{trace_id:trace_id}/live", live.trace),
+            Route("/traces/{trace_id:trace_id}", reads.trace),
+            Route("/event/{channel_id}/list", lists.of_channel),
+            Route("/events", lists.search),
             Route("/live", live.tenant),
             Route("/channel/{channel_id}/subscribe", live.channel),
             Route("/channel/{channel_id}/{identifier:trace_id}/subscribe", live.channel),

@@ -52,9 +52,10 @@ class EndpointAnswer(TypedDict):
 
 
 class NewEndpointAnswer(EndpointAnswer):
-    """With the secret that deliveries will be signed with: it is told here and nowhere else."""
+    """With the secret that deliveries will be signed with, by both its names: it is told here and nowhere else."""
 
     secret: str
+    rawSecret: str
 
 
 class DeliveryAnswer(TypedDict):

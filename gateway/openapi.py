@@ -12,11 +12,30 @@ from starlette.responses import Response
 
 from axonstream.event_contract import EventInput
 from gateway import management_openapi as management
-from gateway.answers import BulkAnswer, ErrorAnswer, EventAnswer, SummaryAnswer, TraceAnswer
+from gateway.answers import (
+    BulkAnswer,
+    ErrorAnswer,
+    EventAnswer,
+    EventsAnswer,
+    SummaryAnswer,
+    TraceAnswer,
+    TracesAnswer,
+    WholeTraceAnswer,
+)
 from gateway.live_openapi import live_paths
 from gateway.management_openapi import management_paths
 
-_ANSWERS: tuple[Any, ...] = (BulkAnswer, ErrorAnswer, EventAnswer, SummaryAnswer, TraceAnswer, *management.ANSWERS)
+_ANSWERS: tuple[Any, ...] = (
+    BulkAnswer,
+    ErrorAnswer,
+    EventAnswer,
+    EventsAnswer,
+    SummaryAnswer,
+    TraceAnswer,
+    TracesAnswer,
+    WholeTraceAnswer,
+    *management.ANSWERS,
+)
 _INPUTS: tuple[type[BaseModel], ...] = (EventInput, *management.INPUTS)
 _REF = "#/components/schemas/{model}"
 
@@ -30,14 +49,34 @@ def document() -> dict[str, Any]:
     event, traces = _schema("EventAnswer"), {"type": "array", "items": _schema("TraceAnswer")}
     trace_id, events = _parameter("trace_id", "path", "string"), _parameter("events", "query", "integer")
     pages = [_parameter("page", "query", "integer"), _parameter("limit", "query", "integer")]
+    times = [_parameter("since", "query", "string"), _parameter("until", "query", "string"), pages[1]]
     return {
         "openapi": "3.1.0",
         "info": {"title": "axonstream", "version": "1"},
         "security": [{"key": [], "tenant": []}, {"recentKey": []}, {"publicToken": []}],
         "paths": {
             "/event": {"post": _publishing("Publish one event", _json(_schema("EventInput")), "201", event)},
-            "/events": {"post": _publishing("Publish many events", _many_events(), "200", _schema("BulkAnswer"))},
-            "/traces": {"get": _reading("Traces, newest activity first", pages, traces)},
+            "/events": {
+                "post": _publishing("Publish many events", _many_events(), "200", _schema("BulkAnswer")),
+                "get": _reading(
+                    "Events, the newest first", [*_filters("channelId", "appId"), *times], _schema("EventsAnswer")
+                ),
+            },
+            "/event/{channel_id}/list": {
+                "get": _reading(
+                    "Events of a channel, the newest first",
+                    [_parameter("channel_id", "path", "string"), *pages, *_filters()],
+                    {"type": "array", "items": event},
+                )
+            },
+            "/traces": {
+                "get": _reading(
+                    "Traces, newest activity first",
+                    [*pages, *times[:2], _parameter("offset", "query", "integer")],
+                    {"oneOf": [traces, _schema("TracesAnswer")]},
+                )
+            },
+            "/traces/{trace_id}": {"get": _reading("A trace and its events", [trace_id], _schema("WholeTraceAnswer"))},
             "/traces/{trace_id}/summary": {
                 "get": _reading("Summary of a trace", [trace_id, events], _schema("SummaryAnswer"))
             },
@@ -70,6 +109,11 @@ class OpenApi:
     async def answer(self, _: Request) -> Response:
         """GET /openapi.json: 200."""
         return Response(self._body, 200, media_type="application/json")
+
+
+def _filters(*more: str) -> list[dict[str, Any]]:
+    names = ("agentId", "eventType", "traceId", "environment", "source", *more)
+    return [_parameter(name, "query", "string") for name in names]
 
 
 def _schema(name: str) -> dict[str, Any]:

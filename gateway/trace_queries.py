@@ -44,18 +44,26 @@ WHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}}""" 
 PAGE_IDS = """SELECT trace_id FROM trace_summaries WHERE tenant_id = {tenant:String}
 ORDER BY last_received_at DESC, trace_id DESC LIMIT 1 BY trace_id LIMIT {limit:UInt64} OFFSET {offset:UInt64}"""
 
-# The columns in the order of StoredEvent's fields.
-_EVENTS = """SELECT event_id, identifier, payload, metadata, channel_id, agent_id, trace_id, span_id, parent_event_id,
+# As PAGE_IDS, of the traces whose last activity is within bounds.
+_PAGE_IDS_WITHIN = """SELECT trace_id FROM trace_summaries WHERE tenant_id = {tenant:String} GROUP BY trace_id
+HAVING max(last_received_at) >= fromUnixTimestamp64Milli({since:Int64})
+  AND max(last_received_at) < fromUnixTimestamp64Milli({until:Int64})
+ORDER BY max(last_received_at) DESC, trace_id DESC LIMIT {limit:UInt64} OFFSET {offset:UInt64}"""
+
+# In the order of StoredEvent's fields.
+EVENT_COLUMNS = """event_id, identifier, payload, metadata, channel_id, agent_id, trace_id, span_id, parent_event_id,
   parent_span_id, event_type, dedup_key, environment, source,
-  toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(received_at) FROM events
-WHERE tenant_id = {tenant:String} AND trace_id = {trace:String}
-ORDER BY occurred_at, _partition, _offset LIMIT {limit:UInt64}"""
+  toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(received_at)"""
+
+_EVENTS = f"""SELECT {EVENT_COLUMNS} FROM events
+WHERE tenant_id = {{tenant:String}} AND trace_id = {{trace:String}}
+ORDER BY occurred_at, _partition, _offset LIMIT {{limit:UInt64}}"""  # noqa: S608
 
 _MEAN_BYTES = """SELECT toUInt64(sum(length(payload) + length(metadata)) / greatest(count(), 1)) FROM events_log
 WHERE tenant_id = {tenant:String} AND trace_id = {trace:String}"""
 
 _NO_LIMIT = (1 << 63) - 1
-_RAW: dict[str, Any] = {"payload": "bytes", "metadata": "bytes"}
+RAW: dict[str, Any] = {"payload": "bytes", "metadata": "bytes"}
 
 
 class TraceQueries:
@@ -80,12 +88,18 @@ class TraceQueries:
         """The trace's figures, equal to their recomputation from its events (guarantee G3); None if there are none."""
         return (await self._figures_of(tenant_id, [trace_id])).get(trace_id)
 
-    async def page(self, tenant_id: str, limit: int, offset: int) -> list[TraceFigures]:
-        """A page of traces, newest activity first.
+    async def page(
+        self, tenant_id: str, limit: int, offset: int, within: tuple[int, int] | None = None
+    ) -> list[TraceFigures]:
+        """A page of traces, newest activity first; `within` bounds it (ms): at or after the first, before the second.
 
         Which traces make the page is asked first, of two columns: the figures of all would take a second for a million.
         """
-        wanted = await self._rows(PAGE_IDS, {"tenant": tenant_id, "limit": limit, "offset": offset})
+        given = {"tenant": tenant_id, "limit": limit, "offset": offset}
+        if within is None:
+            wanted = await self._rows(PAGE_IDS, given)
+        else:
+            wanted = await self._rows(_PAGE_IDS_WITHIN, given | {"since": within[0], "until": within[1]})
         trace_ids = [row[0] for row in wanted]
         figures = await self._figures_of(tenant_id, trace_ids) if trace_ids else {}
         return [figures[trace_id] for trace_id in trace_ids if trace_id in figures]
@@ -93,7 +107,7 @@ class TraceQueries:
     async def first_events(self, tenant_id: str, trace_id: str, limit: int) -> list[StoredEvent]:
         """The first events of a trace, in order of time, arrival breaking ties."""
         parameters = {"tenant": tenant_id, "trace": trace_id, "limit": limit}
-        return [StoredEvent(*row) for row in await self._rows(_EVENTS, parameters, column_formats=_RAW)]
+        return [StoredEvent(*row) for row in await self._rows(_EVENTS, parameters, column_formats=RAW)]
 
     @asynccontextmanager
     async def all_events(self, tenant_id: str, trace_id: str) -> AsyncGenerator[AsyncGenerator[list[StoredEvent]]]:
@@ -124,7 +138,7 @@ class TraceQueries:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 client = await self._client()
                 stream = await client.query_row_block_stream(
-                    _EVENTS, parameters=parameters, settings=settings, column_formats=_RAW
+                    _EVENTS, parameters=parameters, settings=settings, column_formats=RAW
                 )
 
         async def blocks() -> AsyncGenerator[list[StoredEvent]]:
@@ -150,6 +164,10 @@ class TraceQueries:
                 rows = await self._rows(sql, {"tenant": tenant_id, "traces": missing})
                 figures |= {row[0]: _figures(row) for row in rows}
         return figures
+
+    async def rows(self, sql: str, parameters: dict[str, Any], **options: Any) -> Sequence[Sequence[Any]]:
+        """The rows of a query of somebody else's. Raises UnavailableError."""
+        return await self._rows(sql, parameters, **options)
 
     async def _rows(self, sql: str, parameters: dict[str, Any], **options: Any) -> Sequence[Sequence[Any]]:
         async with _answering():

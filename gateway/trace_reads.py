@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, suppress
 
 import orjson
@@ -11,26 +11,25 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from axonstream.event_contract import MAX_NAME_BYTES
+from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
 from gateway.answers import StoredEvent, event_answer, summary_answer, trace_answer
 from gateway.authentication import Authentication
 from gateway.credentials import Generation, Identity, KeyScope
 from gateway.errors import RefusedError, UnavailableError
+from gateway.query_values import MAX_LIMIT, positive, time_ms
 from gateway.trace_queries import TraceQueries
 from gateway.visibility import Visibility
 
-MAX_LIMIT = 1000
 READER_STALL_S = 30.0  # a reader that takes nothing for so long is cut off: it holds a query open
 _DEFAULT_LIMIT = 20
 _EVENTS_IN_SUMMARY = 100
-_MOST_DIGITS = 15  # page times limit stays below what ClickHouse takes as an offset
 
 _JSON = "application/json"
 _STALE = {"X-Axonstream-Stale": "true"}
 
 
 class TraceReads:
-    """The handlers of the early generation's trace reads.
+    """The handlers of the trace reads of both generations.
 
     200 with X-Axonstream-Stale when the wait was not enough and there is something to show, 503 when there is nothing;
     404 only when what was acknowledged before the request is visible and the tenant has no such trace.
@@ -42,20 +41,29 @@ class TraceReads:
         self._queries = queries
 
     async def traces(self, request: Request) -> Response:
-        """GET /traces?page&limit: newest activity first."""
-        identity = self._authentication.identify(request, KeyScope.READ)
-        page = _positive(request.query_params, "page", 1)
-        limit = min(_positive(request.query_params, "limit", _DEFAULT_LIMIT), MAX_LIMIT)
-        if identity.generation is Generation.RECENT:
-            raise RefusedError(
-                400, "the list of traces is not served in the recent form", "Send the key in X-API-Key instead."
-            )
+        """GET /traces, newest activity first: ?page&limit, a bare array; recent ?since&until&limit&offset, wrapped."""
+        identity, query = self._authentication.identify(request, KeyScope.READ), request.query_params
+        limit = min(positive(query, "limit", _DEFAULT_LIMIT), MAX_LIMIT)
+        offset = positive(query, "offset", (positive(query, "page", 1) - 1) * limit, least=0)
+        since, until = time_ms(query, "since"), time_ms(query, "until")
+        bounds = None if since is until is None else (since or 0, MAX_TIME_MS if until is None else until)
         fresh = await self._visibility.of_everything()
-        rows = await self._queries.page(identity.tenant_id, limit, (page - 1) * limit)
-        if not fresh and not rows and page == 1:
-            raise _nothing_yet()
-        body = orjson.dumps([trace_answer(figures, identity.generation) for figures in rows])
-        return Response(body, 200, _headers(fresh), media_type=_JSON)
+        found = await self._queries.page(identity.tenant_id, limit, offset, bounds)
+        if not fresh and not found and offset == 0:
+            raise nothing_yet()
+        rows = [trace_answer(figures, identity.generation) for figures in found]
+        body = orjson.dumps(rows if identity.generation is Generation.EARLY else {"traces": rows})
+        return Response(body, 200, stale_headers(fresh), media_type=_JSON)
+
+    async def trace(self, request: Request) -> Response:
+        """GET /traces/{id}: the figures, and all events as `spans`, sent as `events` sends them."""
+        identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
+        fresh = await self._visibility.of_trace(trace_id)
+        figures = await self._queries.trace(identity.tenant_id, trace_id)
+        if figures is None:
+            raise _no_such_trace() if fresh else nothing_yet()
+        head = orjson.dumps(trace_answer(figures, identity.generation))[:-1] + b',"spans":'
+        return await self._streamed(identity, trace_id, fresh, head, b"}")
 
     async def summary(self, request: Request) -> Response:
         """GET /traces/{id}/summary: the figures and the first events; `?events=0` leaves the events out."""
@@ -65,10 +73,10 @@ class TraceReads:
             self._queries.trace(identity.tenant_id, trace_id), self._first_events(request, identity, trace_id)
         )
         if figures is None:
-            raise _no_such_trace() if fresh else _nothing_yet()
+            raise _no_such_trace() if fresh else nothing_yet()
         rows = [event_answer(event, identity.tenant_id, identity.generation) for event in events]
         body = orjson.dumps(summary_answer(figures, rows, identity.generation))
-        return Response(body, 200, _headers(fresh), media_type=_JSON)
+        return Response(body, 200, stale_headers(fresh), media_type=_JSON)
 
     async def _first_events(self, request: Request, identity: Identity, trace_id: str) -> list[StoredEvent]:
         if request.query_params.get("events") == "0":
@@ -82,12 +90,18 @@ class TraceReads:
         """
         identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
         fresh = await self._visibility.of_trace(trace_id)
+        return await self._streamed(identity, trace_id, fresh)
+
+    async def _streamed(
+        self, identity: Identity, trace_id: str, fresh: bool, head: bytes = b"", tail: bytes = b""
+    ) -> Response:
         async with AsyncExitStack() as stack:
             blocks = await stack.enter_async_context(self._queries.all_events(identity.tenant_id, trace_id))
             first = await anext(blocks, [])
             if not first:
-                raise _no_such_trace() if fresh else _nothing_yet()
-            answer = _HoldingResponse(_array(identity, first, blocks), 200, _headers(fresh), media_type=_JSON)
+                raise _no_such_trace() if fresh else nothing_yet()
+            body = _array(identity, first, blocks, head, tail)
+            answer = _HoldingResponse(body, 200, stale_headers(fresh), media_type=_JSON)
             answer.held = stack.pop_all()
         return answer
 
@@ -110,24 +124,15 @@ class _HoldingResponse(StreamingResponse):
 
 
 async def _array(
-    identity: Identity, block: list[StoredEvent], blocks: AsyncGenerator[list[StoredEvent]]
+    identity: Identity, block: list[StoredEvent], blocks: AsyncGenerator[list[StoredEvent]], head: bytes, tail: bytes
 ) -> AsyncGenerator[bytes]:
-    opening = b"["
+    opening = head + b"["
     while block:
         rows = [event_answer(event, identity.tenant_id, identity.generation) for event in block]
         yield opening + orjson.dumps(rows)[1:-1]
         opening = b","
         block = await anext(blocks, [])
-    yield b"]"
-
-
-def _positive(query: Mapping[str, str], name: str, default: int) -> int:
-    text = query.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) >= 1):
-        raise RefusedError(400, f"{name} must be a whole number from 1, not {text[:32]!r}", f"Set {name} to 1 or more.")
-    return int(text)
+    yield b"]" + tail
 
 
 def _trace_id(request: Request) -> str:
@@ -137,7 +142,7 @@ def _trace_id(request: Request) -> str:
     return trace_id
 
 
-def _headers(fresh: bool) -> dict[str, str] | None:
+def stale_headers(fresh: bool) -> dict[str, str] | None:
     return None if fresh else _STALE
 
 
@@ -146,7 +151,7 @@ def _no_such_trace() -> RefusedError:
     return RefusedError(404, "there is no such trace", "Check the trace id, and that the key is of the trace's tenant.")
 
 
-def _nothing_yet() -> UnavailableError:
+def nothing_yet() -> UnavailableError:
     return UnavailableError(
         "what was acknowledged before this request is not readable yet",
         "Ask again; if this lasts, check that the processor and the sink run.",

@@ -45,7 +45,7 @@ class WebhookEndpoints:
         )
         made = ControlRecord(Place(Kind.WEBHOOK, tenant.id, endpoint.id), endpoint)
         await self._managing.write(made, *_room(tenant))
-        answer: NewEndpointAnswer = {**endpoint_answer(endpoint, identity), "secret": secret}
+        answer: NewEndpointAnswer = {**endpoint_answer(endpoint, identity), "secret": secret, "rawSecret": secret}
         return json_answer(answer, 201)
 
     async def of_channel(self, request: Request) -> Response:

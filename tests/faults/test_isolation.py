@@ -25,7 +25,14 @@ KEYS = {"1": "ak_local", "2": "ak_other"}
 TRACES = ("a", "b", "c")
 OF_EACH = {"date": "", "x-request-id": ""}  # headers that differ from answer to answer
 # Whoever adds a call that reads must add it to `everything_read`; the others read nothing of a tenant.
-READS = {"/traces", "/traces/{trace_id}/summary", "/traces/{trace_id}/events"}
+READS = {
+    "/traces",
+    "/traces/{trace_id}",
+    "/traces/{trace_id}/summary",
+    "/traces/{trace_id}/events",
+    "/event/{channel_id}/list",
+    "/events",
+}
 # Read by `check_streams`, and in test_live_streams.py.
 LIVE = {
     "/traces/{trace_id}/live",
@@ -46,7 +53,7 @@ MANAGED = {
     "/webhooks/endpoints/{endpoint_id}",
     "/webhooks/deliveries/{endpoint_id}",
 }
-OTHERS = {"/event", "/events", "/v1/traces", "/health/live", "/health/ready", "/openapi.json"}
+OTHERS = {"/event", "/v1/traces", "/health/live", "/health/ready", "/openapi.json"}
 
 
 class Sent(NamedTuple):
@@ -90,6 +97,9 @@ class Answers(NamedTuple):
     paged: list[str]
     summaries: dict[str, dict[str, Any] | None]
     events: dict[str, list[dict[str, Any]] | None]
+    whole: dict[str, dict[str, Any] | None]
+    of_channels: dict[int, list[dict[str, Any]]]
+    found: list[dict[str, Any]]
     text: str
 
 
@@ -117,7 +127,13 @@ def everything_read(client: httpx.Client, tenant: str, example: str) -> Answers:
     quoted = {trace_id: trace_id.replace("/", "%2F") for trace_id in ids}
     summaries = {trace_id: read(f"/traces/{quoted[trace_id]}/summary") for trace_id in ids}
     events = {trace_id: read(f"/traces/{quoted[trace_id]}/events") for trace_id in ids}
-    return Answers(mine, paged, summaries, events, "".join(text))
+    whole = {trace_id: read(f"/traces/{quoted[trace_id]}") for trace_id in ids}
+    of_channels = {
+        channel: [row for row in read(f"/event/{channel}/list?limit=1000") if example in row["traceId"]]
+        for channel in (1, 2)
+    }
+    found = [row for trace_id in ids for row in read(f"/events?traceId={quoted[trace_id]}")["events"]]
+    return Answers(mine, paged, summaries, events, whole, of_channels, found, "".join(text))
 
 
 def kept(sent: Sequence[Sent], tenant: str, trace: str) -> list[int]:
@@ -208,6 +224,10 @@ def test_what_two_tenants_are_told_is_each_only_its_own(
             assert answers.listed.keys() == truth.keys()
             assert set(answers.paged) == truth.keys()
             assert len(answers.paged) == len(truth)
+            shown = {number for numbers in truth.values() for number in numbers}
+            for rows, channels in [(answers.found, {1, 2}), *((rows, {c}) for c, rows in answers.of_channels.items())]:
+                wanted = sorted(number for number in shown if sent[number].channel in channels)
+                assert sorted(row["payload"]["number"] for row in rows) == wanted
             for trace in TRACES:
                 check_trace(answers, f"{example}/{trace}", truth.get(f"{example}/{trace}"), sent)
             check_streams(client, tenant, example, since, truth)
@@ -232,11 +252,14 @@ def check_streams(
 
 
 def check_trace(answers: Answers, trace_id: str, numbers: list[int] | None, sent: Sequence[Sent]) -> None:
-    summary, rows = answers.summaries[trace_id], answers.events[trace_id]
+    summary, rows, whole = answers.summaries[trace_id], answers.events[trace_id], answers.whole[trace_id]
     if numbers is None:
-        assert (summary, rows) == (None, None)
+        assert (summary, rows, whole) == (None, None, None)
         return
     assert summary is not None
+    assert whole is not None
+    assert whole.pop("spans") == rows
+    assert whole.items() <= summary.items()
     assert rows is not None
     assert [row["payload"]["number"] for row in rows] == numbers
     assert summary["events"] == rows

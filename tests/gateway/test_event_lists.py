@@ -1,0 +1,207 @@
+"""Lists of events on real ClickHouse: order, pages, filters, repeats; and the recent form of the trace reads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from stored_by_hand import event, store, summary
+
+from gateway.app import create_app
+from gateway.wire_values import iso_time
+from kit.offline_gateway import HEADERS, OfflineGateway
+from producers.settings import Settings
+
+RECENT = {"x-axonpush-api-key": "ak_local"}
+OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}
+AT = time.time_ns() // 1_000_000 - 7_200_000  # two hours ago: outside of the window that is looked into first
+
+
+@asynccontextmanager
+async def _gateway(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
+    keys: dict[str, Any] = {"api_keys": SecretStr("ak_local=1,ak_other=2")}
+    app = create_app(settings.model_copy(update=keys))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+    ):
+        await app.state.connected.wait()
+        yield client
+
+
+def told(
+    settings: Settings, events: list[dict[str, Any]], scenario: Callable[[httpx.AsyncClient], Coroutine[Any, Any, None]]
+) -> None:
+    async def run() -> None:
+        await store(settings, events, [])
+        async with _gateway(settings) as client:
+            await scenario(client)
+
+    asyncio.run(run())
+
+
+async def ask(client: httpx.AsyncClient, path: str, headers: dict[str, str] = HEADERS) -> httpx.Response:
+    return await client.get(path, headers=headers)
+
+
+def names(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["identifier"] for row in rows]
+
+
+@pytest.mark.services
+def test_pages_are_the_newest_first_and_neither_repeat_nor_skip(server_settings: Settings) -> None:
+    rows = [event(f"t{n % 3}", n, AT + n // 2, channel_id=5, identifier=str(n)) for n in range(25)]
+    rows += [event("t9", 100 + n, AT + 3_600_000 * n, channel_id=6, identifier=f"other {n}") for n in range(3)]
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        newest = [str(n) for n in reversed(range(25))]
+        assert names((await ask(client, "/event/5/list?limit=100")).json()) == newest
+        assert names((await ask(client, "/event/5/list")).json()) == newest[:10]
+        pages = [(await ask(client, f"/event/5/list?limit=7&page={page}")).json() for page in range(1, 6)]
+        assert [name for page in pages for name in names(page)] == newest
+        assert pages[4] == []
+        assert names((await ask(client, "/event/6/list")).json()) == ["other 2", "other 1", "other 0"]
+        assert (await ask(client, "/event/1/list")).json() == []
+        for path in ("/event/7/list", "/event/x/list", f"/event/{2**63}/list"):
+            assert (await ask(client, path)).status_code == 404
+        assert (await ask(client, "/event/5/list", OTHER)).status_code == 404
+
+    told(server_settings, rows, scenario)
+
+
+@pytest.mark.services
+def test_every_filter_leaves_what_it_says(server_settings: Settings) -> None:
+    rows = [
+        event("t1", 0, AT, channel_id=5, identifier="a", agent_id="x", event_type="agent.error", environment="prod"),
+        event("t2", 1, AT + 10, channel_id=5, identifier="b", agent_id="y"),
+        event("t2", 2, AT + 20, channel_id=6, identifier="c", agent_id="x", source="otlp"),
+        event("t2", 3, AT + 30, channel_id=1, identifier="d"),
+    ]
+    expected = {
+        "/event/5/list?agentId=x": "a",
+        "/event/5/list?eventType=agent.error": "a",
+        "/event/5/list?traceId=t2": "b",
+        "/event/5/list?environment=prod": "a",
+        "/event/1/list?agentId=x&traceId=t2": "",
+        "/events": "dcba",
+        "/events?limit=2": "dc",
+        "/events?channelId=6": "c",
+        "/events?agentId=x": "ca",
+        "/events?source=otlp": "c",
+        "/events?appId=1": "d",
+        "/events?appId=1&channelId=5": "",
+        "/events?appId=77": "",
+        "/events?channelId=x": "",
+        f"/events?since={iso_time(AT + 10)}": "dcb",
+        f"/events?until={iso_time(AT + 10)}": "a",
+        f"/events?since={AT + 10}&until={AT + 30}": "cb",
+        f"/events?traceId=t2&since={iso_time(AT + 11)}&agentId=x": "c",
+        "/events?agentId=%27%20OR%201%3D1": "",
+    }
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        for path, wanted in expected.items():
+            for headers in (HEADERS, RECENT):
+                found = (await ask(client, path, headers)).json()
+                listed = found["events"] if path.startswith("/events") else found
+                assert "".join(names(listed)) == wanted, path
+                assert all(isinstance(row["id"], int if headers is HEADERS else str) for row in listed)
+
+    told(server_settings, rows, scenario)
+
+
+@pytest.mark.services
+def test_an_event_that_was_published_twice_shows_once_as_it_came_first(server_settings: Settings) -> None:
+    twice = {"event_id": 7, "dedup_key": "k"}
+    rows = [
+        event("t", 0, AT, channel_id=5, identifier="first", **twice),
+        event("t", 1, AT + 10, channel_id=5, identifier="between"),
+        event("t", 2, AT + 20, channel_id=5, identifier="again", **twice),
+        event("t", 3, AT + 30, channel_id=6, identifier="elsewhere", **twice),
+        event("t", 4, AT + 40, channel_id=5, identifier="same id", event_id=1001),
+    ]
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        assert names((await ask(client, "/event/5/list")).json()) == ["same id", "first", "between"]
+        assert (await ask(client, "/event/6/list")).status_code == 404
+        assert len((await ask(client, "/events")).json()["events"]) == 3
+
+    told(server_settings, rows, scenario)
+
+
+@pytest.mark.services
+def test_a_page_is_full_although_another_tenant_has_newer_events(server_settings: Settings) -> None:
+    rows = [event("t", n, AT + n, tenant_id="2", channel_id=1, identifier="theirs") for n in range(10, 20)]
+    rows += [event("t", n, AT + n, channel_id=1, identifier="ours") for n in range(3)]
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        assert names((await ask(client, "/event/1/list?limit=2")).json()) == ["ours", "ours"]
+        assert len((await ask(client, "/events?limit=5")).json()["events"]) == 3
+
+    told(server_settings, rows, scenario)
+
+
+@pytest.mark.services
+def test_a_recent_client_lists_traces_and_reads_one(server_settings: Settings) -> None:
+    events = [event("t1", n, AT + n, identifier=str(n)) for n in range(3)]
+    summaries = [summary("t1", AT, event_count=3, last_offset=2), summary("t2", AT + 5), summary("t3", AT + 9)]
+
+    async def scenario() -> None:
+        await store(server_settings, events, summaries)
+        async with _gateway(server_settings) as client:
+
+            async def listed(query: str) -> list[str]:
+                found = (await ask(client, f"/traces{query}", RECENT)).json()["traces"]
+                return [row["traceId"] for row in found]
+
+            assert await listed("") == ["t3", "t2", "t1"]
+            assert await listed("?limit=1&offset=1") == ["t2"]
+            assert await listed(f"?since={iso_time(AT + 5)}") == ["t3", "t2"]
+            assert await listed(f"?until={iso_time(AT + 9)}&limit=1") == ["t2"]
+            assert await listed("?until=2020-01-01T00:00:00%2B01:00") == []
+            whole = (await ask(client, "/traces/t1", RECENT)).json()
+            assert (whole["traceId"], whole["spanCount"]) == ("t1", 3)
+            assert names(whole["spans"]) == ["0", "1", "2"]
+            assert {"costUsd", "customer", "outcome", "rootSpanName", "workflow"} <= whole.keys()
+            assert (await ask(client, "/traces/t9", RECENT)).status_code == 404
+            assert (await ask(client, "/traces/t1", OTHER)).status_code == 404
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/event/1/list", "/events", "/traces"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=-1", "limit=1.5", "limit="])
+def test_a_limit_that_is_none_is_400(offline: OfflineGateway, path: str, query: str) -> None:
+    answer = offline.send("GET", f"{path}?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
+    assert "limit" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/event/1/list?page=0",
+        "/traces?offset=-1",
+        "/traces?since=yesterday",
+        "/events?until=2026-01-31T12:00:00",
+        "/events?since=",
+        "/events?agentId=" + "x" * 257,
+        "/event/1/list?traceId=a%00b",
+    ],
+)
+def test_a_filter_that_is_none_is_400(offline: OfflineGateway, path: str) -> None:
+    assert offline.send("GET", path).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/event/1/list", "/events", "/traces/t"])
+def test_a_list_without_kafka_is_503(offline: OfflineGateway, path: str) -> None:
+    answer = offline.send("GET", path)
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"].isdecimal()

@@ -1,0 +1,45 @@
+"""An environment of its own for a version of the public package, made once a machine (which needs pip's index)."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+CACHE = Path.home() / ".cache" / "axonstream" / "clients"
+INSTALL_S = 240
+PROGRAM_S = 90
+
+
+def client_python(version: str) -> Path:
+    """The Python of an environment with `axonpush` of this version and nothing of ours."""
+    home = CACHE / f"axonpush-{version}-py{sys.version_info.major}.{sys.version_info.minor}"
+    python, complete = home / "bin" / "python", home / "complete"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True, timeout=INSTALL_S)
+            install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"axonpush=={version}"]
+            subprocess.run([str(python), *install], check=True, timeout=INSTALL_S)
+            complete.touch()
+    return python
+
+
+def run_program(version: str, program: Path, *arguments: str) -> dict[str, Any]:
+    """What the program prints as JSON on its last line; its failure is the test's, with all that it said."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AXON", "PYTHON"))}
+    done = subprocess.run(
+        [str(client_python(version)), str(program), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
