@@ -29,6 +29,7 @@ from gateway.openapi import OpenApi
 from gateway.otlp import Otlp
 from gateway.pipeline_offsets import PipelineOffsets
 from gateway.published_channels import PublishedChannels
+from gateway.rate_limits import RateLimits
 from gateway.trace_id_path import register as register_trace_id_path
 from gateway.trace_queries import TraceQueries
 from gateway.trace_reads import TraceReads
@@ -54,7 +55,10 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     secret = settings.server_secret.get_secret_value().encode()
     if control is None:
         control = ControlLog(settings, ControlData(secret))
-    authentication = Authentication(settings.tenants_by_key(), control.data, secret, _now_ms)
+    limits = RateLimits(
+        settings.rate_limit_key_per_s, settings.rate_limit_tenant_per_s, settings.rate_limit_burst_s, time.monotonic
+    )
+    authentication = Authentication(settings.tenants_by_key(), control.data, secret, _now_ms, limits)
     log_of_events = EventLog.from_settings(settings) if event_log is None else event_log
     offsets = PipelineOffsets(settings)
     queries = TraceQueries(settings)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from gateway.control_data import ControlData
 from gateway.credentials import Credential, Generation, Identity, KeyScope
 from gateway.errors import RefusedError, UnavailableError
+from gateway.rate_limits import RateLimits
 
 EARLY_KEY = b"x-api-key"
 RECENT_KEY = b"x-axonpush-api-key"
@@ -28,8 +29,14 @@ class Authentication:
     """
 
     def __init__(
-        self, tenants_by_key: dict[str, str], control: ControlData, secret: bytes, clock: Callable[[], int]
+        self,
+        tenants_by_key: dict[str, str],
+        control: ControlData,
+        secret: bytes,
+        clock: Callable[[], int],
+        limits: RateLimits,
     ) -> None:
+        self._limits = limits if limits.on else None
         self._secret = secret or token_bytes()
         self._control = control
         self._credentials = control.credentials
@@ -47,16 +54,35 @@ class Authentication:
 
         Raises RefusedError: 400 for two key headers at once and for a missing tenant, 401 for a missing, unknown,
         revoked or expired key, 403 for a tenant that is not the key's and for a key that may not do this;
-        UnavailableError while it cannot be said whether a key is known.
+        RateLimitedError; UnavailableError while it cannot be said whether a key is known.
         """
+        credential, generation = self._shown(headers, scope)
+        if self._limits is not None:
+            self._limits.take(credential)
+        credential.used = True
+        return credential.identities[generation]
+
+    def check_again(self, request: Request, scope: KeyScope) -> Identity:
+        """As `identify`, for a request that goes on and is not a new one: no token is taken."""
+        credential, generation = self._shown(dict(request.scope["headers"]), scope)
+        credential.used = True
+        return credential.identities[generation]
+
+    def charge(self, identity: Identity, number: int) -> None:
+        """Count so many requests more: those of a bulk request."""
+        if self._limits is not None and identity.credential is not None:
+            self._limits.take_more(identity.credential, number)
+
+    def _shown(self, headers: dict[bytes, bytes], scope: KeyScope) -> tuple[Credential, Generation]:
         early, recent, public = headers.get(EARLY_KEY), headers.get(RECENT_KEY), headers.get(PUBLIC_TOKEN)
         if recent is None and public is None:
-            return self._check(early, headers.get(TENANT), Generation.EARLY, scope)
+            return self._check(early, headers.get(TENANT), Generation.EARLY, scope), Generation.EARLY
         if early is not None or (recent is not None and public is not None):
             raise RefusedError(400, _two_headers(early, recent), "Send the key in one header, your client's own.")
-        return self._check(public if recent is None else recent, headers.get(TENANT), Generation.RECENT, scope)
+        shown = public if recent is None else recent
+        return self._check(shown, headers.get(TENANT), Generation.RECENT, scope), Generation.RECENT
 
-    def _check(self, key: bytes | None, tenant: bytes | None, generation: Generation, scope: KeyScope) -> Identity:
+    def _check(self, key: bytes | None, tenant: bytes | None, generation: Generation, scope: KeyScope) -> Credential:
         if not key:
             raise RefusedError(401, "no API key was sent", _ASK_FOR_KEY)
         credential = self._credentials.get(digest(self._secret, key, "sha256"))
@@ -77,8 +103,7 @@ class Authentication:
                 f"the API key may not do this: it lacks the scope {scope}",
                 f"Use a key that has it: axonstream keys create --scope {scope}.",
             )
-        credential.used = True
-        return credential.identities[generation]
+        return credential
 
     def _unknown(self) -> Exception:
         if not self._control.loaded:

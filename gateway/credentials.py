@@ -11,6 +11,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from secrets import token_urlsafe
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.rate_limits import TokenBucket
 
 PUBLIC_PREFIX = "pt_"
 _RANDOM_BYTES = 32
@@ -41,12 +45,13 @@ class Identity:
     tenant_id: str
     generation: Generation
     channels: AbstractSet[int] = frozenset()
+    credential: Credential | None = None
 
 
 class Credential:
     """One key. `key_id` is 0 for a key of the settings; `expires_at` is ms since 1970; `used` since last looked."""
 
-    __slots__ = ("expires_at", "identities", "key_id", "scopes", "tenant", "used")
+    __slots__ = ("bucket", "expires_at", "identities", "key_id", "scopes", "tenant", "used")
 
     def __init__(
         self,
@@ -61,7 +66,8 @@ class Credential:
         self.scopes = scopes
         self.expires_at = expires_at
         self.used = False
-        self.identities = {generation: Identity(tenant_id, generation, channels) for generation in Generation}
+        self.bucket: TokenBucket | None = None
+        self.identities = {generation: Identity(tenant_id, generation, channels, self) for generation in Generation}
 
 
 def key_digest(secret: bytes, key: bytes) -> bytes:

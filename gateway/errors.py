@@ -2,6 +2,7 @@
 
 GatewayError
 +- RefusedError         the request is wrong, and the sender can put it right: 400, 401, 403, 404, 405, 409, 413, 501
+|  +- RateLimitedError  429 with Retry-After
 +- UnavailableError     Kafka or ClickHouse cannot answer in time: 503 with Retry-After; ask again
 
 `producers.errors.NotAcknowledgedError` is answered as 503, too. Any other exception is a defect: 500, logged by the
@@ -31,6 +32,7 @@ _CODES = {
     405: "method_not_allowed",
     409: "conflict",
     413: "payload_too_large",
+    429: "rate_limited",
     500: "internal_error",
     501: "not_implemented",
     503: "unavailable",
@@ -63,6 +65,14 @@ class RefusedError(GatewayError):
         self.status = status
 
 
+class RateLimitedError(RefusedError):
+    """Too many requests; `retry_after_s` is when there will be room for one."""
+
+    def __init__(self, message: str, hint: str, retry_after_s: int) -> None:
+        super().__init__(429, message, hint)
+        self.retry_after_s = retry_after_s
+
+
 class UnavailableError(GatewayError):
     """A part behind the gateway cannot answer in time; nothing is wrong with the request."""
 
@@ -91,7 +101,8 @@ def error_response(
 
 async def answer_gateway_error(request: Request, error: GatewayError) -> Response:
     """For RefusedError and UnavailableError."""
-    return error_response(request, error.status, error.message, error.hint)
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, RateLimitedError) else None
+    return error_response(request, error.status, error.message, error.hint, headers)
 
 
 async def answer_not_acknowledged(request: Request, error: NotAcknowledgedError) -> Response:

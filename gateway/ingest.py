@@ -98,6 +98,7 @@ class Ingest:
         environment = _environment(headers)
         async with self._bulk_turn():
             raw_events = _split(await body.read(MAX_BULK_BYTES))
+            self._authentication.charge(identity, len(raw_events) - 1)
             taken: list[_Taken] = []
             rejected: list[RefusedEventAnswer] = []
             bytes_of_turn = 0

@@ -109,7 +109,7 @@ class LiveTail:
             self._reader,
             cursor,
             None if since is None else self._catch_ups.begin(cursor, since, positions=positions),
-            lambda: self._authentication.identify(request, KeyScope.READ),
+            lambda: self._authentication.check_again(request, KeyScope.READ),
             self._streams.discard,
             positions=positions,
         )

@@ -69,6 +69,11 @@ class Settings(BaseSettings):
     strict_channels: bool = Field(
         default=False, description="refuse what is published to a channel that nobody made, instead of making it"
     )
+    rate_limit_key_per_s: float = Field(
+        default=0, ge=0, description="requests of one key, events of a bulk request counted; of one gateway; 0: any"
+    )
+    rate_limit_tenant_per_s: float = Field(default=0, ge=0, description="as rate_limit_key_per_s, of all its keys")
+    rate_limit_burst_s: float = Field(default=5, gt=0, description="so many seconds' worth may come at once")
     read_wait_ms: int = Field(
         default=5000, ge=0, description="how long a read waits for what was acknowledged before it"
     )
