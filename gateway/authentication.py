@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from hmac import digest
 from secrets import token_bytes
 
 from starlette.requests import Request
 
 from gateway.control_data import ControlData
-from gateway.credentials import Credential, Generation, Identity, KeyScope
+from gateway.credentials import Credential, Generation, Identity, KeyScope, key_digest
 from gateway.errors import RefusedError, UnavailableError
 from gateway.rate_limits import RateLimits
 
@@ -18,13 +17,16 @@ RECENT_KEY = b"x-axonpush-api-key"
 PUBLIC_TOKEN = b"x-public-token"
 TENANT = b"x-tenant-id"
 
+MOST_SHOWN = 10_000  # valid keys whose HMAC need not be made again
+
 _ASK_FOR_KEY = "Send your key in the header X-API-Key, and its tenant in x-tenant-id."
 
 
 class Authentication:
     """Recognises the keys of the settings, which may do everything, and those of the control data.
 
-    A key is looked up by its HMAC under the server's secret, so that the time taken tells nothing about any key.
+    A key is recognised by its HMAC under the server's secret. One that was valid a moment ago is found with one dict
+    lookup, of which the time tells nothing either: Python compares two keys only when their seeded 64-bit hashes agree.
     Without a secret there are the keys of the settings alone. `clock` gives ms since 1970.
     """
 
@@ -39,32 +41,42 @@ class Authentication:
         self._limits = limits if limits.on else None
         self._secret = secret or token_bytes()
         self._control = control
-        self._credentials = control.credentials
+        self._shown: dict[bytes, Credential] = {}
         self._clock = clock
         for key, tenant_id in tenants_by_key.items():
             credential = Credential(tenant_id, control.tenant(tenant_id).channel_ids)
-            self._credentials[digest(self._secret, key.encode(), "sha256")] = credential
+            control.credentials[key_digest(self._secret, key.encode())] = credential
 
     def identify(self, request: Request, scope: KeyScope) -> Identity:
         """The sender's identity; raises as `identify_by` does."""
         return self.identify_by(dict(request.scope["headers"]), scope)
 
-    def identify_by(self, headers: dict[bytes, bytes], scope: KeyScope) -> Identity:
+    def check_again(self, request: Request, scope: KeyScope) -> Identity:
+        """As `identify`, for a request that goes on and is not a new one: it does not count for the rate limits."""
+        return self.identify_by(dict(request.scope["headers"]), scope, new=False)
+
+    def identify_by(self, headers: dict[bytes, bytes], scope: KeyScope, *, new: bool = True) -> Identity:
         """The identity that the headers of a request show, by their names in lower case.
 
         Raises RefusedError: 400 for two key headers at once and for a missing tenant, 401 for a missing, unknown,
         revoked or expired key, 403 for a tenant that is not the key's and for a key that may not do this;
         RateLimitedError; UnavailableError while it cannot be said whether a key is known.
         """
-        credential, generation = self._shown(headers, scope)
-        if self._limits is not None:
+        early, recent, public = headers.get(EARLY_KEY), headers.get(RECENT_KEY), headers.get(PUBLIC_TOKEN)
+        if recent is None and public is None:
+            key, generation = early, Generation.EARLY
+        elif early is None and (recent is None or public is None):
+            key, generation = public if recent is None else recent, Generation.RECENT
+        else:
+            raise RefusedError(400, _two_headers(early, recent), "Send the key in one header, your client's own.")
+        if not key:
+            raise RefusedError(401, "no API key was sent", _ASK_FOR_KEY)
+        credential = self._shown.get(key)
+        if credential is None or not credential.live:
+            credential = self._recognise(key)
+        self._check(credential, headers.get(TENANT), generation, scope)
+        if new and self._limits is not None:
             self._limits.take(credential)
-        credential.used = True
-        return credential.identities[generation]
-
-    def check_again(self, request: Request, scope: KeyScope) -> Identity:
-        """As `identify`, for a request that goes on and is not a new one: no token is taken."""
-        credential, generation = self._shown(dict(request.scope["headers"]), scope)
         credential.used = True
         return credential.identities[generation]
 
@@ -73,21 +85,7 @@ class Authentication:
         if self._limits is not None and identity.credential is not None:
             self._limits.take_more(identity.credential, number)
 
-    def _shown(self, headers: dict[bytes, bytes], scope: KeyScope) -> tuple[Credential, Generation]:
-        early, recent, public = headers.get(EARLY_KEY), headers.get(RECENT_KEY), headers.get(PUBLIC_TOKEN)
-        if recent is None and public is None:
-            return self._check(early, headers.get(TENANT), Generation.EARLY, scope), Generation.EARLY
-        if early is not None or (recent is not None and public is not None):
-            raise RefusedError(400, _two_headers(early, recent), "Send the key in one header, your client's own.")
-        shown = public if recent is None else recent
-        return self._check(shown, headers.get(TENANT), Generation.RECENT, scope), Generation.RECENT
-
-    def _check(self, key: bytes | None, tenant: bytes | None, generation: Generation, scope: KeyScope) -> Credential:
-        if not key:
-            raise RefusedError(401, "no API key was sent", _ASK_FOR_KEY)
-        credential = self._credentials.get(digest(self._secret, key, "sha256"))
-        if credential is None:
-            raise self._unknown()
+    def _check(self, credential: Credential, tenant: bytes | None, generation: Generation, scope: KeyScope) -> None:
         if credential.expires_at is not None and credential.expires_at <= self._clock():
             raise RefusedError(401, "the API key has expired", "Make a new one: axonstream keys create.")
         if not tenant:
@@ -103,14 +101,18 @@ class Authentication:
                 f"the API key may not do this: it lacks the scope {scope}",
                 f"Use a key that has it: axonstream keys create --scope {scope}.",
             )
-        return credential
 
-    def _unknown(self) -> Exception:
+    def _recognise(self, key: bytes) -> Credential:
+        credential = self._control.credentials.get(key_digest(self._secret, key))
+        if credential is not None:
+            if len(self._shown) >= MOST_SHOWN:
+                self._shown.clear()
+            self._shown[key] = credential
+            return credential
+        self._shown.pop(key, None)
         if not self._control.loaded:
-            return UnavailableError("the keys have not been read from Kafka yet", "Send the request again.")
-        return RefusedError(
-            401, "the API key is not known here", "Check the key; it may be revoked, or of another server."
-        )
+            raise UnavailableError("the keys have not been read from Kafka yet", "Send the request again.")
+        raise RefusedError(401, "the API key is not known here", "Check the key; it may be revoked.")
 
 
 def _two_headers(early: bytes | None, recent: bytes | None) -> str:

@@ -114,6 +114,7 @@ class ControlData:
             case WebhookEndpoint():
                 tenant.webhooks[number] = contents
             case ApiKey():
+                self._drop_credential(tenant.keys.get(number))
                 tenant.keys[number] = contents
                 self._add_credential(tenant, contents)
             case KeyUse():
@@ -137,7 +138,12 @@ class ControlData:
             tenant.channel_ids.discard(number)
         if isinstance(gone, ApiKey):
             tenant.key_uses.pop(number, None)
-            self.credentials.pop(bytes.fromhex(gone.digest), None)
+            self._drop_credential(gone)
+
+    def _drop_credential(self, key: ApiKey | None) -> None:
+        gone = None if key is None else self.credentials.pop(bytes.fromhex(key.digest), None)
+        if gone is not None:
+            gone.live = False
 
     def _add_credential(self, tenant: Tenant, key: ApiKey) -> None:
         if key.secret_id != self._secret_id:

@@ -49,9 +49,12 @@ class Identity:
 
 
 class Credential:
-    """One key. `key_id` is 0 for a key of the settings; `expires_at` is ms since 1970; `used` since last looked."""
+    """One key. `key_id` is 0 for a key of the settings; `expires_at` is ms since 1970; `used` since last looked.
 
-    __slots__ = ("bucket", "expires_at", "identities", "key_id", "scopes", "tenant", "used")
+    `live` becomes false when the key is revoked, or its record replaced.
+    """
+
+    __slots__ = ("bucket", "expires_at", "identities", "key_id", "live", "scopes", "tenant", "used")
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Credential:
         self.scopes = scopes
         self.expires_at = expires_at
         self.used = False
+        self.live = True
         self.bucket: TokenBucket | None = None
         self.identities = {generation: Identity(tenant_id, generation, channels, self) for generation in Generation}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 
 from gateway.api_keys import KeyRefusedError, NewKey, make_key, revocation
 from gateway.control_data import MAX_KEYS, ControlData
+from gateway.control_records import ControlRecord
 from gateway.credentials import KeyScope
 from gateway.key_use import LEAST_BETWEEN_MS, KeyUses
 from kit.memory_control import MemoryControl
@@ -60,6 +62,26 @@ def test_a_revoked_key_is_unknown_at_once(offline: OfflineGateway) -> None:
     asyncio.run(offline.control.write(revocation("3", key.kept.id)))
     answer = offline.send("POST", "/event", headers=early(key.key), json=EVENT)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
+def test_a_key_whose_record_is_replaced_is_as_its_new_record_says(offline: OfflineGateway) -> None:
+    key, other = made(offline.control.data, KeyScope.INGEST), made(offline.control.data, KeyScope.INGEST)
+    place = key.record.place
+    for kept, first, second in (
+        (key.kept, 201, 401),
+        (replace(key.kept, scopes=("read",)), 403, 401),
+        (replace(other.kept, id=key.kept.id), 401, 201),
+    ):
+        asyncio.run(offline.control.write([ControlRecord(place, kept)]))
+        for shown, status in ((key.key, first), (other.key, second)):
+            assert offline.send("POST", "/event", headers=early(shown), json=EVENT).status_code == status
+
+
+def test_the_keys_that_are_remembered_are_bounded(offline: OfflineGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.authentication.MOST_SHOWN", 2)
+    keys = [kept(offline, KeyScope.INGEST) for _ in range(5)]
+    for key in (*keys, *keys):
+        assert offline.send("POST", "/event", headers=early(key), json=EVENT).status_code == 201
 
 
 def test_an_expired_key_is_refused_and_says_so(offline: OfflineGateway) -> None:
