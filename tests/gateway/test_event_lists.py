@@ -149,6 +149,20 @@ def test_a_page_is_full_although_another_tenant_has_newer_events(server_settings
 
 
 @pytest.mark.services
+def test_an_event_of_another_tenant_with_the_same_ids_is_never_shown(server_settings: Settings) -> None:
+    same = {"event_id": 7, "dedup_key": "k", "channel_id": 1}
+    rows = [event("t", 0, AT, identifier="ours", **same)]
+    rows += [event("t", 1, AT, tenant_id="2", identifier="theirs", **same)]
+
+    async def scenario(client: httpx.AsyncClient) -> None:
+        for path in ("/event/1/list", "/event/1/list?traceId=t"):
+            assert names((await ask(client, path)).json()) == ["ours"]
+            assert names((await ask(client, path, OTHER)).json()) == ["theirs"]
+
+    told(server_settings, rows, scenario)
+
+
+@pytest.mark.services
 def test_a_recent_client_lists_traces_and_reads_one(server_settings: Settings) -> None:
     events = [event("t1", n, AT + n, identifier=str(n)) for n in range(3)]
     summaries = [summary("t1", AT, event_count=3, last_offset=2), summary("t2", AT + 5), summary("t3", AT + 9)]

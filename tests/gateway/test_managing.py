@@ -135,6 +135,7 @@ def test_publishing_makes_so_many_channels_and_no_more(
     monkeypatch.setattr("gateway.published_channels.MAX_PUBLISHED_CHANNELS", 3)
     bulk = offline.send("POST", "/events", json=[EVENT | {"channel_id": number} for number in range(10, 15)]).json()
     assert (bulk["accepted"], [row["index"] for row in bulk["rejected"]]) == (3, [3, 4])
+    assert sorted(offline.control.data.tenant("1").published_channels) == [10, 11, 12]
     refused = offline.send("POST", "/event", json=EVENT | {"channel_id": 99})
     assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
     assert "3 channels already" in refused.json()["message"]
