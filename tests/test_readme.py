@@ -7,11 +7,13 @@ import re
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import click
 import pytest
 
+from axonstream import AxonPush
 from deploy.cli import main
 from deploy.endpoints import Endpoints
 
@@ -51,7 +53,7 @@ def test_the_first_three_commands_are_demo_test_and_up() -> None:
 
 def test_every_axonstream_command_that_is_named_exists() -> None:
     named = {line.split()[1] for line in commands(README) if re.match(r"(\.venv/bin/)?axonstream ", line)}
-    assert named == {"trace", "sql", "verify", "dead-letters", "init", "gateway", "processor", "sink"}
+    assert named == {"trace", "sql", "verify", "dead-letters", "keys", "init", "gateway", "processor", "sink"}
     assert named <= main.commands.keys()
 
 
@@ -96,11 +98,32 @@ def test_every_file_that_the_architecture_names_exists() -> None:
 
 @pytest.mark.services
 def test_the_program_prints_what_it_should(endpoints: Endpoints) -> None:
-    (program,) = blocks("python")
+    program, _ = blocks("python")
     printed = run(sys.executable, "-c", program.replace("http://127.0.0.1:8080", endpoints.gateway_url))
     assert re.search(r"^Events: 2, Duration: \d+ms$", printed, flags=re.MULTILINE)
     assert "Errors: 0, Tool calls: 2" in printed
     assert re.search(r"\[sp_[0-9a-f]{16}_0001\] web_search \(agent.tool_call.start\)", printed)
+
+
+@pytest.mark.services
+def test_the_program_that_follows_events_prints_them_as_they_come(endpoints: Endpoints) -> None:
+    _, program = blocks("python")
+    program = program.replace("http://127.0.0.1:8080", endpoints.gateway_url)
+    with (
+        subprocess.Popen([sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, text=True) as following,
+        AxonPush("ak_local", "1", base_url=endpoints.gateway_url) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        try:
+            assert following.stdout is not None
+            printed = pool.submit(following.stdout.readline)
+            for number in range(600):  # when the program has subscribed is not known: what comes before is not for it
+                client.events.publish("followed", {"number": number}, channel_id=1, agent_id="researcher")
+                if wait([printed], timeout=0.1).done:
+                    break
+            assert re.fullmatch(r"followed \{'number': \d+\}\n", printed.result(0))
+        finally:
+            following.kill()
 
 
 @pytest.mark.services
