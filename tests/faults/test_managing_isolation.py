@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.api_keys import make_key
@@ -66,6 +66,10 @@ def calls(what: str, number: int) -> list[tuple[str, str, dict[str, Any]]]:
     )
 
 
+MOST_EXAMPLES = 200  # of the soak: one is up to a hundred requests
+
+
+@settings(max_examples=min(settings().max_examples, MOST_EXAMPLES))
 @given(STEPS)
 def test_what_a_tenant_has_does_not_exist_for_another(steps: list[tuple[str, str]]) -> None:
     gateway = OfflineGateway()
