@@ -53,6 +53,7 @@ from axonstream.errors import (
 from axonstream.event_contract import EventInput, EventType
 from axonstream.results import BatchResult, Event, FirstError, TraceListItem, TraceSummary
 from axonstream.trace_context import TraceContext, current_trace, get_or_create_trace, trace_scope
+from axonstream.traceparent import Traceparent, read_traceparent
 from axonstream.version import VERSION
 
 if TYPE_CHECKING:
@@ -82,11 +83,13 @@ __all__ = [
     "TraceContext",
     "TraceListItem",
     "TraceSummary",
+    "Traceparent",
     "UnexpectedAnswerError",
     "ValidationError",
     "__version__",
     "current_trace",
     "get_or_create_trace",
+    "read_traceparent",
     "trace_scope",
 ]
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from axonstream.event_contract import MAX_ID, MAX_NAME_BYTES, EventInput
+from axonstream.traceparent import Traceparent
 
 _NAME = f"must be a string of at most {MAX_NAME_BYTES} bytes without NUL"
 _NON_EMPTY_NAME = f"must be a non-empty string of at most {MAX_NAME_BYTES} bytes without NUL"
@@ -43,6 +44,20 @@ def validate_event(fields: dict[str, Any], environment: str | None) -> EventInpu
         return _validate(fields)
     except ValidationError as error:
         raise InvalidEventError(_messages(error)) from None
+
+
+def joined(fields: dict[str, Any], parent: Traceparent) -> dict[str, Any]:
+    """An event of the parent's trace, below its span unless it names another; one that names a trace stays as it is."""
+    if _named(fields, "traceId", "trace_id"):
+        return fields
+    fields = {**fields, "traceId": parent.trace_id}
+    if not _named(fields, "parentSpanId", "parent_span_id"):
+        fields["parentSpanId"] = parent.span_id
+    return fields
+
+
+def _named(fields: dict[str, Any], *names: str) -> bool:
+    return any(fields.get(name) is not None for name in names)
 
 
 def _messages(error: ValidationError) -> list[str]:

@@ -14,12 +14,13 @@ from typing import NamedTuple, Protocol
 import orjson
 
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
+from axonstream.traceparent import Traceparent, read_traceparent
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
 from gateway.authentication import Authentication
 from gateway.credentials import Generation, Identity, KeyScope
 from gateway.direct_call import Headers
 from gateway.errors import RefusedError, UnavailableError
-from gateway.event_validation import InvalidEventError, validate_event
+from gateway.event_validation import InvalidEventError, joined, validate_event
 from gateway.published_channels import PublishedChannels
 from gateway.request_body import MAX_BULK_BYTES, RequestBody
 from gateway.sender_bytes import BodyError, SentEvent, TooManyEventsError, read_event, split_events
@@ -70,12 +71,16 @@ class Ingest:
         self._bulk_turns = asyncio.Semaphore(BULK_AT_ONCE)
 
     async def publish(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
-        """POST /event: 201 for an early client, 200 for a recent one, with the event as it is stored."""
+        """POST /event: 201 for an early client, 200 for a recent one, with the event as it is stored.
+
+        An event without a trace joins that of the header `traceparent`.
+        """
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
         raw = await body.read(MAX_EVENT_BYTES)
         try:
             sent = read_event(raw)
-            event = validate_event(sent.fields, _environment(headers))
+            parent = _parent(headers)
+            event = validate_event(joined(sent.fields, parent) if parent else sent.fields, _environment(headers))
         except InvalidEventError as error:
             raise RefusedError(400, error.messages, _HINT) from None
         except BodyError as error:
@@ -95,7 +100,7 @@ class Ingest:
         When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
         """
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
-        environment = _environment(headers)
+        environment, parent = _environment(headers), _parent(headers)
         async with self._bulk_turn():
             raw_events = _split(await body.read(MAX_BULK_BYTES))
             self._authentication.charge(identity, len(raw_events) - 1)
@@ -108,7 +113,7 @@ class Ingest:
                     bytes_of_turn = 0
                     await asyncio.sleep(0)
                 try:
-                    taken.append(_Taken(index, *self._record_of(raw, identity, environment)))
+                    taken.append(_Taken(index, *self._record_of(raw, identity, environment, parent)))
                 except (BodyError, InvalidEventError) as error:
                     rejected.append({"index": index, "message": str(error)})
             taken = await self._of_known_channels(identity, taken, rejected)
@@ -145,11 +150,13 @@ class Ingest:
         finally:
             self._bulk_turns.release()
 
-    def _record_of(self, raw: bytes, identity: Identity, environment: str | None) -> tuple[int, EventRecord]:
+    def _record_of(
+        self, raw: bytes, identity: Identity, environment: str | None, parent: Traceparent | None
+    ) -> tuple[int, EventRecord]:
         if len(raw) > MAX_EVENT_BYTES:
             raise BodyError(f"the event is larger than {MAX_EVENT_BYTES} bytes")
         sent = read_event(raw)
-        event = validate_event(sent.fields, environment)
+        event = validate_event(joined(sent.fields, parent) if parent else sent.fields, environment)
         return event.channel_id, self._encode(event, identity, *_sender_bytes(sent, event))
 
     def _encode(self, event: EventInput, identity: Identity, payload: bytes, metadata: bytes | None) -> EventRecord:
@@ -167,6 +174,11 @@ class Ingest:
 
 def _environment(headers: Headers) -> str | None:
     return headers.get(b"x-axonpush-environment", b"").decode("latin-1") or None
+
+
+def _parent(headers: Headers) -> Traceparent | None:
+    header = headers.get(b"traceparent")
+    return None if header is None else read_traceparent(header.decode("latin-1"))
 
 
 def _split(body: bytes) -> list[bytes]:

@@ -37,6 +37,10 @@ _ANSWERS: tuple[Any, ...] = (
     *management.ANSWERS,
 )
 _INPUTS: tuple[type[BaseModel], ...] = (EventInput, *management.INPUTS)
+_TRACEPARENT = (
+    "W3C Trace Context: an event that names no traceId joins this trace, and this span is its parentSpanId unless it "
+    "names one. A header that is not valid is ignored."
+)
 _REF = "#/components/schemas/{model}"
 
 
@@ -132,7 +136,9 @@ def _many_events() -> dict[str, Any]:
 
 def _publishing(summary: str, body: dict[str, Any], status: str, schema: dict[str, Any]) -> dict[str, Any]:
     answers = {status: {"description": "Acknowledged by Kafka", **_json(schema)}, "default": _error()}
-    return {"summary": summary, "requestBody": {"required": True, **body}, "responses": answers}
+    parent = {**_parameter("traceparent", "header", "string"), "description": _TRACEPARENT}
+    body = {"required": True, **body}
+    return {"summary": summary, "parameters": [parent], "requestBody": body, "responses": answers}
 
 
 def _reading(summary: str, parameters: list[dict[str, Any]], schema: dict[str, Any]) -> dict[str, Any]:

@@ -63,11 +63,13 @@ def test_the_public_names_are_these():
         "TraceContext",
         "TraceListItem",
         "TraceSummary",
+        "Traceparent",
         "UnexpectedAnswerError",
         "ValidationError",
         "__version__",
         "current_trace",
         "get_or_create_trace",
+        "read_traceparent",
         "trace_scope",
     ]
     assert all(hasattr(axonstream, name) for name in axonstream.__all__)
