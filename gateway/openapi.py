@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import orjson
@@ -104,15 +105,17 @@ def document() -> dict[str, Any]:
     }
 
 
-class OpenApi:
-    """The handler; the document is made once."""
+@cache
+def _encoded() -> bytes:
+    return orjson.dumps(document())
 
-    def __init__(self) -> None:
-        self._body = orjson.dumps(document())
+
+class OpenApi:
+    """The handler; the document is made once, for the first who asks."""
 
     async def answer(self, _: Request) -> Response:
         """GET /openapi.json: 200."""
-        return Response(self._body, 200, media_type="application/json")
+        return Response(_encoded(), 200, media_type="application/json")
 
 
 def _filters(*more: str) -> list[dict[str, Any]]:

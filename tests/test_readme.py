@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from pathlib import Path
 
 import click
@@ -76,12 +77,17 @@ def options_of(words: list[str]) -> set[str]:
             command = command.commands.get(word, command) if isinstance(command, click.Group) else command
         return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     if words[1:3] == ["-m", "pytest"] or program == "pytest":
-        return {"-m", *re.findall(r"--?[A-Za-z][\w-]*", run(sys.executable, "-m", "pytest", "--help"))}
+        return {"-m", *options_in_help(sys.executable, "-m", "pytest")}
     if program.startswith("python"):
         script = next(word for word in words[1:] if not word.startswith("-"))
         named = ["-m", script] if "-m" in words else [script]
-        return {"-m", *re.findall(r"--?[A-Za-z][\w-]*", run(sys.executable, *named, "--help"))}
-    return set(re.findall(r"--?[A-Za-z][\w-]*", run(words[0], "--help")))
+        return {"-m", *options_in_help(sys.executable, *named)}
+    return options_in_help(words[0])
+
+
+@cache
+def options_in_help(*program: str) -> set[str]:
+    return set(re.findall(r"--?[A-Za-z][\w-]*", run(*program, "--help")))
 
 
 def test_every_file_that_the_documents_link_to_exists() -> None:
