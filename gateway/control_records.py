@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from secrets import randbits
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+
+from axonstream.event_contract import MAX_ID, MAX_TIME_MS
+
+AnId = Annotated[int, Field(ge=0, le=MAX_ID)]
+ATime = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
+ADigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Kind(StrEnum):
@@ -29,59 +35,59 @@ class Kind(StrEnum):
 class App:
     """A group of channels."""
 
-    id: int
+    id: AnId
     name: str
-    created_at: int
-    updated_at: int
+    created_at: ATime
+    updated_at: ATime
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
     """What events are published to."""
 
-    id: int
-    app_id: int
+    id: AnId
+    app_id: AnId
     name: str
-    created_at: int
-    updated_at: int
+    created_at: ATime
+    updated_at: ATime
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookEndpoint:
     """Where the events of a channel are to be sent; no `event_types` are all. `sealed_secret` is encrypted."""
 
-    id: int
-    channel_id: int
+    id: AnId
+    channel_id: AnId
     url: str
     event_types: tuple[str, ...]
     description: str
     active: bool
     sealed_secret: str
-    created_at: int
-    updated_at: int
+    created_at: ATime
+    updated_at: ATime
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """A key without the key: `digest` is its HMAC in hex, under the server secret that `secret_id` tells."""
 
-    id: int
-    digest: str
+    id: AnId
+    digest: ADigest
     secret_id: str
     name: str
     creator: str
     scopes: tuple[str, ...]
     public: bool
-    created_at: int
-    expires_at: int | None = None
+    created_at: ATime
+    expires_at: ATime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class KeyUse:
     """When a key was used last, to the minute."""
 
-    id: int
-    at: int
+    id: AnId
+    at: ATime
 
 
 Contents = App | Channel | WebhookEndpoint | ApiKey | KeyUse
@@ -127,11 +133,16 @@ def encode_record(record: ControlRecord) -> tuple[bytes, bytes | None]:
 
 
 def decode_record(key: bytes | None, value: bytes | None) -> ControlRecord:
-    """The record of a key and a value. Raises ControlRecordError."""
+    """The record of a key and a value: one that nobody who reads `ControlData` fails on. Raises ControlRecordError."""
     try:
         kind, _, rest = (key or b"").decode().partition("/")
         tenant_id, _, number = rest.rpartition("/")
         place = Place(Kind(kind), tenant_id, int(number))
-        return ControlRecord(place, None if value is None else _FORMS[place.kind].validate_json(value))
+        if not tenant_id or str(place.id) != number or not 0 <= place.id <= MAX_ID:
+            raise ValueError("the key is not kind/tenant/id")
+        contents = None if value is None else _FORMS[place.kind].validate_json(value)
+        if contents is not None and contents.id != place.id:
+            raise ValueError(f"it stands at {place.id} and calls itself {contents.id}")
+        return ControlRecord(place, contents)
     except (ValueError, ValidationError) as error:
         raise ControlRecordError(f"{key!r:.100}: {str(error).splitlines()[0]}") from None

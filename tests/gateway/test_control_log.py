@@ -24,6 +24,8 @@ from producers.topics import Topics
 
 pytestmark = pytest.mark.services
 
+_KEY = b'{"id":9,"digest":"%b","secret_id":"","name":"n","creator":"c","scopes":["read"],"public":false,"created_at":5}'
+
 
 @asynccontextmanager
 async def following(settings: Settings) -> AsyncGenerator[ControlLog]:
@@ -97,6 +99,7 @@ def test_what_is_none_of_ours_is_left_out(server_settings: Settings, caplog: pyt
                 (b"app/1/seven", b"{}"),
                 (b"later-kind/1/7", b"{}"),
                 (b"key/1/8", b'{"id":8}'),
+                (b"key/1/9", _KEY % b"no digest"),
             ):
                 await producer.send_and_wait(topic, value, key)
         async with following(server_settings) as control:
@@ -105,7 +108,7 @@ def test_what_is_none_of_ours_is_left_out(server_settings: Settings, caplog: pyt
             assert control.data.tenant("1").apps[7].name == "good"
 
     asyncio.run(scenario())
-    assert caplog.text.count("is left out") == 5
+    assert caplog.text.count("is left out") == 6
 
 
 def test_without_kafka_a_write_is_refused_in_time_and_what_was_read_stays(server_settings: Settings) -> None:
