@@ -104,7 +104,7 @@ class Authentication:
 
     def _recognise(self, key: bytes) -> Credential:
         credential = self._control.credentials.get(key_digest(self._secret, key))
-        if credential is not None:
+        if credential is not None and (self._control.loaded or not credential.key_id):  # its revocation may come yet
             if len(self._shown) >= MOST_SHOWN:
                 self._shown.clear()
             self._shown[key] = credential

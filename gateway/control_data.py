@@ -7,6 +7,7 @@ at once may pass one by what is under way.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Set as AbstractSet
 
@@ -40,7 +41,10 @@ BUILT_IN = {Kind.APP: frozenset(_FIRST_APPS), Kind.CHANNEL: frozenset(_FIRST_CHA
 
 
 class Tenant:
-    """What one tenant has; `channel_ids` is kept up to date in place, so that others may hold it."""
+    """What one tenant has; `channel_ids` is kept up to date in place, so that others may hold it.
+
+    Who makes channels by publishing holds `making_channels`.
+    """
 
     def __init__(self, tenant_id: str) -> None:
         self.id = tenant_id
@@ -51,6 +55,7 @@ class Tenant:
         self.webhooks: dict[int, WebhookEndpoint] = {}
         self.keys: dict[int, ApiKey] = {}
         self.key_uses: dict[int, int] = {}
+        self.making_channels = asyncio.Lock()
 
     def channel(self, channel_id: int) -> Channel | None:
         return self.made_channels.get(channel_id) or self.published_channels.get(channel_id)

@@ -41,8 +41,13 @@ class Control(Protocol):
     async def stop(self) -> None: ...
     async def write(self, records: Sequence[ControlRecord]) -> None: ...
     async def note(self, records: Sequence[ControlRecord]) -> None: ...
-    async def catch_up(self) -> None: ...
+    async def catch_up(self) -> bool: ...
     def state(self) -> str: ...
+
+
+def not_caught_up() -> UnavailableError:
+    """For what is not in `data` when `catch_up` said False."""
+    return UnavailableError("whether this exists cannot be read from Kafka now", "Send the request again.")
 
 
 class ControlLog:
@@ -109,15 +114,21 @@ class ControlLog:
             self._renew_producer()
             raise UnavailableError(f"Kafka did not acknowledge: {error!r}", "Try again.") from error
 
-    async def catch_up(self) -> None:
-        """Read what any gateway has had acknowledged before this call; without Kafka, give up after a second."""
+    async def catch_up(self) -> bool:
+        """Read what any gateway has had acknowledged before this call; False when that is not done within a second.
+
+        Only after True is something that `data` does not have nowhere.
+        """
         consumer = self._consumer
         if consumer is None:
-            return
-        with suppress(KafkaError, OSError, TimeoutError):
+            return False
+        try:
             async with asyncio.timeout(CATCH_UP_S):
                 ends = await consumer.end_offsets([self._partition])
                 await self._until(ends[self._partition])
+        except (KafkaError, OSError, TimeoutError):
+            return False
+        return True
 
     def state(self) -> str:
         """ "ok", or why `data` is not what the topic says."""

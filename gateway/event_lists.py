@@ -13,7 +13,7 @@ from starlette.responses import Response
 from axonstream.event_contract import MAX_NAME_BYTES
 from gateway.answers import event_answer
 from gateway.authentication import Authentication
-from gateway.control_log import Control
+from gateway.control_log import Control, not_caught_up
 from gateway.credentials import Identity, KeyScope
 from gateway.errors import RefusedError
 from gateway.event_queries import EventFilter, EventQueries
@@ -58,8 +58,10 @@ class EventLists:
         fresh = await self._visibility.of_everything()
         rows = await self._rows(identity, wanted, limit, (page - 1) * limit) if channel is not None else []
         if not rows and page == 1:
-            await self._control.catch_up()
+            caught_up = await self._control.catch_up()
             if channel not in self._control.data.tenant(identity.tenant_id).channel_ids:
+                if channel is not None and not caught_up:
+                    raise not_caught_up()
                 raise RefusedError(404, "there is no such channel", "Check the id; the key must be of its tenant.")
             if not fresh:
                 raise nothing_yet()
@@ -89,6 +91,8 @@ class EventLists:
         channels: list[int] | None = None
         if (text := query.get("appId")) is not None:
             app = entity_id(text)
+            if not self._control.data.loaded:
+                raise not_caught_up()
             tenant = self._control.data.tenant(identity.tenant_id)
             channels = [] if app is None else [channel.id for channel in tenant.channels(app)]
         if (text := query.get("channelId")) is not None:

@@ -2,7 +2,7 @@
 
 A change is answered once it has been read back from the control topic, and the last change of an object wins. An
 object that is not found is looked for again after catching up with the topic: another gateway may have made it just
-now. Without Kafka reads are answered from memory, changes with 503.
+now. Without Kafka reads are answered from memory, changes and what is not there with 503.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from axonstream.event_contract import MAX_ID
 from gateway.authentication import Authentication
 from gateway.control_data import Tenant
-from gateway.control_log import Control
+from gateway.control_log import Control, not_caught_up
 from gateway.control_records import ControlRecord
 from gateway.credentials import Generation, Identity, KeyScope
 from gateway.errors import RefusedError, UnavailableError
@@ -69,9 +69,12 @@ class Managing:
         return found
 
     async def found(self, number: int, find: Callable[[int], T | None]) -> T | None:
+        """None when it is nowhere. Raises UnavailableError when that cannot be said."""
         if (found := find(number)) is None:
-            await self._control.catch_up()
+            caught_up = await self._control.catch_up()
             found = find(number)
+            if found is None and not caught_up:
+                raise not_caught_up()
         return found
 
     async def write(self, *records: ControlRecord) -> None:

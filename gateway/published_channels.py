@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from gateway.control_data import FIRST_APP, MAX_PUBLISHED_CHANNELS
-from gateway.control_log import Control
+from gateway.control_log import Control, not_caught_up
 from gateway.control_records import Channel, ControlRecord, Kind, Place
 from gateway.errors import RefusedError, UnavailableError
 
@@ -14,7 +14,7 @@ from gateway.errors import RefusedError, UnavailableError
 class PublishedChannels:
     """Asked only for channels that the tenant does not have: a known one costs the publisher one set lookup.
 
-    One write at a time, so that a thousand publishers of one new channel make one record of it.
+    One write of a tenant at a time, so that a thousand publishers of one new channel make one record of it.
     """
 
     def __init__(self, control: Control, clock: Callable[[], int], timeout_ms: int, *, strict: bool) -> None:
@@ -22,13 +22,12 @@ class PublishedChannels:
         self._clock = clock
         self._timeout_s = timeout_ms / 1000
         self._strict = strict
-        self._writing = asyncio.Lock()
 
     async def exists(self, tenant_id: str, channel_id: int) -> bool:
-        """Whether the tenant has the channel, which another gateway may have made just now."""
+        """Whether the tenant has the channel, which another gateway may have made just now. Raises UnavailableError."""
         known = self._control.data.tenant(tenant_id).channel_ids
-        if channel_id not in known:
-            await self._control.catch_up()
+        if channel_id not in known and not await self._control.catch_up() and channel_id not in known:
+            raise not_caught_up()
         return channel_id in known
 
     async def make(self, tenant_id: str, channel_id: int) -> None:
@@ -43,15 +42,17 @@ class PublishedChannels:
     async def make_all(self, tenant_id: str, channel_ids: Iterable[int]) -> dict[int, RefusedError]:
         """As `make`, for many at once; which of them are refused, and why."""
         try:
-            async with asyncio.timeout(self._timeout_s), self._writing:
+            async with asyncio.timeout(self._timeout_s), self._control.data.tenant(tenant_id).making_channels:
                 return await self._make_all(tenant_id, channel_ids)
         except TimeoutError:
             raise UnavailableError("the channel could not be made in time", "Publish again.") from None
 
     async def _make_all(self, tenant_id: str, channel_ids: Iterable[int]) -> dict[int, RefusedError]:
         tenant = self._control.data.tenant(tenant_id)
-        await self._control.catch_up()  # another gateway may have made it just now
+        caught_up = await self._control.catch_up()  # another gateway may have made it just now
         missing = sorted({number for number in channel_ids if number not in tenant.channel_ids})
+        if missing and not caught_up and (self._strict or not self._control.data.loaded):
+            raise not_caught_up()
         if self._strict:
             return {number: _no_such_channel(number) for number in missing}
         room = max(0, MAX_PUBLISHED_CHANNELS - len(tenant.published_channels))

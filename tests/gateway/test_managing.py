@@ -225,7 +225,7 @@ def test_without_kafka_reads_are_answered_and_changes_are_503(offline: OfflineGa
         assert answer.status_code == 503
         assert answer.headers["Retry-After"].isdecimal()
     for path in READS:
-        assert offline.send("GET", path.format(1)).status_code == (404 if "deliveries" in path else 200)
+        assert offline.send("GET", path.format(1)).status_code == (503 if "deliveries" in path else 200)
     assert offline.log.records == []
 
 

@@ -36,7 +36,8 @@ class MemoryControl:
     async def note(self, records: Sequence[ControlRecord]) -> None:
         await self.write(records)
 
-    async def catch_up(self) -> None: ...
+    async def catch_up(self) -> bool:
+        return self.acknowledges and self.data.loaded
 
     def state(self) -> str:
         return "ok"
