@@ -97,7 +97,7 @@ def beyond(positions: Mapping[int, int], ends: Mapping[int, int]) -> int | None:
 
     Partitions without an end are not there.
     """
-    return next((p for p, offset in positions.items() if offset > ends.get(p, 0)), None)
+    return next((p for p, offset in positions.items() if p not in ends or offset > ends[p]), None)
 
 
 def _text(raw: bytes) -> bytes:

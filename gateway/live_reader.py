@@ -75,7 +75,12 @@ class LiveReader:
         return self._read
 
     async def started(self) -> None:
-        """Return when it knows where in the log it is. Raises UnavailableError when Kafka does not answer in time."""
+        """Return when it knows where in the log it is. Raises UnavailableError when Kafka does not answer in time.
+
+        Whoever opens no stream thereafter need not say so: it stops when it is idle.
+        """
+        if self._task is not None and self._task.cancelling():
+            await asyncio.wait([self._task])  # it was idle: a stream that began now would end with it
         if self._task is None:
             self._task = asyncio.create_task(self._run())
             self._task.add_done_callback(self._ended)
@@ -83,8 +88,9 @@ class LiveReader:
             async with asyncio.timeout(START_S):
                 await self._ready.wait()
         except TimeoutError:
-            self._stop_when_idle()
             raise UnavailableError("Kafka does not say where the log ends", "Ask again.") from None
+        finally:
+            self._stop_when_idle()
 
     async def ends(self) -> Positions:
         """The end of every partition, as of now. Raises UnavailableError."""

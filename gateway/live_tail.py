@@ -89,17 +89,21 @@ class LiveTail:
     async def _open(
         self, request: Request, identity: Identity, wanted: LiveFilter, *, positions: bool
     ) -> Response | LiveStream:
-        if self._draining:
-            raise UnavailableError("this gateway is about to stop", "Connect again.")
-        if len(self._streams) >= self._most:
-            hint = "Connect again later, to another gateway, or set AXONSTREAM_LIVE_MAX_STREAMS higher."
-            raise UnavailableError(f"{self._most} live streams are open here, which is the most", hint)
+        self._check_room()
         last_id = _last_event_id(request)
         await self._reader.started()
         since = None if last_id is None else await self._since(last_id, wanted)
         if request.method == "HEAD":
             return Response(headers=HEADERS)
+        self._check_room()  # many may have waited for Kafka together
         return self._stream(request, identity, wanted, since, positions)
+
+    def _check_room(self) -> None:
+        if self._draining:
+            raise UnavailableError("this gateway is about to stop", "Connect again.")
+        if len(self._streams) >= self._most:
+            hint = "Connect again later, to another gateway, or set AXONSTREAM_LIVE_MAX_STREAMS higher."
+            raise UnavailableError(f"{self._most} live streams are open here, which is the most", hint)
 
     def _stream(
         self, request: Request, identity: Identity, wanted: LiveFilter, since: Positions | None, positions: bool
@@ -127,7 +131,7 @@ class LiveTail:
         if beyond(since, dict(enumerate(read.offsets))) is None:
             return since  # that far has been read here already
         if (partition := beyond(since, await self._reader.ends())) is not None:
-            message = f"Last-Event-ID is beyond the end of partition {partition}: the log has lost its end"
+            message = f"Last-Event-ID is beyond the end of partition {partition}, which the log has lost or never had"
             raise RefusedError(400, message, _ANEW)
         return since
 

@@ -69,3 +69,4 @@ def test_a_position_beyond_an_end_is_found() -> None:
     assert beyond({0: 5, 1: 5}, {0: 5, 1: 5}) is None
     assert beyond({0: 5, 1: 6}, {0: 5, 1: 5}) == 1
     assert beyond({2: 1}, {0: 5}) == 2
+    assert beyond({0: 5, 2: 0}, {0: 5}) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Coroutine, Iterator
 from secrets import token_hex
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.live_position import Kind, trace_position, vector_position
 from kit.live_events import LiveResponse, live
 from kit.live_gateways import LiveGateways, live_gateways
 from kit.running_stack import HEADERS
@@ -191,6 +193,12 @@ def test_an_event_that_is_published_again_is_not_delivered_to_who_resumes(run: A
     run(scenario)
 
 
+FORGED = [
+    ("/traces/t/live", Kind.TRACE, [9999, 0]),
+    ("/traces/t/live", Kind.TRACE, [9999, 1]),
+    ("/live", Kind.VECTOR, [0] * 50),
+    ("/live", Kind.VECTOR, [0, 0, 0, 1]),
+]
 BAD = [
     ("/channel/99999/subscribe", 404, "no such channel"),
     ("/channel/one/subscribe", 404, "no such channel"),
@@ -212,6 +220,21 @@ def test_what_cannot_be_streamed_is_refused_in_words(run: Any, path: str, status
         assert answer.status_code == status
         assert words in answer.json()["message"]
         assert answer.json()["hint"]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("path", "kind", "numbers"), FORGED)
+def test_a_position_of_a_partition_that_is_not_there_is_refused(
+    run: Any, path: str, kind: Kind, numbers: list[int]
+) -> None:
+    async def scenario(client: httpx.AsyncClient) -> None:
+        async with live(client, "/live") as stream:
+            mark = urlsafe_b64decode(stream.position + "==")[1:7]
+        forged = vector_position(mark, numbers) if kind is Kind.VECTOR else trace_position(mark, *numbers)
+        answer = await client.get(path, params={"lastEventId": forged.decode()}, headers=HEADERS)
+        assert answer.status_code == 400
+        assert "never had" in answer.json()["message"]
 
     run(scenario)
 

@@ -1,0 +1,65 @@
+"""Many streams at once, and streams that come while the reader of the log ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from gateway.credentials import Generation
+from gateway.live_filter import LiveFilter
+from gateway.live_reader import LiveReader
+from kit.live_gateways import live_gateways
+from kit.running_stack import HEADERS
+from producers.settings import Settings
+
+pytestmark = pytest.mark.services
+
+
+def test_streams_that_wait_for_kafka_together_do_not_pass_the_limit(kafka_bootstrap: str) -> None:
+    async def scenario(url: str) -> None:
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            requests = [client.build_request("GET", "/live", headers=HEADERS) for _ in range(8)]
+            answers = await asyncio.gather(*(client.send(request, stream=True) for request in requests))
+            assert sorted(answer.status_code for answer in answers) == [200] * 2 + [503] * 6
+            for answer in answers:
+                await answer.aclose()
+
+    with live_gateways(kafka_bootstrap, live_max_streams=2) as gateways:
+        asyncio.run(scenario(gateways.urls[0]))
+
+
+def test_a_stream_that_opens_while_the_idle_reader_ends_is_not_ended_with_it(server_settings: Settings) -> None:
+    async def scenario() -> None:
+        lost: list[str] = []
+        reader = LiveReader(server_settings, lost.append)
+        await reader.started()
+        ending = reader._task
+        assert ending is not None
+        reader._stop_if_idle()
+        await reader.started()
+        cursor = reader.open(LiveFilter("1"), Generation.EARLY, resumes=False)
+        await asyncio.wait([ending])
+        await asyncio.sleep(0)
+        assert lost == []
+        reader.close(cursor)
+        await reader.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_reader_that_no_stream_was_opened_for_stops(
+    server_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.live_reader.IDLE_S", 0.05)
+
+    async def scenario() -> None:
+        reader = LiveReader(server_settings, lambda _: None)
+        await reader.started()
+        task = reader._task
+        assert task is not None
+        await asyncio.wait([task], timeout=20)
+        assert task.cancelled()
+
+    asyncio.run(scenario())
