@@ -6,8 +6,7 @@ read body -> parse, keep the sender's bytes -> validate -> encode -> channel -> 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from secrets import token_hex
 from typing import NamedTuple, Protocol
 
@@ -19,17 +18,19 @@ from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_a
 from gateway.authentication import Authentication
 from gateway.credentials import Generation, Identity, KeyScope
 from gateway.direct_call import Headers
-from gateway.errors import RefusedError, UnavailableError
+from gateway.errors import RefusedError
 from gateway.event_validation import InvalidEventError, joined, validate_event
 from gateway.published_channels import PublishedChannels
 from gateway.request_body import MAX_BULK_BYTES, RequestBody
 from gateway.sender_bytes import BodyError, SentEvent, TooManyEventsError, read_event, split_events
+from gateway.turns import Turns
 from gateway.wire_values import wire_id
 from producers.event_ids import EventIds
 from producers.event_record import EventRecord, encode_event, encode_json
 
 MAX_BULK_EVENTS = 50_000
 BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process holds
+BULK_OF_A_TENANT = 3
 _BYTES_PER_TURN = 64 << 10  # encoded before other requests have their turn
 _TURN_WAIT_S = 5.0
 
@@ -68,7 +69,7 @@ class Ingest:
         self._log = log
         self._ids = ids
         self._clock = clock
-        self._bulk_turns = asyncio.Semaphore(BULK_AT_ONCE)
+        self._turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
 
     async def publish(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
         """POST /event: 201 for an early client, 200 for a recent one, with the event as it is stored.
@@ -101,7 +102,7 @@ class Ingest:
         """
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
         environment, parent = _environment(headers), _parent(headers)
-        async with self._bulk_turn():
+        async with self._turns.turn(identity.tenant_id):
             raw_events = _split(await body.read(MAX_BULK_BYTES))
             self._authentication.charge(identity, len(raw_events) - 1)
             taken: list[_Taken] = []
@@ -137,18 +138,6 @@ class Ingest:
                 rejected.append({"index": one.place, "message": str(refused[one.channel_id])})  # noqa: PERF401
         rejected.sort(key=lambda one: one["index"])
         return [one for one in taken if one.channel_id not in refused]
-
-    @asynccontextmanager
-    async def _bulk_turn(self) -> AsyncGenerator[None]:
-        try:
-            async with asyncio.timeout(_TURN_WAIT_S):
-                await self._bulk_turns.acquire()
-        except TimeoutError:
-            raise UnavailableError("too many bulk requests are under way", "Send the request again.") from None
-        try:
-            yield
-        finally:
-            self._bulk_turns.release()
 
     def _record_of(
         self, raw: bytes, identity: Identity, environment: str | None, parent: Traceparent | None

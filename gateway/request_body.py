@@ -11,6 +11,7 @@ from gateway.errors import RefusedError
 
 MAX_BULK_BYTES = 32 << 20
 STALL_S = 10.0
+LEAST_BYTES_PER_S = 16 << 10  # from then on: a body of which one byte comes now and then is none
 
 
 class RequestBody:
@@ -26,7 +27,8 @@ class RequestBody:
     async def read(self, most: int) -> bytes:
         """The whole body, of at most `most` bytes.
 
-        Raises RefusedError 413 as soon as it is known to be longer, and 400 when the sender goes away before its end.
+        Raises RefusedError 413 as soon as it is known to be longer, and 400 when the sender goes away before its end,
+        or sends too slowly.
         """
         if self._at_hand is None:
             return await _received(self._headers, self._receive, most)
@@ -40,6 +42,7 @@ async def _received(headers: dict[bytes, bytes], receive: Receive, most: int) ->
         raise _too_large(most)
     try:
         async with asyncio.timeout(STALL_S) as stall:
+            began = asyncio.get_running_loop().time()
             chunks: list[bytes] = []
             size = 0
             while True:
@@ -53,10 +56,12 @@ async def _received(headers: dict[bytes, bytes], receive: Receive, most: int) ->
                 chunks.append(chunk)
                 if not message.get("more_body", False):
                     return chunk if len(chunks) == 1 else b"".join(chunks)
-                stall.reschedule(asyncio.get_running_loop().time() + STALL_S)
+                now = asyncio.get_running_loop().time()
+                stall.reschedule(STALL_S + min(now, began + size / LEAST_BYTES_PER_S))
     except TimeoutError:
         hint = "Send the request again, whole, over a faster connection."
-        raise RefusedError(400, f"nothing of the body came for {STALL_S:.0f} s", hint) from None
+        message = f"nothing of the body came for {STALL_S:.0f} s, or less than {LEAST_BYTES_PER_S} bytes a second"
+        raise RefusedError(400, message, hint) from None
 
 
 def _too_large(most: int) -> RefusedError:

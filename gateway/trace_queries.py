@@ -18,11 +18,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from gateway.answers import FirstError, StoredEvent, TraceFigures
 from gateway.errors import UnavailableError
 from gateway.recompute import RECOMPUTED
+from gateway.turns import Turns
 from producers.settings import Settings
 from sinks.clickhouse import connect
 
 ANSWER_TIMEOUT_S = 10
 STREAMS_AT_ONCE = 8
+STREAMS_OF_A_TENANT = 6
 STREAM_TURN_WAIT_S = 5.0
 STREAM_BLOCK_BYTES = 4 << 20  # of payload and metadata, by the mean of the trace: what one reader holds
 _MOST_BLOCK_ROWS = 1000
@@ -72,7 +74,9 @@ class TraceQueries:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connecting = asyncio.Lock()
-        self._streams = asyncio.Semaphore(STREAMS_AT_ONCE)
+        # Slow readers of long traces must leave the short reads their share of ClickHouse.
+        refusal = "too many traces are being streamed"
+        self._streams = Turns(STREAMS_AT_ONCE, STREAMS_OF_A_TENANT, STREAM_TURN_WAIT_S, refusal)
         self._connected: AsyncClient | None = None
 
     async def close(self) -> None:
@@ -112,21 +116,8 @@ class TraceQueries:
     @asynccontextmanager
     async def all_events(self, tenant_id: str, trace_id: str) -> AsyncGenerator[AsyncGenerator[list[StoredEvent]]]:
         """Blocks of a trace's events, in order, as ClickHouse sends them; one block is held at a time."""
-        async with self._stream_turn(), self._stream(tenant_id, trace_id) as blocks:
+        async with self._streams.turn(tenant_id), self._stream(tenant_id, trace_id) as blocks:
             yield blocks
-
-    @asynccontextmanager
-    async def _stream_turn(self) -> AsyncGenerator[None]:
-        """Slow readers of long traces must leave the short reads their share of ClickHouse."""
-        try:
-            async with asyncio.timeout(STREAM_TURN_WAIT_S):
-                await self._streams.acquire()
-        except TimeoutError:
-            raise UnavailableError("too many traces are being streamed", "Send the request again.") from None
-        try:
-            yield
-        finally:
-            self._streams.release()
 
     @asynccontextmanager
     async def _stream(self, tenant_id: str, trace_id: str) -> AsyncGenerator[AsyncGenerator[list[StoredEvent]]]:

@@ -28,6 +28,21 @@ def test_a_body_of_which_nothing_comes_is_refused(monkeypatch: pytest.MonkeyPatc
     asyncio.run(scenario())
 
 
+def test_a_body_that_trickles_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.request_body.STALL_S", 0.2)
+
+    async def trickling() -> Message:
+        await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=0.01)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def scenario() -> None:
+        async with asyncio.timeout(10):
+            with pytest.raises(RefusedError, match="bytes a second"):
+                await RequestBody({}, trickling).read(1 << 20)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("body", [b"[0,0,0]", b"{}\n{}\n{}\n", b"\n\n\n"])
 def test_too_many_events_are_refused_before_they_are_cut_apart(body: bytes) -> None:
     with pytest.raises(TooManyEventsError, match="more than 2 events"):

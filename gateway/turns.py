@@ -1,0 +1,47 @@
+"""Turns for what only a few requests may do at once: first come, first served, and never all of them to one tenant."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from gateway.errors import UnavailableError
+
+
+class _Share:
+    """What one tenant may have; it is there as long as a request of the tenant waits or has a turn."""
+
+    def __init__(self, most: int) -> None:
+        self.free = asyncio.Semaphore(most)
+        self.requests = 0
+
+
+class Turns:
+    """`at_once` turns, `of_a_tenant` of them for one: its slow requests leave the rest to the others."""
+
+    def __init__(self, at_once: int, of_a_tenant: int, wait_s: float, refusal: str) -> None:
+        self._free = asyncio.Semaphore(at_once)
+        self._of_a_tenant = of_a_tenant
+        self._wait_s = wait_s
+        self._refusal = refusal
+        self._shares: dict[str, _Share] = {}
+
+    @asynccontextmanager
+    async def turn(self, tenant_id: str) -> AsyncGenerator[None]:
+        """One turn. Raises UnavailableError, with the refusal, when there is none within `wait_s`."""
+        share = self._shares.setdefault(tenant_id, _Share(self._of_a_tenant))
+        share.requests += 1
+        try:
+            async with AsyncExitStack() as held:
+                try:
+                    async with asyncio.timeout(self._wait_s):
+                        await held.enter_async_context(share.free)
+                        await held.enter_async_context(self._free)
+                except TimeoutError:
+                    raise UnavailableError(self._refusal, "Send the request again.") from None
+                yield
+        finally:
+            share.requests -= 1
+            if not share.requests:
+                del self._shares[tenant_id]

@@ -1,0 +1,86 @@
+"""What few may do at once: one tenant's slow requests leave turns to the others, and turns that end are given back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.errors import UnavailableError
+from gateway.ingest import BULK_AT_ONCE, BULK_OF_A_TENANT
+from gateway.trace_queries import STREAMS_AT_ONCE, STREAMS_OF_A_TENANT, TraceQueries
+from gateway.turns import Turns
+from kit.offline_gateway import HEADERS, OfflineGateway
+from kit.until import until
+from producers.settings import Settings
+
+EVENT: dict[str, Any] = {"identifier": "step", "payload": {}, "channel_id": 1}
+OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}
+
+
+def test_a_tenant_has_its_share_and_what_ends_is_given_back() -> None:
+    async def scenario() -> None:
+        turns = Turns(3, 2, 0.05, "all are taken")
+        for _ in range(3):
+            async with turns.turn("1"), turns.turn("1"):
+                with pytest.raises(UnavailableError, match="all are taken"):
+                    async with turns.turn("1"):
+                        pass
+                async with turns.turn("2"):
+                    with pytest.raises(UnavailableError, match="all are taken"):
+                        async with turns.turn("3"):
+                            pass
+        assert turns._shares == {}
+
+    asyncio.run(scenario())
+
+
+def test_bulk_bodies_of_one_tenant_that_do_not_come_hold_up_no_other(offline: OfflineGateway) -> None:
+    async def scenario() -> None:
+        begun: list[int] = []
+
+        async def never() -> AsyncGenerator[bytes]:
+            begun.append(1)
+            yield b"["
+            await asyncio.Event().wait()
+
+        transport = httpx.ASGITransport(offline._app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            held = [
+                asyncio.create_task(client.post("/events", content=never(), headers=HEADERS))
+                for _ in range(BULK_AT_ONCE)
+            ]
+            await until(lambda: len(begun) >= BULK_OF_A_TENANT, "bulk requests are under way", 10)
+            async with asyncio.timeout(4):
+                answer = await client.post("/events", json=[EVENT], headers=OTHER)
+            assert answer.json()["accepted"] == 1
+            for task in held:
+                task.cancel()
+            await asyncio.wait(held)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.services
+def test_traces_that_one_tenant_reads_slowly_hold_up_no_other(server_settings: Settings) -> None:
+    async def scenario() -> None:
+        queries, begun = TraceQueries(server_settings), list[int]()
+
+        async def slow() -> None:
+            async with queries.all_events("1", "t"):
+                begun.append(1)
+                await asyncio.Event().wait()
+
+        held = [asyncio.create_task(slow()) for _ in range(STREAMS_AT_ONCE)]
+        await until(lambda: len(begun) >= STREAMS_OF_A_TENANT, "traces are being read", 10)
+        async with asyncio.timeout(4), queries.all_events("2", "t") as blocks:
+            assert [block async for block in blocks] == []
+        for task in held:
+            task.cancel()
+        await asyncio.wait(held)
+        await queries.close()
+
+    asyncio.run(scenario())
