@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Coroutine
@@ -41,6 +42,14 @@ _DATA_DIR = click.option(
 _OUTPUT = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
 
+def _user() -> str:
+    """The user's name; in a container a user often has a number alone."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
 @click.group()
 def keys() -> None:
     """Make, list and revoke API keys.
@@ -61,7 +70,7 @@ def keys() -> None:
 )
 @click.option("--public", is_flag=True, help="A token pt_... that may only publish, to be sent in X-Public-Token.")
 @click.option("--expires", metavar="TIME", help="30m, 12h, 90d, or ISO 8601 with a zone.  [default: never]")
-@click.option("--creator", default=getpass.getuser, help="Who makes it.  [default: your user name]")
+@click.option("--creator", default=_user, help="Who makes it.  [default: your user name]")
 @_OUTPUT
 @_DATA_DIR
 def create(

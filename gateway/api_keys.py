@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from axonstream.event_contract import MAX_NAME_BYTES
+from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
 from gateway.control_data import MAX_KEYS, ControlData
 from gateway.control_records import ApiKey, ControlRecord, Kind, Place, new_id
 from gateway.credentials import KeyScope, key_digest, new_key, secret_id
@@ -48,6 +48,8 @@ def make_key(
         raise KeyRefusedError("the tenant must be ASCII: clients send it in a header")
     if expires_at is not None and expires_at <= now_ms:
         raise KeyRefusedError("the key would have expired already")
+    if expires_at is not None and expires_at > MAX_TIME_MS:
+        raise KeyRefusedError("the key would expire after 2199: leave its end out")
     wanted = frozenset(scopes)
     if not wanted:
         raise KeyRefusedError("a key needs a scope")

@@ -159,3 +159,17 @@ def test_the_local_stack_makes_its_secret_once_for_its_owner_alone(tmp_path: Pat
     assert len(first) == 64
     assert kept_secret(tmp_path) == first
     assert stat.S_IMODE((tmp_path / "server-secret").stat().st_mode) == 0o600
+
+
+def test_a_user_without_a_name_makes_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody(_: int) -> None:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    refused = CliRunner().invoke(
+        keys, ["create", "--tenant", "3", "--name", "ci"], env={"AXONSTREAM_DATA_DIR": "/none"}
+    )
+    assert "AXONSTREAM_SERVER_SECRET" in refused.output

@@ -197,6 +197,7 @@ def test_the_last_use_is_written_at_most_once_a_minute_a_key(offline: OfflineGat
         ((KeyScope.READ,), {"tenant": "é"}, "ASCII"),
         ((KeyScope.READ,), {"tenant": ""}, "tenant must be"),
         ((KeyScope.READ,), {"expires_at": 5}, "expired already"),
+        ((KeyScope.READ,), {"expires_at": 253_402_387_199_000}, "after 2199"),
     ],
 )
 def test_a_key_that_cannot_be_is_refused(scopes: tuple[KeyScope, ...], changes: dict[str, Any], message: str) -> None:
