@@ -75,12 +75,9 @@ class LiveReader:
         return self._read
 
     async def started(self) -> None:
-        """Return when it knows where in the log it is. Raises UnavailableError when Kafka does not answer in time.
-
-        Whoever opens no stream thereafter need not say so: it stops when it is idle.
-        """
+        """Return when it knows where in the log it is. Raises UnavailableError when Kafka does not answer in time."""
         if self._task is not None and self._task.cancelling():
-            await asyncio.wait([self._task])  # it was idle: a stream that began now would end with it
+            await asyncio.wait([self._task])  # a stream that began now would end with it
         if self._task is None:
             self._task = asyncio.create_task(self._run())
             self._task.add_done_callback(self._ended)
@@ -95,13 +92,11 @@ class LiveReader:
     async def ends(self) -> Positions:
         """The end of every partition, as of now. Raises UnavailableError."""
         partitions = [TopicPartition(self._topic, p) for p in range(len(self.read.offsets))]
-        try:
+        with suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(START_S):
                 if self._consumer is not None:
                     ends = await self._consumer.end_offsets(partitions)
                     return {partition.partition: end for partition, end in ends.items()}
-        except (KafkaError, OSError, TimeoutError):
-            pass
         raise UnavailableError("Kafka does not say where the log ends", "Ask again.")
 
     def open(self, wanted: LiveFilter, generation: Generation, *, resumes: bool) -> Cursor:
@@ -299,7 +294,6 @@ class LiveReader:
 
     async def ends_or_none(self) -> Positions:
         """As `ends`; nothing when Kafka does not answer, which is no reason to connect anew."""
-        try:
+        with suppress(UnavailableError):
             return await self.ends()
-        except UnavailableError:
-            return {}
+        return {}

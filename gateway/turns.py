@@ -18,14 +18,22 @@ class _Share:
 
 
 class Turns:
-    """`at_once` turns, `of_a_tenant` of them for one: its slow requests leave the rest to the others."""
+    """`at_once` turns, `of_a_tenant` of them for one: its slow requests leave the rest to the others.
 
-    def __init__(self, at_once: int, of_a_tenant: int, wait_s: float, refusal: str) -> None:
+    `wait_s` None waits for as long as it takes.
+    """
+
+    def __init__(self, at_once: int, of_a_tenant: int, wait_s: float | None, refusal: str) -> None:
         self._free = asyncio.Semaphore(at_once)
         self._of_a_tenant = of_a_tenant
         self._wait_s = wait_s
         self._refusal = refusal
         self._shares: dict[str, _Share] = {}
+
+    def contended(self, tenant_id: str) -> bool:
+        """Whether somebody waits, or would have to, for a turn that the tenant's end would make free."""
+        share = self._shares.get(tenant_id)
+        return self._free.locked() or (share is not None and share.free.locked())
 
     @asynccontextmanager
     async def turn(self, tenant_id: str) -> AsyncGenerator[None]:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from gateway.credentials import Generation
+from gateway.live_catch_up import CatchUps
 from gateway.live_filter import LiveFilter
 from gateway.live_reader import LiveReader
 from kit.live_gateways import live_gateways
@@ -44,6 +45,34 @@ def test_a_stream_that_opens_while_the_idle_reader_ends_is_not_ended_with_it(ser
         await asyncio.sleep(0)
         assert lost == []
         reader.close(cursor)
+        await reader.stop()
+
+    asyncio.run(scenario())
+
+
+def test_streams_of_one_tenant_that_catch_up_hold_up_no_other(server_settings: Settings) -> None:
+    async def scenario() -> None:
+        reader = LiveReader(server_settings, lambda _: None)
+        await reader.started()
+        catch_ups = CatchUps(server_settings, reader, at_once=4)
+
+        async def slow() -> None:
+            async with catch_ups.turns.turn("1"):
+                await asyncio.Event().wait()
+
+        held = [asyncio.create_task(slow()) for _ in range(4)]
+        await asyncio.sleep(0)
+        wanted = LiveFilter("2", trace_id="t")
+        cursor = reader.open(wanted, Generation.EARLY, resumes=True)
+        catch_up = catch_ups.begin(cursor, reader.read.places(wanted), positions=False)
+        async with asyncio.timeout(20):
+            while await catch_up.next(1) is not None:
+                pass
+        await catch_up.stop()
+        reader.close(cursor)
+        for task in held:
+            task.cancel()
+        await asyncio.wait(held)
         await reader.stop()
 
     asyncio.run(scenario())

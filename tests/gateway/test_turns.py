@@ -29,7 +29,10 @@ def test_a_tenant_has_its_share_and_what_ends_is_given_back() -> None:
                 with pytest.raises(UnavailableError, match="all are taken"):
                     async with turns.turn("1"):
                         pass
+                assert turns.contended("1")
+                assert not turns.contended("2")
                 async with turns.turn("2"):
+                    assert turns.contended("2")
                     with pytest.raises(UnavailableError, match="all are taken"):
                         async with turns.turn("3"):
                             pass
