@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy.free_ports import free_port
 from gateway.control_data import ControlData
@@ -109,6 +111,25 @@ def test_what_is_none_of_ours_is_left_out(server_settings: Settings, caplog: pyt
 
     asyncio.run(scenario())
     assert caplog.text.count("is left out") == 6
+
+
+def test_the_broker_takes_off_what_compression_a_foreign_sender_uses(server_settings: Settings) -> None:
+    """One record in a codec that is not installed here, and no gateway would read on."""
+
+    async def scenario() -> None:
+        topic = Topics(server_settings.topic_prefix).control
+        admin = AIOKafkaAdminClient(**kafka_options(server_settings))
+        await admin.start()
+        try:
+            asked = ConfigResource(ConfigResourceType.TOPIC, topic, {"compression.type": ""})
+            answer: Any
+            [answer] = await admin.describe_configs([asked])
+        finally:
+            await admin.close()
+        entries = [entry for resource in answer.resources for entry in resource[4]]
+        assert {entry[0]: entry[1] for entry in entries}["compression.type"] == "uncompressed"
+
+    asyncio.run(scenario())
 
 
 def test_without_kafka_a_write_is_refused_in_time_and_what_was_read_stays(server_settings: Settings) -> None:
