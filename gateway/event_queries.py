@@ -14,6 +14,8 @@ from gateway.answers import StoredEvent
 from gateway.trace_queries import EVENT_COLUMNS, RAW, TraceQueries
 
 _HOUR_MS = 3_600_000
+# ClickHouse refuses a value of more than http_max_field_value_size, 128 KiB; an id has 19 digits at the most.
+MOST_IN_A_VALUE = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,10 @@ class EventFilter:
         given: dict[str, Any] = {name: text for name, text in texts.items() if text is not None}
         sql = [f"{name} = {{{name}:String}}" for name in given]
         if self.channel_ids is not None:
-            given["channels"] = list(self.channel_ids)
-            sql.append("channel_id IN {channels:Array(UInt64)}")
+            starts = range(0, max(1, len(self.channel_ids)), MOST_IN_A_VALUE)
+            values = {f"channels{at}": list(self.channel_ids[at : at + MOST_IN_A_VALUE]) for at in starts}
+            given |= values
+            sql.append(f"({' OR '.join(f'channel_id IN {{{name}:Array(UInt64)}}' for name in values)})")
         for name, at, operator in (("since", self.since_ms, ">="), ("until", self.until_ms, "<")):
             if at is not None:
                 given[name] = at
