@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -11,9 +12,11 @@ from gateway.control_data import BUILT_IN, MAX_CHANNELS, Tenant
 from gateway.control_records import Channel, ControlRecord, Kind, Place, new_id
 from gateway.credentials import Identity
 from gateway.errors import RefusedError
-from gateway.management_answers import channel_answer
+from gateway.management_answers import ChannelAnswer, channel_answer
 from gateway.management_inputs import AppChannelInput, ChannelChange, ChannelInput
 from gateway.managing import Managing, built_in, done, json_answer, limit_reached, listed, records_gone
+
+_ROWS_OF_A_TURN = 200
 
 
 def channel_places(tenant: Tenant, channel_id: int) -> list[Place]:
@@ -49,7 +52,11 @@ class Channels:
             return await self._create(identity, tenant, app.id, given.name)
         identity, tenant = self._managing.reader(request)
         app = await self._managing.named(request, "app", tenant.apps.get)
-        rows = [channel_answer(channel, identity) for channel in tenant.channels(app.id)]
+        rows: list[ChannelAnswer] = []
+        for at, channel in enumerate(tenant.channels(app.id)):
+            if at % _ROWS_OF_A_TURN == 0:
+                await asyncio.sleep(0)  # 20,000 rows take 0.2 s, which nobody else should wait for
+            rows.append(channel_answer(channel, identity))
         return listed(rows, "channels", identity)
 
     async def one(self, request: Request) -> Response:
