@@ -32,7 +32,7 @@ check: install
 	$(BIN)/pyright
 
 # Faults are injected in tests/faults, and where the part has tests of its own that do.
-FAULTS := tests/faults tests/end_to_end tests/sinks/test_sink_on_kafka.py tests/deploy/test_dead_letters_replay.py
+FAULTS := tests/faults tests/end_to_end tests/sinks/test_sink_on_kafka.py tests/deploy/test_dead_letters_replay.py tests/gateway/test_schemathesis.py
 soak: install
 	$(BIN)/python -m pytest $(FAULTS) --soak -v -o timeout=1800 --durations=0
 

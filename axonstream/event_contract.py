@@ -10,7 +10,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 MAX_EVENT_BYTES = 1 << 20
@@ -75,9 +75,26 @@ def _number_or_digits(value: object) -> object:
     return value
 
 
-Name = Annotated[str, AfterValidator(_name)]
+# What a validator takes beyond the type that it makes, for /openapi.json.
+_NAME_FORM = {"type": "string", "maxLength": MAX_NAME_BYTES}
+_ID_FORMS = [{"type": "integer", "minimum": 0, "maximum": MAX_ID}, {"type": "string", "pattern": "^[0-9]{1,19}$"}]
+_TIME_FORMS = [
+    {"type": "integer", "minimum": 0, "maximum": MAX_TIME_MS},
+    {"type": "string", "format": "date-time"},
+    {"type": "null"},
+]
+
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema(_NAME_FORM)]
 WholeMs = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
-OpaqueId = Annotated[Name | None, BeforeValidator(_number_as_text)]
+OpaqueId = Annotated[
+    Name | None,
+    BeforeValidator(_number_as_text),
+    WithJsonSchema({"anyOf": [_NAME_FORM, {"type": "integer"}, {"type": "null"}]}),
+]
+ChannelId = Annotated[
+    int, BeforeValidator(_number_or_digits), Field(ge=0, le=MAX_ID), WithJsonSchema({"anyOf": _ID_FORMS})
+]
+OccurredAt = Annotated[WholeMs | None, BeforeValidator(_milliseconds), WithJsonSchema({"anyOf": _TIME_FORMS})]
 
 
 class EventInput(BaseModel):
@@ -90,7 +107,7 @@ class EventInput(BaseModel):
 
     identifier: Annotated[Name, Field(min_length=1)]
     payload: dict[str, Any]
-    channel_id: Annotated[int, BeforeValidator(_number_or_digits), Field(alias="channel_id", ge=0, le=MAX_ID)]
+    channel_id: Annotated[ChannelId, Field(alias="channel_id")]
     agent_id: Name | None = None
     trace_id: Annotated[Name | None, Field(min_length=1)] = None
     span_id: Name | None = None
@@ -100,7 +117,7 @@ class EventInput(BaseModel):
     metadata: dict[str, Any] | None = None
     dedup_key: Name | None = None
     environment: Name | None = None
-    occurred_at: Annotated[WholeMs | None, BeforeValidator(_milliseconds)] = None
+    occurred_at: OccurredAt = None
 
 
 def event_id_of(tenant_id: str, trace_id: str, dedup_key: str) -> int:

@@ -98,14 +98,14 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     app = DirectlyCalled(
         direct,
         routes=[
-            *(Route(path, call, methods=["POST"]) for path, call in direct.items()),
+            Route("/event", direct["/event"], methods=["POST"]),
+            Route("/events", lists.search, methods=["GET", "POST"]),  # a POST is answered before it comes to the routes
             Route("/traces", reads.traces),
             Route("/traces/{trace_id:trace_id}/summary", reads.summary),
             Route("/traces/{trace_id:trace_id}/events", reads.events),
             Route("/traces/{trace_id:trace_id}/live", live.trace),
             Route("/traces/{trace_id:trace_id}", reads.trace),
             Route("/event/{channel_id}/list", lists.of_channel),
-            Route("/events", lists.search),
             Route("/live", live.tenant),
             Route("/channel/{channel_id}/subscribe", live.channel),
             Route("/channel/{channel_id}/{identifier:trace_id}/subscribe", live.channel),

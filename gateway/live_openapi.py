@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.openapi_errors import errors
+
 _FILTERS = {
     "agentId": "events of this agent",
     "eventType": "events of this type",
@@ -18,20 +20,20 @@ _DESCRIPTION = (
 )
 
 
-def live_paths(error: dict[str, Any]) -> dict[str, Any]:
-    """The paths of the live streams; `error` describes every answer that is none."""
+def live_paths() -> dict[str, Any]:
+    """The paths of the live streams."""
     channel, trace = _path("channel_id"), _path("trace_id")
     return {
-        "/channel/{channel_id}/subscribe": _stream("Events of a channel, live", [channel], _MORE_FILTERS, error),
+        "/channel/{channel_id}/subscribe": _stream("Events of a channel, live", [channel], _MORE_FILTERS),
         "/channel/{channel_id}/{identifier}/subscribe": _stream(
-            "Events of one identifier in a channel, live", [channel, _path("identifier")], _FILTERS, error
+            "Events of one identifier in a channel, live", [channel, _path("identifier")], _FILTERS
         ),
-        "/traces/{trace_id}/live": _stream("Events of a trace, live", [trace], _MORE_FILTERS, error),
-        "/live": _stream("All events of the tenant, live", [], _MORE_FILTERS, error),
+        "/traces/{trace_id}/live": _stream("Events of a trace, live", [trace], _MORE_FILTERS),
+        "/live": _stream("All events of the tenant, live", [], _MORE_FILTERS),
     }
 
 
-def _stream(summary: str, path: list[dict[str, Any]], filters: dict[str, str], error: dict[str, Any]) -> dict[str, Any]:
+def _stream(summary: str, path: list[dict[str, Any]], filters: dict[str, str]) -> dict[str, Any]:
     parameters = [
         *path,
         *(_query(name, what) for name, what in filters.items()),
@@ -39,7 +41,7 @@ def _stream(summary: str, path: list[dict[str, Any]], filters: dict[str, str], e
         {**_query("Last-Event-ID", "the id of the last event that was read"), "in": "header"},
     ]
     opened = {"description": _DESCRIPTION, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
-    return {"get": {"summary": summary, "parameters": parameters, "responses": {"200": opened, "default": error}}}
+    return {"get": {"summary": summary, "parameters": parameters, "responses": {"200": opened, **errors(404)}}}
 
 
 def _path(name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from axonstream.event_contract import EVENT_TYPE_PATTERN, MAX_EVENT_BYTES, MAX_ID, MAX_NAME_BYTES
@@ -56,7 +56,10 @@ def _http_url(url: str) -> str:
     return url
 
 
-AnId = Annotated[int, BeforeValidator(_id), Field(ge=0, le=MAX_ID)]
+_ID_FORMS = [{"type": "integer", "minimum": 0, "maximum": MAX_ID}, {"type": "string", "pattern": "^[0-9]{1,19}$"}]
+_URL_FORM = {"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://[!-~]+$", "maxLength": MAX_URL_BYTES}
+
+AnId = Annotated[int, BeforeValidator(_id), Field(ge=0, le=MAX_ID), WithJsonSchema({"anyOf": _ID_FORMS})]
 AName = Annotated[str, Field(min_length=1), _at_most(MAX_NAME_BYTES)]
 AType = Annotated[str, Field(pattern=EVENT_TYPE_PATTERN)]
 
@@ -94,7 +97,7 @@ class ChannelChange(_Input):
 class EndpointInput(_Input):
     """POST /webhooks/endpoints."""
 
-    url: Annotated[str, _at_most(MAX_URL_BYTES), AfterValidator(_http_url)]
+    url: Annotated[str, _at_most(MAX_URL_BYTES), AfterValidator(_http_url), WithJsonSchema(_URL_FORM)]
     channel_id: AnId
     event_types: Annotated[list[AType], Field(max_length=MAX_EVENT_TYPES)] | None = None
     description: Annotated[str, _at_most(MAX_TEXT_BYTES)] | None = None

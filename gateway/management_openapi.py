@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway import management_answers as answers
 from gateway import management_inputs as inputs
+from gateway.openapi_errors import errors
 
 INPUTS = (
     inputs.AppInput,
@@ -29,8 +30,8 @@ ANSWERS: tuple[Any, ...] = (
 Part = dict[str, Any]
 
 
-def management_paths(error: Part) -> Part:
-    """The paths; `error` describes every answer that is none."""
+def management_paths() -> Part:
+    """The paths."""
 
     def call(summary: str, path: str, answer: Part, status: str = "200", body: str = "") -> Part:
         parameters = [
@@ -38,7 +39,8 @@ def management_paths(error: Part) -> Part:
             for name in ("app_id", "channel_id", "endpoint_id")
             if f"{{{name}}}" in path
         ]
-        responses = {status: {"description": summary, **_json(answer)}, "default": error}
+        refusals = errors(404, 409, 413) if body else errors(404)
+        responses = {status: {"description": summary, **_json(answer)}, **refusals}
         described: Part = {"summary": summary, "parameters": parameters, "responses": responses}
         return described | ({"requestBody": {"required": True, **_json(_ref(body))}} if body else {})
 
@@ -78,7 +80,7 @@ def management_paths(error: Part) -> Part:
             "post": {
                 "summary": "OTLP traces; not taken yet",
                 "requestBody": {"required": False, "content": {"application/x-protobuf": {}, "application/json": {}}},
-                "responses": {"501": error, "default": error},
+                "responses": errors(501),
             }
         },
     }

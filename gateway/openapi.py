@@ -25,6 +25,7 @@ from gateway.answers import (
 )
 from gateway.live_openapi import live_paths
 from gateway.management_openapi import management_paths
+from gateway.openapi_errors import errors
 
 _ANSWERS: tuple[Any, ...] = (
     BulkAnswer,
@@ -51,18 +52,20 @@ def document() -> dict[str, Any]:
     _, answers = TypeAdapter.json_schemas(
         [(answer.__name__, "serialization", TypeAdapter(answer)) for answer in _ANSWERS], ref_template=_REF
     )
+    event_type = inputs["$defs"]["EventInput"]["properties"]["eventType"]
+    event_type["type"] = [event_type["type"], "null"]  # over HTTP null is what leaving it out is
     event, traces = _schema("EventAnswer"), {"type": "array", "items": _schema("TraceAnswer")}
-    trace_id, events = _parameter("trace_id", "path", "string"), _parameter("events", "query", "integer")
-    pages = [_parameter("page", "query", "integer"), _parameter("limit", "query", "integer")]
-    times = [_parameter("since", "query", "string"), _parameter("until", "query", "string"), pages[1]]
+    trace_id, events = _parameter("trace_id", "path", "string"), _number("events", 0)
+    pages = [_number("page", 1), _number("limit", 1)]
+    times = [_time("since"), _time("until"), pages[1]]
     return {
         "openapi": "3.1.0",
         "info": {"title": "axonstream", "version": "1"},
         "security": [{"key": [], "tenant": []}, {"recentKey": []}, {"publicToken": []}],
         "paths": {
-            "/event": {"post": _publishing("Publish one event", _json(_schema("EventInput")), "201", event)},
+            "/event": {"post": _publishing("Publish one event", _json(_schema("EventInput")), ("200", "201"), event)},
             "/events": {
-                "post": _publishing("Publish many events", _many_events(), "200", _schema("BulkAnswer")),
+                "post": _publishing("Publish many events", _many_events(), ("200",), _schema("BulkAnswer")),
                 "get": _reading(
                     "Events, the newest first", [*_filters("channelId", "appId"), *times], _schema("EventsAnswer")
                 ),
@@ -77,7 +80,7 @@ def document() -> dict[str, Any]:
             "/traces": {
                 "get": _reading(
                     "Traces, newest activity first",
-                    [*pages, *times[:2], _parameter("offset", "query", "integer")],
+                    [*pages, *times[:2], _number("offset", 0)],
                     {"oneOf": [traces, _schema("TracesAnswer")]},
                 )
             },
@@ -88,8 +91,8 @@ def document() -> dict[str, Any]:
             "/traces/{trace_id}/events": {
                 "get": _reading("Events of a trace", [trace_id], {"type": "array", "items": event})
             },
-            **live_paths(_error()),
-            **management_paths(_error()),
+            **live_paths(),
+            **management_paths(),
             "/health/live": {"get": _probe("The process answers")},
             "/health/ready": {"get": _probe("Kafka and ClickHouse answer, the control data is read")},
         },
@@ -137,28 +140,38 @@ def _many_events() -> dict[str, Any]:
     return body
 
 
-def _publishing(summary: str, body: dict[str, Any], status: str, schema: dict[str, Any]) -> dict[str, Any]:
-    answers = {status: {"description": "Acknowledged by Kafka", **_json(schema)}, "default": _error()}
+def _publishing(
+    summary: str, body: dict[str, Any], statuses: tuple[str, ...], schema: dict[str, Any]
+) -> dict[str, Any]:
+    stored = {"description": "Acknowledged by Kafka", **_json(schema)}
+    answers = {**dict.fromkeys(statuses, stored), **errors(404, 409, 413)}
     parent = {**_parameter("traceparent", "header", "string"), "description": _TRACEPARENT}
     body = {"required": True, **body}
     return {"summary": summary, "parameters": [parent], "requestBody": body, "responses": answers}
 
 
 def _reading(summary: str, parameters: list[dict[str, Any]], schema: dict[str, Any]) -> dict[str, Any]:
-    answers = {"200": {"description": summary, **_json(schema)}, "default": _error()}
+    answers = {"200": {"description": summary, **_json(schema)}, **errors(404)}
     return {"summary": summary, "parameters": parameters, "responses": answers}
 
 
 def _probe(summary: str) -> dict[str, Any]:
-    return {"summary": summary, "security": [], "responses": {"200": {"description": summary}}}
-
-
-def _error() -> dict[str, Any]:
-    return {"description": "An error, in words that say what to do", **_json(_schema("ErrorAnswer"))}
+    state = _json({"type": "object"})
+    answers = {"200": {"description": summary, **state}, "503": {"description": "Not now; `parts` says why", **state}}
+    return {"summary": summary, "security": [], "responses": answers}
 
 
 def _parameter(name: str, place: str, kind: str) -> dict[str, Any]:
     return {"name": name, "in": place, "required": place == "path", "schema": {"type": kind}}
+
+
+def _number(name: str, least: int) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": {"type": "integer", "minimum": least}}
+
+
+def _time(name: str) -> dict[str, Any]:
+    forms = [{"type": "string", "format": "date-time"}, {"type": "integer", "minimum": 0}]
+    return {"name": name, "in": "query", "description": "or whole ms since 1970", "schema": {"anyOf": forms}}
 
 
 def _header(name: str) -> dict[str, str]:

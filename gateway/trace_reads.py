@@ -79,7 +79,7 @@ class TraceReads:
         return Response(body, 200, stale_headers(fresh), media_type=_JSON)
 
     async def _first_events(self, request: Request, identity: Identity, trace_id: str) -> list[StoredEvent]:
-        if request.query_params.get("events") == "0":
+        if positive(request.query_params, "events", 1, least=0) == 0:
             return []
         return await self._queries.first_events(identity.tenant_id, trace_id, _EVENTS_IN_SUMMARY)
 

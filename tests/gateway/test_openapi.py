@@ -22,3 +22,9 @@ def test_answers_fit_their_forms(offline: OfflineGateway) -> None:
     figures = TraceFigures("tr_1", 1, 1, 0, 0, 5, 9, ["a"], ["agent.error"], FirstError(1, 1, "", "b", ""))
     summary = summary_answer(figures, [event], Generation.EARLY)
     assert TypeAdapter(strict(SummaryAnswer)).validate_python(summary)["durationMs"] == 4
+
+
+def test_the_calls_of_one_path_are_told_together(offline: OfflineGateway) -> None:
+    refused = offline.send("DELETE", "/events")
+    assert refused.status_code == 405
+    assert set(refused.headers["Allow"].split(", ")) == {"GET", "HEAD", "POST"}

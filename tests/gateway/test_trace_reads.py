@@ -150,6 +150,7 @@ def test_events_come_in_order_of_time_then_arrival_and_repeats_once(server_setti
             assert answer.content.count(payload.encode()) == 2
             assert len((await client.get("/traces/t/summary")).json()["events"]) == 5
             assert (await client.get("/traces/t/summary?events=0")).json()["events"] == []
+            assert (await client.get("/traces/t/summary?events=some")).status_code == 400
 
     asyncio.run(scenario())
 
