@@ -11,21 +11,23 @@ from pathlib import Path
 from typing import Any
 
 CACHE = Path.home() / ".cache" / "axonstream" / "clients"
+INTEGRATED = ("langchain-core", "loguru", "structlog")  # what the package's own integrations are for
 INSTALL_S = 240
 PROGRAM_S = 90
 
 
 def client_python(version: str) -> Path:
-    """The Python of an environment with `axonpush` of this version and nothing of ours."""
-    home = CACHE / f"axonpush-{version}-py{sys.version_info.major}.{sys.version_info.minor}"
+    """The Python of an environment with `axonpush` of this version, INTEGRATED, and nothing of ours."""
+    home = CACHE / f"axonpush-{version}-integrated-py{sys.version_info.major}.{sys.version_info.minor}"
     python, complete = home / "bin" / "python", home / "complete"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not complete.exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True, timeout=INSTALL_S)
-            install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"axonpush=={version}"]
-            subprocess.run([str(python), *install], check=True, timeout=INSTALL_S)
+            install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            wanted = [f"axonpush=={version}", *INTEGRATED]
+            subprocess.run([str(python), *install, *wanted], check=True, timeout=INSTALL_S)
             complete.touch()
     return python
 
