@@ -34,12 +34,13 @@ def management_paths() -> Part:
     """The paths."""
 
     def call(summary: str, path: str, answer: Part, status: str = "200", body: str = "") -> Part:
+        without_secret = (501,) if body == "EndpointInput" else ()  # a server that cannot encrypt an endpoint's
         parameters = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in ("app_id", "channel_id", "endpoint_id")
             if f"{{{name}}}" in path
         ]
-        refusals = errors(404, 409, 413) if body else errors(404)
+        refusals = errors(404, 409, 413, *without_secret) if body else errors(404)
         responses = {status: {"description": summary, **_json(answer)}, **refusals}
         described: Part = {"summary": summary, "parameters": parameters, "responses": responses}
         return described | ({"requestBody": {"required": True, **_json(_ref(body))}} if body else {})
