@@ -101,9 +101,10 @@ def test_every_file_that_the_documents_link_to_exists() -> None:
             assert (ROOT / target).exists(), f"{document} links to {target}"
 
 
-def test_every_file_that_the_architecture_names_exists() -> None:
-    text = (ROOT / "ARCHITECTURE.md").read_text()
-    for name in re.findall(r"`((?:axonstream|producers|stream_processors|sinks|gateway|deploy|tests)/[\w/.]*)`", text):
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"])
+def test_every_file_that_a_document_names_exists(document: str) -> None:
+    folders = "axonstream|producers|stream_processors|sinks|gateway|deploy|tests|benchmarks"
+    for name in re.findall(rf"[` ]((?:{folders})/[\w/.]*\w)(?=[`\s])", (ROOT / document).read_text()):
         assert (ROOT / name).exists(), name
 
 
