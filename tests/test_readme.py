@@ -103,8 +103,10 @@ def test_every_file_that_the_documents_link_to_exists() -> None:
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"])
 def test_every_file_that_a_document_names_exists(document: str) -> None:
-    folders = "axonstream|producers|stream_processors|sinks|gateway|deploy|tests|benchmarks"
-    for name in re.findall(rf"[` ]((?:{folders})/[\w/.]*\w)(?=[`\s])", (ROOT / document).read_text()):
+    text = (ROOT / document).read_text()
+    folder = re.compile(r"(axonstream|producers|stream_processors|sinks|gateway|deploy|tests|benchmarks)/[\w/.]*")
+    words = {word for line in commands(text) for word in line.split()}
+    for name in filter(folder.fullmatch, words | set(re.findall(r"`([^`\s]+)`", text))):
         assert (ROOT / name).exists(), name
 
 
