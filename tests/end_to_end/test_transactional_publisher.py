@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from time import time_ns
 from typing import Any
 from uuid import uuid4
 
@@ -30,7 +31,7 @@ async def publish(settings: Settings, traces: Sequence[str]) -> None:
     kafka: dict[str, Any] = {**kafka_options(settings), "transactional_id": uuid4().hex}
     async with AIOKafkaProducer(**kafka) as other, other.transaction():
         for number, trace in enumerate(traces):
-            value = event_value(trace, number)
+            value = event_value(trace, number, now_ms=time_ns() // 1_000_000)  # lists of the shared stack are by time
             await other.send_and_wait(Topics(settings.topic_prefix).events, value, key=trace.encode())
 
 
