@@ -12,30 +12,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import EventInput
+from gateway import answers as forms
 from gateway import management_openapi as management
-from gateway.answers import (
-    BulkAnswer,
-    ErrorAnswer,
-    EventAnswer,
-    EventsAnswer,
-    SummaryAnswer,
-    TraceAnswer,
-    TracesAnswer,
-    WholeTraceAnswer,
-)
 from gateway.live_openapi import live_paths
 from gateway.management_openapi import management_paths
 from gateway.openapi_errors import errors
 
 _ANSWERS: tuple[Any, ...] = (
-    BulkAnswer,
-    ErrorAnswer,
-    EventAnswer,
-    EventsAnswer,
-    SummaryAnswer,
-    TraceAnswer,
-    TracesAnswer,
-    WholeTraceAnswer,
+    forms.BulkAnswer,
+    forms.ErrorAnswer,
+    forms.EventAnswer,
+    forms.EventsAnswer,
+    forms.SummaryAnswer,
+    forms.TraceAnswer,
+    forms.TracesAnswer,
+    forms.WholeTraceAnswer,
     *management.ANSWERS,
 )
 _INPUTS: tuple[type[BaseModel], ...] = (EventInput, *management.INPUTS)

@@ -43,7 +43,7 @@ class Fetched(NamedTuple):
     last: Mapping[TopicPartition, int]
 
 
-FETCH_WAIT_MS = 1000
+READ_WAIT_MS = 1000
 FETCH_ROWS = 2000  # judged in one go: the event loop has a heartbeat to send, and the body of the INSERT under way
 REST_S = 0.01  # between two fetches of little while a flush must wait: each costs Kafka and the sink half a ms
 
@@ -201,7 +201,7 @@ class TopicFlow(ABC):
 
     async def _fetch(self, partitions: Sequence[TopicPartition], most: int) -> Fetched:
         before = consumed_offsets(self.consumer)
-        records = await self.consumer.getmany(*partitions, timeout_ms=FETCH_WAIT_MS, max_records=most)
+        records = await self.consumer.getmany(*partitions, timeout_ms=READ_WAIT_MS, max_records=most)
         reached = consumed_offsets(self.consumer)
         last = {tp: reached[tp] - 1 for tp in partitions if tp in reached and reached[tp] != before.get(tp)}
         return Fetched(records, last)
@@ -213,4 +213,4 @@ async def _first_of(tasks: Iterable[asyncio.Task[Any] | None], timeout_s: float 
     if waited:
         await asyncio.wait(waited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     else:
-        await asyncio.sleep(FETCH_WAIT_MS / 1000 if timeout_s is None else timeout_s)
+        await asyncio.sleep(READ_WAIT_MS / 1000 if timeout_s is None else timeout_s)
