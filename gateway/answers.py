@@ -7,13 +7,14 @@ milliseconds. Payload and metadata are the sender's bytes, put in as they came (
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import orjson
 from typing_extensions import TypedDict  # pydantic makes schemas of typing.TypedDict from Python 3.12 on
 
-from gateway.credentials import Generation
+from gateway.credentials import Generation, Identity
 from gateway.wire_values import iso_time, opaque_id, wire_id
 
 WireId = int | str
@@ -192,8 +193,14 @@ class ErrorAnswer(TypedDict):
     hint: str
 
 
-def event_answer(event: StoredEvent, tenant_id: str, generation: Generation) -> EventAnswer:
-    """The wire form of `event`; give it to orjson."""
+def event_rows(events: Sequence[StoredEvent], identity: Identity) -> list[EventAnswer]:
+    """The wire form of events of the sender's tenant; give it to orjson."""
+    tenant_id, generation, apps = identity.tenant_id, identity.generation, identity.channels
+    return [event_answer(event, tenant_id, generation, apps.get(event.channel_id)) for event in events]
+
+
+def event_answer(event: StoredEvent, tenant_id: str, generation: Generation, app_id: int | None) -> EventAnswer:
+    """The wire form of `event`; `app_id` is that of its channel, None where there is no such channel any more."""
     event_id, created_at = wire_id(event.event_id, generation), iso_time(event.received_at)
     return {
         "id": event_id,
@@ -212,7 +219,7 @@ def event_answer(event: StoredEvent, tenant_id: str, generation: Generation) -> 
         "environment": event.environment or None,
         "source": event.source,
         "orgId": opaque_id(tenant_id, generation),
-        "appId": None,
+        "appId": None if app_id is None else wire_id(app_id, generation),
         "operationName": event.identifier,
         "occurredAt": created_at if event.occurred_at == event.received_at else iso_time(event.occurred_at),
         "createdAt": created_at,

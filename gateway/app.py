@@ -73,7 +73,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     managing = Managing(authentication, control, _now_ms)
     apps, app_channels = Apps(managing), Channels(managing)
     webhooks = WebhookEndpoints(managing, WebhookSecrets(secret))
-    live = LiveTail(settings, authentication, channels.exists)
+    live = LiveTail(settings, authentication, channels.exists, control.data.app_of)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:

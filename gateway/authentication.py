@@ -44,7 +44,7 @@ class Authentication:
         self._shown: dict[bytes, Credential] = {}
         self._clock = clock
         for key, tenant_id in tenants_by_key.items():
-            credential = Credential(tenant_id, control.tenant(tenant_id).channel_ids)
+            credential = Credential(tenant_id, control.tenant(tenant_id).channel_apps)
             control.credentials[key_digest(self._secret, key.encode())] = credential
 
     def identify(self, request: Request, scope: KeyScope) -> Identity:

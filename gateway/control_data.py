@@ -41,7 +41,7 @@ BUILT_IN = {Kind.APP: frozenset(_FIRST_APPS), Kind.CHANNEL: frozenset(_FIRST_CHA
 
 
 class Tenant:
-    """What one tenant has; `channel_ids` is kept up to date in place, so that others may hold it.
+    """What one tenant has; `channel_apps`, channel id -> app id, is kept up to date in place: others may hold it.
 
     Who makes channels by publishing holds `making_channels`.
     """
@@ -51,7 +51,7 @@ class Tenant:
         self.apps: dict[int, App] = dict(_FIRST_APPS)
         self.made_channels: dict[int, Channel] = dict(_FIRST_CHANNELS)
         self.published_channels: dict[int, Channel] = {}
-        self.channel_ids: set[int] = set(_FIRST_CHANNELS)
+        self.channel_apps: dict[int, int] = {number: channel.app_id for number, channel in _FIRST_CHANNELS.items()}
         self.webhooks: dict[int, WebhookEndpoint] = {}
         self.keys: dict[int, ApiKey] = {}
         self.key_uses: dict[int, int] = {}
@@ -88,6 +88,11 @@ class ControlData:
             found = self._tenants[tenant_id] = Tenant(tenant_id)
         return found
 
+    def app_of(self, tenant_id: str, channel_id: int) -> int | None:
+        """The app of a channel; None for a channel that the tenant does not have, or that is not known here yet."""
+        tenant = self._tenants.get(tenant_id)
+        return None if tenant is None else tenant.channel_apps.get(channel_id)
+
     def api_keys(self) -> list[tuple[str, ApiKey, int | None]]:
         """Tenant, key and last use (ms) of every key of the topic, the oldest first."""
         rows = [(t.id, key, t.key_uses.get(key.id)) for t in self._tenants.values() for key in t.keys.values()]
@@ -115,7 +120,7 @@ class ControlData:
             case Channel():
                 own = tenant.made_channels if kind is Kind.CHANNEL else tenant.published_channels
                 own[number] = contents
-                tenant.channel_ids.add(number)
+                tenant.channel_apps[number] = (tenant.channel(number) or contents).app_id
             case WebhookEndpoint():
                 tenant.webhooks[number] = contents
             case ApiKey():
@@ -139,8 +144,11 @@ class ControlData:
             tenant.apps[number] = _FIRST_APPS[number]
         elif kind is Kind.CHANNEL and number in _FIRST_CHANNELS:
             tenant.made_channels[number] = _FIRST_CHANNELS[number]
-        if kind in (Kind.CHANNEL, Kind.PUBLISHED_CHANNEL) and tenant.channel(number) is None:
-            tenant.channel_ids.discard(number)
+        if kind in (Kind.CHANNEL, Kind.PUBLISHED_CHANNEL):
+            if (left := tenant.channel(number)) is None:
+                tenant.channel_apps.pop(number, None)
+            else:
+                tenant.channel_apps[number] = left.app_id
         if isinstance(gone, ApiKey):
             tenant.key_uses.pop(number, None)
             self._drop_credential(gone)
@@ -158,7 +166,7 @@ class ControlData:
             return
         digest = bytes.fromhex(key.digest)
         scopes = frozenset(key.scopes)
-        self.credentials[digest] = Credential(tenant.id, tenant.channel_ids, scopes, key.id, key.expires_at)
+        self.credentials[digest] = Credential(tenant.id, tenant.channel_apps, scopes, key.id, key.expires_at)
 
 
 def _parts(tenant: Tenant) -> dict[Kind, dict[int, object]]:

@@ -7,7 +7,7 @@ takes a microsecond, because keys are random and need no slow hash.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from secrets import token_urlsafe
@@ -40,11 +40,11 @@ EVERY_SCOPE = frozenset(KeyScope)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A sender that has shown a valid key; `channels` are those its tenant has, kept up to date."""
+    """A sender that has shown a valid key; `channels` are its tenant's, each with its app's id, kept up to date."""
 
     tenant_id: str
     generation: Generation
-    channels: AbstractSet[int] = frozenset()
+    channels: Mapping[int, int]
     credential: Credential | None = None
 
 
@@ -59,7 +59,7 @@ class Credential:
     def __init__(
         self,
         tenant_id: str,
-        channels: AbstractSet[int],
+        channels: Mapping[int, int],
         scopes: frozenset[str] = EVERY_SCOPE,
         key_id: int = 0,
         expires_at: int | None = None,

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import MAX_NAME_BYTES
-from gateway.answers import event_answer
+from gateway.answers import EventAnswer, event_rows
 from gateway.authentication import Authentication
 from gateway.control_log import Control, not_caught_up
 from gateway.credentials import Identity, KeyScope
@@ -59,7 +59,7 @@ class EventLists:
         rows = await self._rows(identity, wanted, limit, (page - 1) * limit) if channel is not None else []
         if not rows and page == 1:
             caught_up = await self._control.catch_up()
-            if channel not in self._control.data.tenant(identity.tenant_id).channel_ids:
+            if channel not in self._control.data.tenant(identity.tenant_id).channel_apps:
                 if channel is not None and not caught_up:
                     raise not_caught_up()
                 raise RefusedError(404, "there is no such channel", "Check the id; the key must be of its tenant.")
@@ -82,9 +82,9 @@ class EventLists:
             raise nothing_yet()
         return Response(orjson.dumps({"events": rows}), 200, stale_headers(fresh), media_type="application/json")
 
-    async def _rows(self, identity: Identity, wanted: EventFilter, limit: int, offset: int) -> list[object]:
+    async def _rows(self, identity: Identity, wanted: EventFilter, limit: int, offset: int) -> list[EventAnswer]:
         found = await self._queries.page(identity.tenant_id, wanted, limit, offset, self._clock())
-        return [event_answer(event, identity.tenant_id, identity.generation) for event in found]
+        return event_rows(found, identity)
 
     def _channels(self, identity: Identity, query: QueryParams) -> list[int] | None:
         """Those that channelId and appId leave; None for any. What is no id names no channel."""

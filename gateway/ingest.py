@@ -91,7 +91,8 @@ class Ingest:
         if event.channel_id not in identity.channels:
             await self._channels.make(identity.tenant_id, event.channel_id)
         await self._log.append((record,))
-        answer = event_answer(_stored(event, record, payload, metadata), identity.tenant_id, identity.generation)
+        stored, app_id = _stored(event, record, payload, metadata), identity.channels.get(event.channel_id)
+        answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
         status = 201 if identity.generation is Generation.EARLY else 200
         return status, orjson.dumps(answer)
 
@@ -129,7 +130,7 @@ class Ingest:
         self, identity: Identity, taken: list[_Taken], rejected: list[RefusedEventAnswer]
     ) -> list[_Taken]:
         """Those whose channel exists, or was made; the others are rejected."""
-        unknown = {one.channel_id for one in taken} - identity.channels
+        unknown = {one.channel_id for one in taken} - identity.channels.keys()
         refused = await self._channels.make_all(identity.tenant_id, unknown) if unknown else {}
         if not refused:
             return taken

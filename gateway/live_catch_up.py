@@ -201,7 +201,8 @@ class CatchUp:
         if seen.seen(fields, 0) != NO_REPEAT or not is_new:
             return b""
         position = self._position(partition)
-        return event_frame(position, event_data(fields, record.value or b"", self._form.generation))
+        data = event_data(fields, record.value or b"", self._form.generation, self._shared.reader.app_of)
+        return event_frame(position, data)
 
     async def _pass_markers(self, consumer: AIOKafkaConsumer, target: Positions, reached: Positions) -> None:
         """The markers of transactions are no records: only the consumer knows that it has passed them."""

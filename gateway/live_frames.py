@@ -5,6 +5,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -14,6 +15,8 @@ from gateway.credentials import Generation
 from gateway.sender_bytes import read_event
 from producers.event_record import encode_json
 
+AppOf = Callable[[str, int], int | None]  # of a tenant's channel
+
 # One line, without the empty line that ends an event: readers are known that make an empty event of it.
 COMMENT = b":\n"
 
@@ -21,7 +24,7 @@ COMMENT = b":\n"
 _ODD_LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
 
 
-def event_data(fields: dict[str, Any], value: bytes, generation: Generation) -> bytes:
+def event_data(fields: dict[str, Any], value: bytes, generation: Generation, app_of: AppOf) -> bytes:
     """The event of a record that the verdict has passed, as a row of its trace's events, in lines of `data:`.
 
     Payload and metadata are the sender's bytes, but for line ends: those between values become line feeds, and the odd
@@ -48,7 +51,8 @@ def event_data(fields: dict[str, Any], value: bytes, generation: Generation) -> 
         occurred_at=fields["occurred_at"],
         received_at=fields["received_at"],
     )
-    return _one_line_each(orjson.dumps(event_answer(event, fields["tenant_id"], generation)))
+    app_id = app_of(fields["tenant_id"], event.channel_id)
+    return _one_line_each(orjson.dumps(event_answer(event, fields["tenant_id"], generation, app_id)))
 
 
 def event_frame(position: bytes, data: bytes) -> bytes:

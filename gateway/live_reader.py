@@ -23,7 +23,7 @@ from gateway.credentials import Generation
 from gateway.errors import UnavailableError
 from gateway.live_feeds import Feeds
 from gateway.live_filter import LiveFilter
-from gateway.live_frames import event_data, event_frame, gap_frame
+from gateway.live_frames import AppOf, event_data, event_frame, gap_frame
 from gateway.live_log import BATCH_RECORDS, ReadSoFar, is_cancelled, live_consumer, stop_consumer
 from gateway.live_position import Kind, Positions, mark_of
 from gateway.live_repeats import Repeats
@@ -52,10 +52,11 @@ class _OtherLogError(Exception):
 class LiveReader:
     """Shared by all streams; `lost` is called when every stream has to end."""
 
-    def __init__(self, settings: Settings, lost: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, lost: Callable[[str], None], app_of: AppOf) -> None:
         self._settings = settings
         self._topic = Topics(settings.topic_prefix).events
         self._lost = lost
+        self.app_of = app_of
         self._ring = Ring(settings.live_buffer_bytes)
         self.feeds = Feeds()
         self.repeats = Repeats(_REMEMBERED)
@@ -230,11 +231,10 @@ class LiveReader:
         feeds = self.feeds.matching(record.key, fields)
         if not feeds:
             return []
-        data: dict[Generation, bytes] = {}
+        forms, value = {feed.form for feed in feeds}, record.value or b""
+        data = {each: event_data(fields, value, each, self.app_of) for each in {form.generation for form in forms}}
         frames: dict[Form, Frame] = {}
-        for form in {feed.form for feed in feeds}:
-            if form.generation not in data:
-                data[form.generation] = event_data(fields, record.value or b"", form.generation)
+        for form in forms:
             position = self.read.position(form.kind, record.partition)
             frames[form] = Frame(position, event_frame(position, data[form.generation]))
         self._ring.append(self.repeats.seen(fields, self._ring.number), frames, feeds)

@@ -17,6 +17,7 @@ from gateway.credentials import Identity, KeyScope
 from gateway.errors import RefusedError, UnavailableError
 from gateway.live_catch_up import CatchUps
 from gateway.live_filter import LiveFilter, flag, read_filter
+from gateway.live_frames import AppOf
 from gateway.live_log import ReadSoFar
 from gateway.live_position import Kind, PositionError, Positions, beyond, read_position
 from gateway.live_reader import LiveReader
@@ -33,13 +34,15 @@ ChannelExists = Callable[[str, int], Awaitable[bool]]
 class LiveTail:
     """The handlers. `channel_exists(tenant_id, channel_id)` says which channels can be subscribed to."""
 
-    def __init__(self, settings: Settings, authentication: Authentication, channel_exists: ChannelExists) -> None:
+    def __init__(
+        self, settings: Settings, authentication: Authentication, channel_exists: ChannelExists, app_of: AppOf
+    ) -> None:
         self._authentication = authentication
         self._channel_exists = channel_exists
         self._most = settings.live_max_streams
         self._streams: set[LiveStream] = set()
         self._draining = False
-        self._reader = LiveReader(settings, self.end_all)
+        self._reader = LiveReader(settings, self.end_all, app_of)
         self._catch_ups = CatchUps(settings, self._reader, CATCH_UPS_AT_ONCE)
 
     async def channel(self, request: Request) -> Response | LiveStream:

@@ -25,7 +25,7 @@ class PublishedChannels:
 
     async def exists(self, tenant_id: str, channel_id: int) -> bool:
         """Whether the tenant has the channel, which another gateway may have made just now. Raises UnavailableError."""
-        known = self._control.data.tenant(tenant_id).channel_ids
+        known = self._control.data.tenant(tenant_id).channel_apps
         if channel_id not in known and not await self._control.catch_up() and channel_id not in known:
             raise not_caught_up()
         return channel_id in known
@@ -50,7 +50,7 @@ class PublishedChannels:
     async def _make_all(self, tenant_id: str, channel_ids: Iterable[int]) -> dict[int, RefusedError]:
         tenant = self._control.data.tenant(tenant_id)
         caught_up = await self._control.catch_up()  # another gateway may have made it just now
-        missing = sorted({number for number in channel_ids if number not in tenant.channel_ids})
+        missing = sorted({number for number in channel_ids if number not in tenant.channel_apps})
         if missing and not caught_up and (self._strict or not self._control.data.loaded):
             raise not_caught_up()
         if self._strict:

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
-from gateway.answers import StoredEvent, event_answer, summary_answer, trace_answer
+from gateway.answers import StoredEvent, event_rows, summary_answer, trace_answer
 from gateway.authentication import Authentication
 from gateway.credentials import Generation, Identity, KeyScope
 from gateway.errors import RefusedError, UnavailableError
@@ -74,7 +74,7 @@ class TraceReads:
         )
         if figures is None:
             raise _no_such_trace() if fresh else nothing_yet()
-        rows = [event_answer(event, identity.tenant_id, identity.generation) for event in events]
+        rows = event_rows(events, identity)
         body = orjson.dumps(summary_answer(figures, rows, identity.generation))
         return Response(body, 200, stale_headers(fresh), media_type=_JSON)
 
@@ -128,8 +128,7 @@ async def _array(
 ) -> AsyncGenerator[bytes]:
     opening = head + b"["
     while block:
-        rows = [event_answer(event, identity.tenant_id, identity.generation) for event in block]
-        yield opening + orjson.dumps(rows)[1:-1]
+        yield opening + orjson.dumps(event_rows(block, identity))[1:-1]
         opening = b","
         block = await anext(blocks, [])
     yield b"]" + tail

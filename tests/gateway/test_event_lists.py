@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
+from gateway_in_process import gateway_in_process
 from stored_by_hand import event, store, summary
 
-from gateway.app import create_app
 from gateway.wire_values import iso_time
 from kit.offline_gateway import HEADERS, OfflineGateway
 from producers.settings import Settings
@@ -23,25 +21,12 @@ OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}
 AT = time.time_ns() // 1_000_000 - 7_200_000  # two hours ago: outside of the window that is looked into first
 
 
-@asynccontextmanager
-async def _gateway(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
-    keys: dict[str, Any] = {"api_keys": SecretStr("ak_local=1,ak_other=2")}
-    app = create_app(settings.model_copy(update=keys))
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
-    ):
-        await app.state.connected.wait()
-        yield client
-
-
 def told(
     settings: Settings, events: list[dict[str, Any]], scenario: Callable[[httpx.AsyncClient], Coroutine[Any, Any, None]]
 ) -> None:
     async def run() -> None:
         await store(settings, events, [])
-        async with _gateway(settings) as client:
+        async with gateway_in_process(settings) as client:
             await scenario(client)
 
     asyncio.run(run())
@@ -169,7 +154,7 @@ def test_a_recent_client_lists_traces_and_reads_one(server_settings: Settings) -
 
     async def scenario() -> None:
         await store(server_settings, events, summaries)
-        async with _gateway(server_settings) as client:
+        async with gateway_in_process(server_settings) as client:
 
             async def listed(query: str) -> list[str]:
                 found = (await ask(client, f"/traces{query}", RECENT)).json()["traces"]

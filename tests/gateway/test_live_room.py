@@ -34,7 +34,7 @@ def test_streams_that_wait_for_kafka_together_do_not_pass_the_limit(kafka_bootst
 def test_a_stream_that_opens_while_the_idle_reader_ends_is_not_ended_with_it(server_settings: Settings) -> None:
     async def scenario() -> None:
         lost: list[str] = []
-        reader = LiveReader(server_settings, lost.append)
+        reader = LiveReader(server_settings, lost.append, lambda *_: None)
         await reader.started()
         ending = reader._task
         assert ending is not None
@@ -52,7 +52,7 @@ def test_a_stream_that_opens_while_the_idle_reader_ends_is_not_ended_with_it(ser
 
 def test_streams_of_one_tenant_that_catch_up_hold_up_no_other(server_settings: Settings) -> None:
     async def scenario() -> None:
-        reader = LiveReader(server_settings, lambda _: None)
+        reader = LiveReader(server_settings, lambda _: None, lambda *_: None)
         await reader.started()
         catch_ups = CatchUps(server_settings, reader, at_once=4)
 
@@ -84,7 +84,7 @@ def test_a_reader_that_no_stream_was_opened_for_stops(
     monkeypatch.setattr("gateway.live_reader.IDLE_S", 0.05)
 
     async def scenario() -> None:
-        reader = LiveReader(server_settings, lambda _: None)
+        reader = LiveReader(server_settings, lambda _: None, lambda *_: None)
         await reader.started()
         task = reader._task
         assert task is not None

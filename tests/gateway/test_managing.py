@@ -242,4 +242,4 @@ def test_built_in_places_survive_a_tombstone(offline: OfflineGateway) -> None:
         for number in numbers:
             data.apply(ControlRecord(Place(kind, "1", number), None))
     assert data.tenant("1").apps[1].name == "default"
-    assert data.tenant("1").channel_ids == {1, 2}
+    assert data.tenant("1").channel_apps == {1: 1, 2: 1}

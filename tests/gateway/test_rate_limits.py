@@ -31,7 +31,7 @@ def test_in_any_span_no_more_pass_than_the_burst_and_what_was_refilled(
     waits: list[float], per_s: float, burst_s: float
 ) -> None:
     now = [0.0]
-    limits, credential = RateLimits(per_s, 0, burst_s, lambda: now[0]), Credential("1", frozenset())
+    limits, credential = RateLimits(per_s, 0, burst_s, lambda: now[0]), Credential("1", {})
     passed: list[float] = []
     for wait in waits:
         now[0] += wait
@@ -46,7 +46,7 @@ def test_in_any_span_no_more_pass_than_the_burst_and_what_was_refilled(
 @given(st.floats(0.05, 20), st.floats(0.1, 5), st.integers(0, 50))
 def test_who_waits_as_long_as_told_passes(per_s: float, burst_s: float, more: int) -> None:
     now = [0.0]
-    limits, credential = RateLimits(0, per_s, burst_s, lambda: now[0]), Credential("1", frozenset())
+    limits, credential = RateLimits(0, per_s, burst_s, lambda: now[0]), Credential("1", {})
     while passes(limits, credential):
         pass
     limits.take_more(credential, more)

@@ -1,0 +1,27 @@
+"""The gateway's application in this process, on real servers: nothing listens, its parts are started and stopped."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from gateway.app import create_app
+from producers.settings import Settings
+
+
+@asynccontextmanager
+async def gateway_in_process(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client of a gateway that is connected, with a key of tenant 1 and one of tenant 2."""
+    keys: dict[str, Any] = {"api_keys": SecretStr("ak_local=1,ak_other=2")}
+    app = create_app(settings.model_copy(update=keys))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+    ):
+        await app.state.connected.wait()
+        yield client
