@@ -25,11 +25,13 @@ from gateway.ingest import Ingest, Log
 from gateway.key_use import KeyUses
 from gateway.live_tail import LiveTail
 from gateway.managing import Managing
+from gateway.metrics import Metrics, Parts
 from gateway.openapi import OpenApi
 from gateway.otlp import Otlp
 from gateway.pipeline_offsets import PipelineOffsets
 from gateway.published_channels import PublishedChannels
 from gateway.rate_limits import RateLimits
+from gateway.request_counts import RequestCounts
 from gateway.trace_id_path import register as register_trace_id_path
 from gateway.trace_queries import TraceQueries
 from gateway.trace_reads import TraceReads
@@ -75,6 +77,22 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     webhooks = WebhookEndpoints(managing, WebhookSecrets(secret))
     live = LiveTail(settings, authentication, channels.exists, control.data.app_of)
 
+    requests = RequestCounts()
+    direct = {"/event": DirectCall(ingest.publish), "/events": DirectCall(ingest.publish_many)}
+    metrics = Metrics(
+        Parts(
+            requests=requests,
+            direct=direct,
+            ingest=ingest,
+            log=log_of_events,
+            limits=limits,
+            visibility=visibility,
+            live=live,
+            control=control,
+            turns={"bulk": ingest.turns, "trace_stream": queries.streams, "live_catch_up": live.catch_ups.turns},
+        )
+    )
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         background = [
@@ -94,9 +112,9 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             await queries.close()
 
     register_trace_id_path()
-    direct = {"/event": DirectCall(ingest.publish), "/events": DirectCall(ingest.publish_many)}
     app = DirectlyCalled(
         direct,
+        requests,
         routes=[
             Route("/event", direct["/event"], methods=["POST"]),
             Route("/events", lists.search, methods=["GET", "POST"]),  # a POST is answered before it comes to the routes
@@ -122,6 +140,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             Route("/v1/traces", Otlp(authentication).traces, methods=["POST"]),
             Route("/health/live", health.live),
             Route("/health/ready", health.ready),
+            Route("/metrics", metrics.answer),
             Route("/openapi.json", OpenApi().answer),
         ],
         exception_handlers=HANDLERS,

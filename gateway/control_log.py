@@ -37,6 +37,8 @@ class Control(Protocol):
 
     data: ControlData
 
+    @property
+    def offset(self) -> int: ...
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
     async def write(self, records: Sequence[ControlRecord]) -> None: ...
@@ -129,6 +131,11 @@ class ControlLog:
         except (KafkaError, OSError, TimeoutError):
             return False
         return True
+
+    @property
+    def offset(self) -> int:
+        """The offset of the topic up to which `data` is true; -1 before the first reading."""
+        return self._next
 
     def state(self) -> str:
         """ "ok", or why `data` is not what the topic says."""

@@ -5,6 +5,7 @@ They take a third of the CPU of publishing one event.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
@@ -15,16 +16,22 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import GatewayError, answer_defect, answer_gateway_error, answer_not_acknowledged
 from gateway.http_protocol import exchange_of
 from gateway.request_body import RequestBody
+from gateway.request_counts import RequestCounts
 from producers.errors import NotAcknowledgedError
 
+USUAL = (200, 201, 400, 401, 413, 429, 500, 503)  # counted from 0 on, so that the first of them is seen to come
 Headers = dict[bytes, bytes]  # names in lower case; of a name that is sent twice the last
 
 
 class DirectCall:
-    """Answers a request with the status and the JSON that `answer` gives, or with its error in the gateway's form."""
+    """Answers a request with the status and the JSON that `answer` gives, or with its error in the gateway's form.
+
+    `answers` counts them, which takes 0.03 us: `request_counts` costs more.
+    """
 
     def __init__(self, answer: Callable[[Headers, RequestBody], Awaitable[tuple[int, bytes]]]) -> None:
         self._answer = answer
+        self.answers: defaultdict[int, int] = defaultdict(int, dict.fromkeys(USUAL, 0))  # by status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
@@ -33,13 +40,17 @@ class DirectCall:
         try:
             status, body = await self._answer(headers, sent)
         except GatewayError as error:
+            self.answers[error.status] += 1
             await (await answer_gateway_error(Request(scope), error))(scope, receive, send)
         except NotAcknowledgedError as error:
+            self.answers[503] += 1
             await (await answer_not_acknowledged(Request(scope), error))(scope, receive, send)
         except Exception as error:
+            self.answers[500] += 1
             await (await answer_defect(Request(scope), error))(scope, receive, send)
             raise  # the server logs it
         else:
+            self.answers[status] += 1
             if exchange is None or not exchange.answer(status, body):
                 await Response(body, status, media_type="application/json")(scope, receive, send)
 
@@ -47,12 +58,15 @@ class DirectCall:
 class DirectlyCalled(Starlette):
     """The application, which hands a POST to one of its direct calls at once; its routes name them all the same."""
 
-    def __init__(self, direct: dict[str, DirectCall], **options: object) -> None:
+    def __init__(self, direct: dict[str, DirectCall], requests: RequestCounts, **options: object) -> None:
         super().__init__(**options)  # pyright: ignore[reportArgumentType]
+        self._requests = requests
         self._direct = direct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and (call := self._direct.get(scope["path"])):
             await call(scope, receive, send)
+        elif scope["type"] == "http":
+            await super().__call__(scope, receive, self._requests.counting(scope, send))
         else:
             await super().__call__(scope, receive, send)

@@ -25,6 +25,7 @@ from gateway.request_body import MAX_BULK_BYTES, RequestBody
 from gateway.sender_bytes import BodyError, SentEvent, TooManyEventsError, read_event, split_events
 from gateway.turns import Turns
 from gateway.wire_values import wire_id
+from producers.append_counts import AppendCounts, Backlog
 from producers.event_ids import EventIds
 from producers.event_record import EventRecord, encode_event, encode_json
 
@@ -48,9 +49,12 @@ class _Taken(NamedTuple):
 class Log(Protocol):
     """What is needed of `producers.event_log.EventLog`."""
 
+    counts: AppendCounts
+
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
     async def append(self, records: Sequence[EventRecord]) -> None: ...
+    def backlog(self) -> Backlog: ...
 
 
 class Ingest:
@@ -69,7 +73,8 @@ class Ingest:
         self._log = log
         self._ids = ids
         self._clock = clock
-        self._turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
+        self.turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
+        self.refused_of_bulks = 0  # events, while others of their request were looked at
 
     async def publish(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
         """POST /event: 201 for an early client, 200 for a recent one, with the event as it is stored.
@@ -103,7 +108,7 @@ class Ingest:
         """
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
         environment, parent = _environment(headers), _parent(headers)
-        async with self._turns.turn(identity.tenant_id):
+        async with self.turns.turn(identity.tenant_id):
             raw_events = _split(await body.read(MAX_BULK_BYTES))
             self._authentication.charge(identity, len(raw_events) - 1)
             taken: list[_Taken] = []
@@ -122,6 +127,7 @@ class Ingest:
             records = [one.record for one in taken]
             if records:
                 await self._log.append(records)
+        self.refused_of_bulks += len(rejected)
         ids = [wire_id(record.event_id, identity.generation) for record in records]
         answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
         return 200, orjson.dumps(answer)

@@ -16,6 +16,7 @@ from time import monotonic
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from gateway.live_counts import LiveCounts
 from gateway.live_frames import event_data, event_frame, gap_frame, position_frame
 from gateway.live_log import BATCH_RECORDS, is_cancelled, live_consumer, stop_consumer
 from gateway.live_position import Kind, Positions, Vector, trace_position
@@ -42,9 +43,10 @@ _REMEMBERED = 8192
 class CatchUps:
     """All that catch up in this gateway: at most `at_once` of them have a consumer, three quarters for one tenant."""
 
-    def __init__(self, settings: Settings, reader: LiveReader, at_once: int) -> None:
+    def __init__(self, settings: Settings, reader: LiveReader, at_once: int, counts: LiveCounts) -> None:
         self.settings = settings
         self.reader = reader
+        self.counts = counts
         self.topic = Topics(settings.topic_prefix).events
         self.turns = Turns(at_once, at_once * 3 // 4 or 1, None, "too many live streams catch up")
 
@@ -161,6 +163,7 @@ class CatchUp:
                 missed = start - self._at[partition.partition]
                 if missed > 0:
                     self._advance(partition.partition, start)
+                    self._shared.counts.gaps["expired"] += 1
                     gaps += gap_frame("expired", missed, self._position())
                 reached[partition.partition] = max(start, self._at[partition.partition] - LOOK_BACK)
             consumer.assign([TopicPartition(self._shared.topic, p) for p in reached])
@@ -202,6 +205,7 @@ class CatchUp:
             return b""
         position = self._position(partition)
         data = event_data(fields, record.value or b"", self._form.generation, self._shared.reader.app_of)
+        self._shared.counts.events += 1
         return event_frame(position, data)
 
     async def _pass_markers(self, consumer: AIOKafkaConsumer, target: Positions, reached: Positions) -> None:

@@ -27,7 +27,7 @@ from gateway.live_frames import AppOf, event_data, event_frame, gap_frame
 from gateway.live_log import BATCH_RECORDS, ReadSoFar, is_cancelled, live_consumer, stop_consumer
 from gateway.live_position import Kind, Positions, mark_of
 from gateway.live_repeats import Repeats
-from gateway.live_ring import NO_REPEAT, Cursor, Feed, Form, Frame, Ring
+from gateway.live_ring import GAP, Cursor, Feed, Form, Frame, Ring
 from producers.settings import Settings
 from producers.topics import Topics
 from producers.verdict import Refusal, verdict
@@ -57,7 +57,7 @@ class LiveReader:
         self._topic = Topics(settings.topic_prefix).events
         self._lost = lost
         self.app_of = app_of
-        self._ring = Ring(settings.live_buffer_bytes)
+        self.ring = Ring(settings.live_buffer_bytes)
         self.feeds = Feeds()
         self.repeats = Repeats(_REMEMBERED)
         self._read: ReadSoFar | None = None
@@ -103,7 +103,7 @@ class LiveReader:
     def open(self, wanted: LiveFilter, generation: Generation, *, resumes: bool) -> Cursor:
         """A stream begins behind all that has been read; call `close` when it ends."""
         feed = self.feeds.open(wanted, generation)
-        return Cursor(feed, 0 if resumes else self._ring.number, self.position(feed))
+        return Cursor(feed, 0 if resumes else self.ring.number, self.position(feed))
 
     def close(self, cursor: Cursor) -> None:
         """The stream has ended."""
@@ -142,7 +142,7 @@ class LiveReader:
             log.error("the live reader failed", exc_info=defect)
         self._task = self._read = None
         self._ready = asyncio.Event()
-        self._ring.clear()
+        self.ring.clear()
         if self.feeds.streams:
             self._lost("the log cannot be read on")
 
@@ -237,7 +237,7 @@ class LiveReader:
         for form in forms:
             position = self.read.position(form.kind, record.partition)
             frames[form] = Frame(position, event_frame(position, data[form.generation]))
-        self._ring.append(self.repeats.seen(fields, self._ring.number), frames, feeds)
+        self.ring.append(self.repeats.seen(fields, self.ring.number), frames, feeds)
         return feeds
 
     async def _skip_what_expired(self, consumer: AIOKafkaConsumer) -> None:
@@ -270,7 +270,7 @@ class LiveReader:
             position = self.read.position(form.kind, partition)
             frames[form] = Frame(position, gap_frame("expired", missed, position))
         if feeds:
-            self._ring.append(NO_REPEAT, frames, feeds)
+            self.ring.append(GAP, frames, feeds)
         for feed in feeds:
             feed.announce()
 

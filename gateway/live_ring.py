@@ -16,6 +16,7 @@ from gateway.live_filter import LiveFilter
 from gateway.live_position import Kind
 
 NO_REPEAT = -1
+GAP = -2  # it is no event: it says that events are missing
 _ENTRY_BYTES = 600  # of the objects around one event's frames
 _LISTED_BYTES = 8
 _COMPACT_AFTER = 256
@@ -36,7 +37,7 @@ class Form(NamedTuple):
 
 
 class Entry:
-    """One event in the ring. `repeat_of` is the number of the entry that had the same event before, or NO_REPEAT."""
+    """One event in the ring. `repeat_of` is the number of the entry that had the event before, or NO_REPEAT, or GAP."""
 
     __slots__ = ("feeds", "frames", "number", "repeat_of", "size")
 
@@ -135,17 +136,21 @@ class Ring:
 class Cursor:
     """One stream's place in its feed. `since` is the number of the first entry that came after the stream began.
 
+    `events` and `gaps` count what it has taken.
+
     An event that is published again is skipped when this stream has had it: when its earlier entry is not below
     `since`.
     """
 
-    __slots__ = ("_since", "feed", "place", "position")
+    __slots__ = ("_since", "events", "feed", "gaps", "place", "position")
 
     def __init__(self, feed: Feed, since: int, position: bytes) -> None:
         self.feed = feed
         self.place = feed.end
         self.position = position  # from where nothing is missing
         self._since = since
+        self.events = 0
+        self.gaps = 0
 
     @property
     def at_end(self) -> bool:
@@ -175,6 +180,10 @@ class Cursor:
                     break
                 size += len(frame.wire)
                 wires.append(frame.wire)
+                if entry.repeat_of == GAP:
+                    self.gaps += 1
+                else:
+                    self.events += 1
             self.place += 1
             self.position = frame.position
         return b"".join(wires)

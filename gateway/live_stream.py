@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.errors import GatewayError, UnavailableError
 from gateway.http_protocol import Exchange, exchange_of
 from gateway.live_catch_up import CHUNK_BYTES, CatchUp
+from gateway.live_counts import LiveCounts
 from gateway.live_frames import COMMENT, gap_frame, position_frame
 from gateway.live_reader import LiveReader
 from gateway.live_ring import Cursor
@@ -56,6 +57,7 @@ class LiveStream:
         catch_up: CatchUp | None,
         check_key: Callable[[], object],
         closed: Callable[[LiveStream], None],
+        counts: LiveCounts,
         *,
         positions: bool,
     ) -> None:
@@ -64,6 +66,7 @@ class LiveStream:
         self._catch_up = catch_up
         self._check_key = check_key
         self._closed = closed
+        self._counts = counts
         self._positions = positions
         self._writing: asyncio.Task[None] | None = None
         self._exchange: Exchange | None = None
@@ -123,6 +126,7 @@ class LiveStream:
         """What comes next of the feed; b"" when it is time for a comment."""
         cursor = self._cursor
         if cursor.fell_behind:
+            self._counts.gaps["slow"] += 1
             return gap_frame("slow", cursor.skip_to_end(), cursor.position)
         if cursor.at_end:
             with suppress(TimeoutError):
@@ -130,7 +134,15 @@ class LiveStream:
                     await cursor.feed.changed.wait()
         if cursor.at_end:
             return self._position_of_the_end()
-        return b"" if cursor.fell_behind else cursor.take(CHUNK_BYTES)
+        return b"" if cursor.fell_behind else self._take()
+
+    def _take(self) -> bytes:
+        cursor, counts = self._cursor, self._counts
+        events, gaps = cursor.events, cursor.gaps
+        chunk = cursor.take(CHUNK_BYTES)
+        counts.events += cursor.events - events
+        counts.gaps["expired"] += cursor.gaps - gaps
+        return chunk
 
     def _position_of_the_end(self) -> bytes:
         """All of the feed is sent, so nothing is missing below what the reader has read, wanted or not."""

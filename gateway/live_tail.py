@@ -16,6 +16,7 @@ from gateway.authentication import Authentication
 from gateway.credentials import Identity, KeyScope
 from gateway.errors import RefusedError, UnavailableError
 from gateway.live_catch_up import CatchUps
+from gateway.live_counts import LiveCounts
 from gateway.live_filter import LiveFilter, flag, read_filter
 from gateway.live_frames import AppOf
 from gateway.live_log import ReadSoFar
@@ -39,11 +40,18 @@ class LiveTail:
     ) -> None:
         self._authentication = authentication
         self._channel_exists = channel_exists
-        self._most = settings.live_max_streams
+        self.most = settings.live_max_streams
+        self.most_ring_bytes = settings.live_buffer_bytes
+        self.counts = LiveCounts()
         self._streams: set[LiveStream] = set()
         self._draining = False
-        self._reader = LiveReader(settings, self.end_all, app_of)
-        self._catch_ups = CatchUps(settings, self._reader, CATCH_UPS_AT_ONCE)
+        self.reader = LiveReader(settings, self.end_all, app_of)
+        self.catch_ups = CatchUps(settings, self.reader, CATCH_UPS_AT_ONCE, self.counts)
+
+    @property
+    def open(self) -> int:
+        """Streams that are open now."""
+        return len(self._streams)
 
     async def channel(self, request: Request) -> Response | LiveStream:
         """A channel's events, of one identifier where the path names it."""
@@ -80,7 +88,7 @@ class LiveTail:
 
     async def close(self) -> None:
         """Let go of Kafka; all streams have ended."""
-        await self._reader.stop()
+        await self.reader.stop()
 
     async def _channel(self, identity: Identity, text: str) -> int:
         known = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) <= MAX_ID
@@ -94,7 +102,7 @@ class LiveTail:
     ) -> Response | LiveStream:
         self._check_room()
         last_id = _last_event_id(request)
-        await self._reader.started()
+        await self.reader.started()
         since = None if last_id is None else await self._since(last_id, wanted)
         if request.method == "HEAD":
             return Response(headers=HEADERS)
@@ -104,20 +112,21 @@ class LiveTail:
     def _check_room(self) -> None:
         if self._draining:
             raise UnavailableError("this gateway is about to stop", "Connect again.")
-        if len(self._streams) >= self._most:
+        if len(self._streams) >= self.most:
             hint = "Connect again later, to another gateway, or set AXONSTREAM_LIVE_MAX_STREAMS higher."
-            raise UnavailableError(f"{self._most} live streams are open here, which is the most", hint)
+            raise UnavailableError(f"{self.most} live streams are open here, which is the most", hint)
 
     def _stream(
         self, request: Request, identity: Identity, wanted: LiveFilter, since: Positions | None, positions: bool
     ) -> LiveStream:
-        cursor = self._reader.open(wanted, identity.generation, resumes=since is not None)
+        cursor = self.reader.open(wanted, identity.generation, resumes=since is not None)
         stream = LiveStream(
-            self._reader,
+            self.reader,
             cursor,
-            None if since is None else self._catch_ups.begin(cursor, since, positions=positions),
+            None if since is None else self.catch_ups.begin(cursor, since, positions=positions),
             lambda: self._authentication.check_again(request, KeyScope.READ),
             self._streams.discard,
+            self.counts,
             positions=positions,
         )
         self._streams.add(stream)
@@ -125,7 +134,7 @@ class LiveTail:
 
     async def _since(self, last_id: str, wanted: LiveFilter) -> Positions:
         """The offsets to resume from. Raises RefusedError 400 for what is no position in this log."""
-        read = self._reader.read
+        read = self.reader.read
         try:
             kind, named = read_position(last_id, read.mark)
         except PositionError as error:
@@ -133,7 +142,7 @@ class LiveTail:
         since = _resumed(read, wanted, kind, named)
         if beyond(since, dict(enumerate(read.offsets))) is None:
             return since  # that far has been read here already
-        if (partition := beyond(since, await self._reader.ends())) is not None:
+        if (partition := beyond(since, await self.reader.ends())) is not None:
             message = f"Last-Event-ID is beyond the end of partition {partition}, which the log has lost or never had"
             raise RefusedError(400, message, _ANEW)
         return since

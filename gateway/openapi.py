@@ -86,6 +86,7 @@ def document() -> dict[str, Any]:
             **management_paths(),
             "/health/live": {"get": _probe("The process answers")},
             "/health/ready": {"get": _probe("Kafka and ClickHouse answer, the control data is read")},
+            "/metrics": {"get": _metrics()},
         },
         "components": {
             "schemas": {**inputs["$defs"], **answers["$defs"]},
@@ -150,6 +151,12 @@ def _probe(summary: str) -> dict[str, Any]:
     state = _json({"type": "object"})
     answers = {"200": {"description": summary, **state}, "503": {"description": "Not now; `parts` says why", **state}}
     return {"summary": summary, "security": [], "responses": answers}
+
+
+def _metrics() -> dict[str, Any]:
+    text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+    summary = "What the gateway has done and holds, for Prometheus"
+    return {"summary": summary, "security": [], "responses": {"200": {"description": summary, **text}}}
 
 
 def _parameter(name: str, place: str, kind: str) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class RateLimits:
         self._per_tenant = per_tenant
         self._burst_s = burst_s
         self._clock = clock
+        self.refused = {"key": 0, "tenant": 0}
         self._tenants: dict[bytes, TokenBucket] = {}
 
     @property
@@ -58,6 +59,7 @@ class RateLimits:
         now, buckets = self._clock(), self._buckets(credential)
         for what, bucket in buckets:
             if (wait := bucket.wait_s(now)) > 0:
+                self.refused[what] += 1
                 raise RateLimitedError(
                     f"this {what} has asked too often", "Ask again after Retry-After seconds.", math.ceil(wait)
                 )

@@ -76,7 +76,7 @@ class TraceQueries:
         self._connecting = asyncio.Lock()
         # Slow readers of long traces must leave the short reads their share of ClickHouse.
         refusal = "too many traces are being streamed"
-        self._streams = Turns(STREAMS_AT_ONCE, STREAMS_OF_A_TENANT, STREAM_TURN_WAIT_S, refusal)
+        self.streams = Turns(STREAMS_AT_ONCE, STREAMS_OF_A_TENANT, STREAM_TURN_WAIT_S, refusal)
         self._connected: AsyncClient | None = None
 
     async def close(self) -> None:
@@ -116,7 +116,7 @@ class TraceQueries:
     @asynccontextmanager
     async def all_events(self, tenant_id: str, trace_id: str) -> AsyncGenerator[AsyncGenerator[list[StoredEvent]]]:
         """Blocks of a trace's events, in order, as ClickHouse sends them; one block is held at a time."""
-        async with self._streams.turn(tenant_id), self._stream(tenant_id, trace_id) as blocks:
+        async with self.streams.turn(tenant_id), self._stream(tenant_id, trace_id) as blocks:
             yield blocks
 
     @asynccontextmanager

@@ -24,11 +24,18 @@ class Turns:
     """
 
     def __init__(self, at_once: int, of_a_tenant: int, wait_s: float | None, refusal: str) -> None:
+        self.at_once = at_once
+        self.in_use = 0
         self._free = asyncio.Semaphore(at_once)
         self._of_a_tenant = of_a_tenant
         self._wait_s = wait_s
         self._refusal = refusal
         self._shares: dict[str, _Share] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Requests that have no turn yet."""
+        return sum(share.requests for share in self._shares.values()) - self.in_use
 
     def contended(self, tenant_id: str) -> bool:
         """Whether somebody waits, or would have to, for a turn that the tenant's end would make free."""
@@ -48,8 +55,13 @@ class Turns:
                         await held.enter_async_context(self._free)
                 except TimeoutError:
                     raise UnavailableError(self._refusal, "Send the request again.") from None
+                self.in_use += 1
+                held.callback(self._end_turn)
                 yield
         finally:
             share.requests -= 1
             if not share.requests:
                 del self._shares[tenant_id]
+
+    def _end_turn(self) -> None:
+        self.in_use -= 1

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from time import monotonic
 from typing import Protocol
 
 from gateway.errors import UnavailableError
 from gateway.pipeline_offsets import PipelineOffsetsError
 from gateway.read_barrier import ReadBarrier, WaitingRead
+from producers.durations import Durations
 
 POLL_INTERVAL_S = 0.005
 _RETRY_INTERVAL_S = 0.1
@@ -32,6 +34,7 @@ class Visibility:
     def __init__(self, offsets: Offsets, wait_ms: int) -> None:
         self._offsets = offsets
         self._wait_s = wait_ms / 1000
+        self.waited = Durations()  # of every read, those included for which the wait was not enough
         self._barrier = ReadBarrier()
         self._answers: dict[WaitingRead, asyncio.Future[None]] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -45,6 +48,11 @@ class Visibility:
         """As `of_trace`, for all partitions."""
         return await self._wait(None)
 
+    @property
+    def waiting(self) -> int:
+        """Reads that wait now."""
+        return len(self._answers)
+
     async def close(self) -> None:
         """End the poller; no read may be waiting."""
         if self._poller is not None:
@@ -53,7 +61,7 @@ class Visibility:
 
     async def _wait(self, partitions: Iterable[int] | None) -> bool:
         """Raises UnavailableError when Kafka could not be asked within the wait."""
-        read = self._barrier.ask(partitions)
+        began, read = monotonic(), self._barrier.ask(partitions)
         answer = self._answers[read] = asyncio.get_running_loop().create_future()
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll())
@@ -69,6 +77,7 @@ class Visibility:
                 )
             return False
         finally:
+            self.waited.add(monotonic() - began)
             self._barrier.forget(read)
             del self._answers[read]
 

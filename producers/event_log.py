@@ -6,11 +6,13 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from producers.append_counts import AppendCounts, Backlog
 from producers.errors import NotAcknowledgedError
 from producers.event_record import EventRecord
 from producers.kafka_client import kafka_options
@@ -38,6 +40,7 @@ class EventLog:
         self._topic = topic
         self._timeout_ms = timeout_ms
         self._kafka = kafka
+        self.counts = AppendCounts()
         self._outbox: Outbox | None = None
         self._outboxes: set[Outbox] = set()  # with those whose producer still has something under way
         self._renewing = asyncio.Lock()
@@ -78,7 +81,7 @@ class EventLog:
         if not records:
             return
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self._timeout_ms / 1000
+        began, ends_at = monotonic(), loop.time() + self._timeout_ms / 1000
         outbox = self._outbox or await self._outbox_until(ends_at)
         append = Append(loop.create_future(), len(records), ends_at)
         self._open.add(append)
@@ -91,6 +94,13 @@ class EventLog:
             self._open.discard(append)
         if append.failure:
             raise NotAcknowledgedError(append.failure)
+        self.counts.acknowledgement.add(monotonic() - began)
+
+    def backlog(self) -> Backlog:
+        """What is not acknowledged now; takes a look at every event that waits."""
+        sizes = [len(one.value) for outbox in self._outboxes for one in outbox.waiting()]
+        batches = sum(outbox.batches_under_way for outbox in self._outboxes)
+        return Backlog(len(self._open), len(sizes), sum(sizes), batches)
 
     def _end_late_appends(self) -> None:
         """One timer for all appends: one for each would cost more than its record."""
@@ -140,7 +150,7 @@ class EventLog:
                 except asyncio.CancelledError:
                     await producer.stop()
                     raise
-                self._outbox = Outbox(producer, self._topic, self._retire)
+                self._outbox = Outbox(producer, self._topic, self.counts, self._retire)
                 self._outboxes.add(self._outbox)
             return self._outbox
 
@@ -148,6 +158,7 @@ class EventLog:
         """The next append makes a new producer; this one finishes what is under way, and the rest moves on."""
         if self._outbox is not outbox:
             return
+        self.counts.replaced_producers += 1
         self._outbox = None
         log.warning("the Kafka producer failed and is replaced")
         outbox.retire(self._move_on)

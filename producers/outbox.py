@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from producers.append_counts import AppendCounts
 from producers.event_record import EventRecord
 from producers.topics import event_key
 from producers.trace_partitions import partition_of
@@ -68,9 +70,12 @@ class Outbox:
     other callers share it. An error of Kafka goes to the callers of that batch alone; `on_error` is called after it.
     """
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, on_error: Callable[[Outbox], None]) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, topic: str, counts: AppendCounts, on_error: Callable[[Outbox], None]
+    ) -> None:
         self.producer = producer
         self._topic = topic
+        self._counts = counts
         self._on_error = on_error
         self._hand_over: HandOver | None = None
         self._waiting: list[Waiting] = []
@@ -100,6 +105,14 @@ class Outbox:
         self._waiting = [one for one in self._waiting if not one.append.ended.done()]
         for partition, queue in self._by_partition.items():
             self._by_partition[partition] = deque(one for one in queue if not one.append.ended.done())
+
+    @property
+    def batches_under_way(self) -> int:
+        return len(self._partitions_under_way)
+
+    def waiting(self) -> Iterator[Waiting]:
+        """The records that are not on their way yet."""
+        return chain(self._waiting, *self._by_partition.values())
 
     def _wake(self) -> None:
         self._due = True
@@ -158,7 +171,7 @@ class Outbox:
         broker = self._leader(partition)
         self._partitions_under_way.add(partition)
         self._brokers_under_way.add(broker)
-        end = partial(self._end, partition, broker, owners)
+        end = partial(self._end, partition, broker, owners, batch.size())
         try:
             sent = await self.producer.send_batch(batch, self._topic, partition=partition)
         except Exception as error:
@@ -168,13 +181,19 @@ class Outbox:
         else:
             sent.add_done_callback(lambda done: end(done.exception()))
 
-    def _end(self, partition: int, broker: int | None, owners: dict[Append, int], error: BaseException | None) -> None:
+    def _end(
+        self, partition: int, broker: int | None, owners: dict[Append, int], size: int, error: BaseException | None
+    ) -> None:
         self._partitions_under_way.discard(partition)
         self._brokers_under_way.discard(broker)
         if error is None:
+            self._counts.batches += 1
+            self._counts.events += sum(owners.values())
+            self._counts.event_bytes += size
             for append, records in owners.items():
                 append.acknowledge(records)
         else:
+            self._counts.refused_batches += 1
             for append in owners:
                 append.fail(f"Kafka did not acknowledge: {error!r}")
             self._on_error(self)

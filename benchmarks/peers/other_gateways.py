@@ -25,6 +25,7 @@ from starlette.routing import Route
 from axonstream.event_contract import EventInput
 from benchmarks.peers.job import ServeJob, say, told
 from gateway.app import create_app
+from producers.append_counts import AppendCounts, Backlog
 from producers.event_ids import EventIds
 from producers.event_record import EventRecord, encode_event
 from producers.settings import Settings
@@ -36,11 +37,16 @@ _ids = EventIds()
 class NothingKept:
     """Acknowledges at once."""
 
+    counts = AppendCounts()
+
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
 
     async def append(self, records: Sequence[EventRecord]) -> None: ...
+
+    def backlog(self) -> Backlog:
+        return Backlog(0, 0, 0, 0)
 
 
 def validated(raw: bytes) -> EventInput:

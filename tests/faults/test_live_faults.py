@@ -17,6 +17,7 @@ from kit.live_events import live
 from kit.live_gateways import live_gateways
 from kit.live_load import BATCH, Follower, LiveLoad, live_load
 from kit.running_stack import HEADERS
+from kit.scraped import Scraped
 from kit.soak_report import FaultRow, SoakReport
 from kit.until import until
 from producers.topics import Topics
@@ -119,6 +120,7 @@ def test_a_slow_reader_is_told_what_it_missed_and_can_have_it_all_and_slows_nobo
             assert (gap["reason"], gap["resume"]) == ("slow", slow.position)
             missed = [name for name in fast.received if name not in set(names)]
             assert gap["missed"] == len(missed) > 0
+            assert Scraped(await client.get("/metrics")).value("live_gaps_total", reason="slow") == 1
             await load.publish_batch()
             assert (await slow.next()).data["identifier"] == load.acknowledged[-BATCH]  # and goes on live
             async with live(client, "/live", gap["resume"]) as resumed:
@@ -155,6 +157,7 @@ def test_a_position_that_has_expired_is_said_and_the_rest_comes(kafka_bootstrap:
                 assert (gap.event, gap.data["reason"], gap.data["missed"]) == ("gap", "expired", BATCH + 4)
                 names = [received.data["identifier"] for received in await stream.take(BATCH - 5)]
             assert names == load.acknowledged[BATCH + 5 :]
+            assert Scraped(await client.get("/metrics")).value("live_gaps_total", reason="expired") == 1
             async with live(client, "/live", gap.data["resume"]) as stream:
                 assert (await stream.next()).data["identifier"] == names[0]
 

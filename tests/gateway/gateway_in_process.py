@@ -14,14 +14,17 @@ from producers.settings import Settings
 
 
 @asynccontextmanager
-async def gateway_in_process(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
-    """A client of a gateway that is connected, with a key of tenant 1 and one of tenant 2."""
+async def gateway_in_process(
+    settings: Settings, *, connected: bool = True, **changes: Any
+) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client of a gateway that is connected, unless it need not be, with a key of tenant 1 and one of tenant 2."""
     keys: dict[str, Any] = {"api_keys": SecretStr("ak_local=1,ak_other=2")}
-    app = create_app(settings.model_copy(update=keys))
+    app = create_app(settings.model_copy(update=keys | changes))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
     ):
-        await app.state.connected.wait()
+        if connected:
+            await app.state.connected.wait()
         yield client

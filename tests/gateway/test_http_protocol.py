@@ -14,6 +14,7 @@ from gateway.direct_call import DirectCall, DirectlyCalled, Headers
 from gateway.errors import RefusedError
 from gateway.http_protocol import GatewayProtocol
 from gateway.request_body import RequestBody
+from gateway.request_counts import RequestCounts
 
 PATIENCE_S = 20.0
 
@@ -28,7 +29,12 @@ async def echo(_: Headers, body: RequestBody) -> tuple[int, bytes]:
 @asynccontextmanager
 async def serving(protocol: type[asyncio.Protocol]) -> AsyncGenerator[int]:
     config = uvicorn.Config(
-        DirectlyCalled({"/event": DirectCall(echo)}), port=0, http=protocol, ws="none", lifespan="off", log_config=None
+        DirectlyCalled({"/event": DirectCall(echo)}, RequestCounts()),
+        port=0,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
     )
     server = uvicorn.Server(config)
     config.load()

@@ -11,7 +11,7 @@ from gateway.authentication import Generation
 from gateway.live_feeds import Feeds
 from gateway.live_filter import LiveFilter
 from gateway.live_repeats import Repeats
-from gateway.live_ring import NO_REPEAT, Cursor, Feed, Frame, Ring
+from gateway.live_ring import GAP, NO_REPEAT, Cursor, Feed, Frame, Ring
 
 EARLY = Generation.EARLY
 
@@ -63,6 +63,16 @@ def test_the_position_of_a_reader_that_fell_behind_is_that_of_the_last_it_took()
     assert (cursor.position, cursor.skip_to_end(), cursor.position) == (b"one", 10, b"one")
     put(ring, [feed], "live")
     assert (cursor.take(10_000), cursor.position) == (b"live ", b"live")
+
+
+def test_what_a_cursor_has_taken_is_counted_as_events_and_gaps() -> None:
+    ring, feed = Ring(1 << 20), Feeds().open(LiveFilter("1"), EARLY)
+    cursor, later = Cursor(feed, ring.number, b""), Cursor(feed, 0, b"")
+    for text, repeat_of in (("one", NO_REPEAT), ("gap", GAP), ("two", NO_REPEAT), ("again", 1)):
+        put(ring, [feed], text, repeat_of)
+    assert (cursor.take(1), cursor.events, cursor.gaps) == (b"one ", 1, 0)
+    assert (cursor.take(1000), cursor.events, cursor.gaps) == (b"gap two ", 2, 1)
+    assert (later.take(1000), later.events, later.gaps) == (b"one gap two ", 2, 1)
 
 
 def test_a_repeat_is_skipped_by_those_who_had_the_event_and_by_who_resumes() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.credentials import Generation
 from gateway.live_catch_up import CatchUps
+from gateway.live_counts import LiveCounts
 from gateway.live_filter import LiveFilter
 from gateway.live_reader import LiveReader
 from kit.live_gateways import live_gateways
@@ -54,7 +55,7 @@ def test_streams_of_one_tenant_that_catch_up_hold_up_no_other(server_settings: S
     async def scenario() -> None:
         reader = LiveReader(server_settings, lambda _: None, lambda *_: None)
         await reader.started()
-        catch_ups = CatchUps(server_settings, reader, at_once=4)
+        catch_ups = CatchUps(server_settings, reader, at_once=4, counts=LiveCounts())
 
         async def slow() -> None:
             async with catch_ups.turns.turn("1"):

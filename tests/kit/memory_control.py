@@ -21,6 +21,10 @@ class MemoryControl:
     def __post_init__(self) -> None:
         self.data.loaded = True
 
+    @property
+    def offset(self) -> int:
+        return len(self.topic)
+
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from gateway.app import create_app
 from gateway.control_data import ControlData
 from kit.memory_control import MemoryControl
+from producers.append_counts import AppendCounts, Backlog
 from producers.errors import NotAcknowledgedError
 from producers.event_record import EventRecord
 from producers.settings import Settings
@@ -28,6 +29,7 @@ class MemoryLog:
 
     records: list[EventRecord] = field(default_factory=list)
     acknowledges: bool = True
+    counts: AppendCounts = field(default_factory=AppendCounts)
 
     async def start(self) -> None: ...
 
@@ -37,6 +39,10 @@ class MemoryLog:
         if not self.acknowledges:
             raise NotAcknowledgedError("Kafka did not acknowledge within 10 ms")
         self.records.extend(records)
+        self.counts.events += len(records)
+
+    def backlog(self) -> Backlog:
+        return Backlog(0, 0, 0, 0)
 
 
 class OfflineGateway:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from time import monotonic
 
@@ -15,6 +15,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from kit.log_ends import records_on_kafka
 from kit.lost_answers import Answers, lost_answers
+from kit.until import until
+from producers.append_counts import Backlog
 from producers.errors import NotAcknowledgedError
 from producers.event_log import EventLog
 from producers.event_record import EventRecord
@@ -51,6 +53,11 @@ async def under_way() -> None:
         await asyncio.sleep(0)
 
 
+def counted(log: EventLog) -> tuple[int, int, int, int]:
+    counts = log.counts
+    return sum(counts.acknowledgement.counts), counts.events, counts.refused_batches, counts.replaced_producers
+
+
 async def values_on_kafka(settings: Settings) -> list[bytes]:
     async with AIOKafkaConsumer(
         Topics(settings.topic_prefix).events, **kafka_options(settings), auto_offset_reset="earliest"
@@ -85,7 +92,31 @@ def test_an_append_that_is_not_acknowledged_ends_at_its_deadline(server_settings
                         await log.append([record(b"second")])
                 assert monotonic() - began < SHORT_TIMEOUT_MS / 1000 + LATE_S
                 assert proxy.lost
+                assert counted(log)[:2] == (1, 1)
                 proxy.answers = Answers.PASS
+
+    asyncio.run(scenario())
+
+
+def test_what_is_not_acknowledged_is_told_as_long_as_it_is_not(server_settings: Settings) -> None:
+    async def scenario() -> None:
+        async with (
+            lost_answers(server_settings.kafka_bootstrap_servers) as proxy,
+            event_log(server_settings, kafka_bootstrap_servers=proxy.address, publish_timeout_ms=3000) as log,
+        ):
+            await log.append([record(b"first")])
+            assert log.backlog() == Backlog(0, 0, 0, 0)
+            proxy.answers = Answers.HOLD
+            sent = asyncio.create_task(log.append([record(b"sent")]))
+            await until(lambda: proxy.lost > 0, "an answer is held", 10)
+            waiting = [asyncio.create_task(log.append([record(b"waits"), record(b"too")])) for _ in range(2)]
+            await under_way()
+            assert log.backlog() == Backlog(callers=3, events=4, event_bytes=2 * len(b"waitstoo"), batches=1)
+            proxy.answers = Answers.PASS
+            for appending in (sent, *waiting):
+                with suppress(NotAcknowledgedError):  # its answer was held too long
+                    await appending
+            assert log.backlog().callers == 0
 
     asyncio.run(scenario())
 
@@ -101,6 +132,7 @@ def test_after_a_batch_that_the_broker_refused_the_next_append_succeeds(server_s
                 with pytest.raises(NotAcknowledgedError, match="MessageSizeTooLarge"):
                     await log.append([record(b"x" * 2 * SMALLEST_LIMIT_BYTES)])
                 await log.append([record(b"next")])
+            assert counted(log) == (4, 4, 3, 3)
         assert await values_on_kafka(server_settings) == [b"first", *[b"next"] * 3]
 
     asyncio.run(scenario())
