@@ -148,7 +148,9 @@ class GatewayCollector(Collector):
     def _control_data(self) -> Iterator[Metric]:
         control = self._parts.control
         known = control.state() == "ok"
-        yield _gauge("control_data_known", "1 when keys, apps and channels are read and followed, else 0.", known)
+        yield _gauge(
+            "control_data_known", "1 once keys, apps and channels are read; 0 before, and when that failed.", known
+        )
         yield _gauge("control_data_offset", "Offset of the control topic up to which it is read.", control.offset)
 
     def _turns(self) -> Iterator[Metric]:
