@@ -197,14 +197,14 @@ class CatchUp:
             self._advance(partition, offset + 1)
         if self._key is not None and record.key != self._key:
             return b""
-        fields = verdict(record.key, record.value)
-        if isinstance(fields, Refusal) or not self._wanted.matches(fields):
+        event = verdict(record.key, record.value)
+        if isinstance(event, Refusal) or not self._wanted.matches(event):
             return b""
-        self._shared.reader.repeats.remember(fields)
-        if seen.seen(fields, 0) != NO_REPEAT or not is_new:
+        self._shared.reader.repeats.remember(event)
+        if seen.seen(event, 0) != NO_REPEAT or not is_new:
             return b""
         position = self._position(partition)
-        data = event_data(fields, record.value or b"", self._form.generation, self._shared.reader.app_of)
+        data = event_data(event, self._form.generation, self._shared.reader.app_of)
         self._shared.counts.events += 1
         return event_frame(position, data)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gateway.credentials import Generation
 from gateway.live_filter import LiveFilter
 from gateway.live_ring import Feed
+from producers.event import Event
 from producers.topics import event_key
 
 Place = TypeVar("Place")
@@ -56,15 +57,15 @@ class Feeds:
         """Whether a record of this key may be for any feed: a record of no interest need not be read at all."""
         return bool(self._of_scopes) or key in self._of_traces
 
-    def matching(self, key: bytes | None, fields: dict[str, Any]) -> list[Feed]:
+    def matching(self, key: bytes | None, event: Event) -> list[Feed]:
         """The feeds that an event is for."""
-        tenant_id: str = fields["tenant_id"]
+        tenant_id = event.tenant_id
         near: tuple[Iterable[Feed], ...] = (
             self._of_traces.get(key or b"", ()),
-            self._of_scopes.get((tenant_id, fields["channel_id"]), ()),
+            self._of_scopes.get((tenant_id, event.channel_id), ()),
             self._of_scopes.get((tenant_id,), ()),
         )
-        return [feed for feeds in near for feed in feeds if feed.wanted.matches(fields)]
+        return [feed for feeds in near for feed in feeds if feed.wanted.matches(event)]
 
 
 def _scope(wanted: LiveFilter) -> _Scope:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from starlette.datastructures import QueryParams
 
 from axonstream.event_contract import EVENT_TYPE_PATTERN, MAX_NAME_BYTES, EventType
 from gateway.errors import RefusedError
 from gateway.live_position import Kind
+from producers.event import Event
 
 _EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN[:-1] + r"\Z")
 _TRUE = {"true": True, "1": True, "false": False, "0": False}
@@ -32,16 +33,16 @@ class LiveFilter(NamedTuple):
         """The events of one trace stand on one partition."""
         return Kind.VECTOR if self.trace_id is None else Kind.TRACE
 
-    def matches(self, fields: dict[str, Any]) -> bool:
-        """Whether the stream is for the event of these fields, as the verdict gives them."""
+    def matches(self, event: Event) -> bool:
+        """Whether the stream is for this event."""
         tenant_id, channel_id, trace_id, identifier, agent_id, event_type = self
         return (
-            fields["tenant_id"] == tenant_id
-            and (channel_id is None or fields["channel_id"] == channel_id)
-            and (trace_id is None or fields["trace_id"] == trace_id)
-            and (identifier is None or fields["identifier"] == identifier)
-            and (agent_id is None or fields.get("agent_id") == agent_id)
-            and (event_type is None or fields["event_type"] == event_type)
+            event.tenant_id == tenant_id
+            and (channel_id is None or event.channel_id == channel_id)
+            and (trace_id is None or event.trace_id == trace_id)
+            and (identifier is None or event.identifier == identifier)
+            and (agent_id is None or event.agent_id == agent_id)
+            and (event_type is None or event.event_type == event_type)
         )
 
 

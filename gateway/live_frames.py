@@ -6,14 +6,13 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import orjson
+from msgspec import UnsetType
 
 from gateway.answers import StoredEvent, event_answer
 from gateway.credentials import Generation
-from gateway.sender_bytes import read_event
-from producers.event_record import encode_json
+from producers.event import Event
 
 AppOf = Callable[[str, int], int | None]  # of a tenant's channel
 
@@ -24,35 +23,32 @@ COMMENT = b":\n"
 _ODD_LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
 
 
-def event_data(fields: dict[str, Any], value: bytes, generation: Generation, app_of: AppOf) -> bytes:
-    """The event of a record that the verdict has passed, as a row of its trace's events, in lines of `data:`.
+def event_data(event: Event, generation: Generation, app_of: AppOf) -> bytes:
+    """A row of its trace's events, in lines of `data:`.
 
     Payload and metadata are the sender's bytes, but for line ends: those between values become line feeds, and the odd
     ones within strings are escaped.
     """
-    kept = read_event(value).kept
-    payload = kept.get("payload") or encode_json(fields["payload"])
-    metadata = kept.get("metadata") or (encode_json(fields["metadata"]) if "metadata" in fields else b"")
-    event = StoredEvent(
-        event_id=fields["event_id"],
-        identifier=fields["identifier"],
-        payload=payload,
-        metadata=metadata,
-        channel_id=fields["channel_id"],
-        agent_id=fields.get("agent_id", ""),
-        trace_id=fields["trace_id"],
-        span_id=fields.get("span_id", ""),
-        parent_event_id=fields.get("parent_event_id", ""),
-        parent_span_id=fields.get("parent_span_id", ""),
-        event_type=fields["event_type"],
-        dedup_key=fields.get("dedup_key", ""),
-        environment=fields.get("environment", ""),
-        source=fields["source"],
-        occurred_at=fields["occurred_at"],
-        received_at=fields["received_at"],
+    stored = StoredEvent(
+        event_id=event.event_id,
+        identifier=event.identifier,
+        payload=bytes(event.payload),
+        metadata=b"" if isinstance(event.metadata, UnsetType) else bytes(event.metadata),
+        channel_id=event.channel_id,
+        agent_id=event.agent_id,
+        trace_id=event.trace_id,
+        span_id=event.span_id,
+        parent_event_id=event.parent_event_id,
+        parent_span_id=event.parent_span_id,
+        event_type=event.event_type,
+        dedup_key=event.dedup_key,
+        environment=event.environment,
+        source=event.source,
+        occurred_at=event.occurred_at,
+        received_at=event.received_at,
     )
-    app_id = app_of(fields["tenant_id"], event.channel_id)
-    return _one_line_each(orjson.dumps(event_answer(event, fields["tenant_id"], generation, app_id)))
+    app_id = app_of(event.tenant_id, event.channel_id)
+    return _one_line_each(orjson.dumps(event_answer(stored, event.tenant_id, generation, app_id)))
 
 
 def event_frame(position: bytes, data: bytes) -> bytes:

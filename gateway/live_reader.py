@@ -225,19 +225,19 @@ class LiveReader:
             feed.announce()
 
     def _deliver(self, record: ConsumerRecord) -> list[Feed]:
-        fields = verdict(record.key, record.value)
-        if isinstance(fields, Refusal):
+        event = verdict(record.key, record.value)
+        if isinstance(event, Refusal):
             return []
-        feeds = self.feeds.matching(record.key, fields)
+        feeds = self.feeds.matching(record.key, event)
         if not feeds:
             return []
-        forms, value = {feed.form for feed in feeds}, record.value or b""
-        data = {each: event_data(fields, value, each, self.app_of) for each in {form.generation for form in forms}}
+        forms = {feed.form for feed in feeds}
+        data = {each: event_data(event, each, self.app_of) for each in {form.generation for form in forms}}
         frames: dict[Form, Frame] = {}
         for form in forms:
             position = self.read.position(form.kind, record.partition)
             frames[form] = Frame(position, event_frame(position, data[form.generation]))
-        self.ring.append(self.repeats.seen(fields, self.ring.number), frames, feeds)
+        self.ring.append(self.repeats.seen(event, self.ring.number), frames, feeds)
         return feeds
 
     async def _skip_what_expired(self, consumer: AIOKafkaConsumer) -> None:

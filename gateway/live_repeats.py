@@ -5,9 +5,8 @@ Best effort: the newest `most` events with a dedup key are remembered, by a hash
 
 from __future__ import annotations
 
-from typing import Any
-
 from gateway.live_ring import NO_REPEAT
+from producers.event import Event
 
 
 class Repeats:
@@ -17,20 +16,20 @@ class Repeats:
         self._most = most
         self._numbers: dict[int, int] = {}  # oldest first
 
-    def seen(self, fields: dict[str, Any], number: int) -> int:
+    def seen(self, event: Event, number: int) -> int:
         """`number` has this event; the number that had it before, or NO_REPEAT."""
-        if "dedup_key" not in fields:
+        if not event.dedup_key:
             return NO_REPEAT
-        key = hash((fields["tenant_id"], fields["trace_id"], fields["event_id"]))
+        key = hash((event.tenant_id, event.trace_id, event.event_id))
         before = self._numbers.pop(key, NO_REPEAT)
         self._numbers[key] = number
         if len(self._numbers) > self._most:
             del self._numbers[next(iter(self._numbers))]
         return before
 
-    def remember(self, fields: dict[str, Any]) -> None:
+    def remember(self, event: Event) -> None:
         """A stream that resumes has this event, from before all entries; what is known of it already stays."""
-        if "dedup_key" in fields:
-            before = self.seen(fields, 0)
+        if event.dedup_key:
+            before = self.seen(event, 0)
             if before > 0:
-                self.seen(fields, before)
+                self.seen(event, before)

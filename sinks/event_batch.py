@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from producers.verdict import Refusal, verdict
+from producers.verdict import Refusal, verdicts
 from sinks.dead_letter import DeadLetter
-from sinks.event_line import event_line
+from sinks.event_line import event_line, line_end, plain_line
 
 
 class EventRow(NamedTuple):
@@ -15,6 +16,9 @@ class EventRow(NamedTuple):
 
     record: Any
     line: bytes
+
+
+_row: Any = partial(tuple.__new__, EventRow)  # as EventRow(...), at a third of the cost
 
 
 class EventBatch:
@@ -26,18 +30,18 @@ class EventBatch:
         self.refused: list[DeadLetter] = []
         self.records = self.size = 0
 
-    def add(self, records: Iterable[Any]) -> None:
-        """Takes about 8 us a record."""
-        epoch, rows = self._epoch, self.rows
-        size = count = 0
-        for record in records:
-            count += 1
-            judged = verdict(record.key, record.value)
-            if isinstance(judged, Refusal):
-                self.refused.append(DeadLetter.of(record, judged.reason))
+    def add(self, records: Sequence[Any]) -> None:
+        """`records` are of one partition, and at least one. Takes about 3 us a record."""
+        end = line_end(self._epoch, records[0].partition)
+        rows, size = self.rows, 0
+        judged, plain = verdicts(records)
+        line_of = plain_line if plain else event_line
+        for record, event in zip(records, judged, strict=True):
+            if isinstance(event, Refusal):
+                self.refused.append(DeadLetter.of(record, event.reason))
             else:
-                line = event_line(judged, record.value, epoch, record.partition, record.offset)
+                line = line_of(event, record.value, end, record.offset)
                 size += len(line)
-                rows.append(EventRow(record, line))
+                rows.append(_row((record, line)))
         self.size += size
-        self.records += count
+        self.records += len(records)

@@ -4,51 +4,50 @@ The topic's epoch, partition and offset are added. The two times, whole millisec
 decimal seconds, because a bare number in a DateTime64(3) is read as seconds (ClickHouse 26.9), and a quoted one of four
 digits could be a year. Payload and metadata go through byte for byte.
 
-Measured on a shared, busy core, an event of 427 bytes: 2.2 us a line, and 7.2 us for the verdict before it; 34 us for a
-record of a foreign encoder.
+Measured on a shared core, an event of 415 bytes, where orjson.loads of it takes 0.8 us: 0.9 us a line, 1.1 us for the
+verdict before it; a record of a foreign encoder takes several times that.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
-from axonstream.event_contract import MAX_TIME_MS
+from producers.event import Event
 
 _OCCURRED, _RECEIVED = b'"occurred_at":', b'"received_at":'
 _NAME_BYTES = len(_OCCURRED)
-_TIMES = b'%d,"received_at":%d,'  # as this product writes them, from 2001 to 2286
-_TIMES_BYTES = len(_TIMES % (MAX_TIME_MS, MAX_TIME_MS))  # no time has more than 13 digits, so both have 13
+_THIRTEEN_DIGITS = 10**12  # a time from 2001 on; none that the verdict takes has more
 _AFTER_NUMBER = b",}"
-_LINE = b'%b"%010d.%03d"%b"%010d.%03d"%b,"_topic_epoch":%d,"_partition":%d,"_offset":%d}\n'
+_LINE = b'%b"%010d.%03d"%b"%010d.%03d"%b%b%d}\n'
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
-def event_line(fields: dict[str, Any], value: bytes, epoch: int, partition: int, offset: int) -> bytes:
-    """`fields` is the verdict's reading of `value`; a value without that verdict must not come here."""
-    occurred, received = fields["occurred_at"], fields["received_at"]
-    start = value.find(_OCCURRED, 0, value.find(b"{", 1))  # of the record itself, as it is before any nested object
-    digits = start + _NAME_BYTES
-    times = value[digits : digits + _TIMES_BYTES]
-    if start > 0 and times == _TIMES % (occurred, received) and value.endswith(b"}"):
-        return b'%b"%b.%b","received_at":"%b.%b"%b,"_topic_epoch":%d,"_partition":%d,"_offset":%d}\n' % (
-            value[:digits],
-            times[:10],
-            times[10:13],
-            times[-14:-4],
-            times[-4:-1],
-            value[digits + _TIMES_BYTES - 1 : -1],
-            epoch,
-            partition,
-            offset,
-        )
-    return _event_line(fields, value, epoch, partition, offset)
+def line_end(epoch: int, partition: int) -> bytes:
+    """What stands behind the fields of every record of a partition, up to its offset."""
+    return b',"_topic_epoch":%d,"_partition":%d,"_offset":' % (epoch, partition)
 
 
-def _event_line(fields: dict[str, Any], value: bytes, epoch: int, partition: int, offset: int) -> bytes:
-    """For times of more or less than 13 digits, and for times that do not stand one after the other."""
-    occurred, received = fields["occurred_at"], fields["received_at"]
+def plain_line(event: Event, value: bytes, end: bytes, offset: int) -> bytes:
+    """As `event_line`, for a value that the verdict calls plain: the times stand behind each other."""
+    if event.occurred_at < _THIRTEEN_DIGITS or event.received_at < _THIRTEEN_DIGITS:
+        return event_line(event, value, end, offset)
+    start = value.find(_OCCURRED) + _NAME_BYTES  # in no name before it: a quote within is behind a backslash
+    return b'%b"%b.%b","received_at":"%b.%b"%b%b%d}\n' % (
+        value[:start],
+        value[start : start + 10],
+        value[start + 10 : start + 13],
+        value[start + 28 : start + 38],
+        value[start + 38 : start + 41],
+        value[start + 41 : -1],
+        end,
+        offset,
+    )
+
+
+def event_line(event: Event, value: bytes, end: bytes, offset: int) -> bytes:
+    """`event` is the verdict's reading of `value`, `end` the `line_end` of its partition."""
+    occurred, received = event.occurred_at, event.received_at
     first, first_ms = value.find(_OCCURRED), b"%d" % occurred
     second, second_ms = value.find(_RECEIVED), b"%d" % received
     nested = value.find(b"{", 1)  # before it, the two names can only be keys of the record itself
@@ -63,7 +62,7 @@ def _event_line(fields: dict[str, Any], value: bytes, epoch: int, partition: int
         and value[second_end] in _AFTER_NUMBER
         and value.endswith(b"}")
     ):
-        return _event_line(fields, in_our_order(value), epoch, partition, offset)
+        return event_line(event, in_our_order(value), end, offset)
     return _LINE % (
         value[: first + _NAME_BYTES],
         occurred // 1000,
@@ -72,8 +71,7 @@ def _event_line(fields: dict[str, Any], value: bytes, epoch: int, partition: int
         received // 1000,
         received % 1000,
         value[second_end:-1],
-        epoch,
-        partition,
+        end,
         offset,
     )
 

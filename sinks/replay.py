@@ -35,15 +35,15 @@ def replayed_record(letter: OpenedLetter, events_topic: str) -> EventRecord | Re
     event = verdict(letter.key, letter.value)
     if isinstance(event, Refusal):
         return event
-    value, event_id = letter.value, event["event_id"]
-    if not event.get("dedup_key"):
+    value, event_id = letter.value, event.event_id
+    if not event.dedup_key:
         dedup_key = dedup_key_of(place)
-        event_id = event_id_of(event["tenant_id"], event["trace_id"], dedup_key)
+        event_id = event_id_of(event.tenant_id, event.trace_id, dedup_key)
         value = _with_dedup_key(value, dedup_key, event_id)
         again = verdict(letter.key, value)
         if isinstance(again, Refusal):
             return Refusal(f"with the dedup key that a replay needs: {again.reason}")
-    return EventRecord(event_id, event["trace_id"], event["occurred_at"], event["received_at"], value)
+    return EventRecord(event_id, event.trace_id, event.occurred_at, event.received_at, value)
 
 
 def dedup_key_of(place: Place) -> str:

@@ -54,7 +54,7 @@ class Batch(Protocol):
     records: int
     size: int
 
-    def add(self, records: Iterable[Any]) -> None: ...
+    def add(self, records: Sequence[Any]) -> None: ...
 
 
 class Store(Protocol):
@@ -184,7 +184,8 @@ class TopicFlow(ABC):
                 fetched = self._fetching.result()
                 self._fetching = None
                 for records in fetched.records.values():
-                    batch.add(records)
+                    if records:
+                        batch.add(records)
                 last |= fetched.last
                 if sum(map(len, fetched.records.values())) < FETCH_ROWS // 10 and (flush is not None or wait_s):
                     await _first_of([flush], REST_S if rest_s is None else min(REST_S, rest_s))

@@ -22,7 +22,6 @@ from producers.settings import Settings
 from producers.topics import Topics
 from sinks.assignment import Assignment, RebalanceListener, renew_at_heartbeats
 from sinks.clickhouse import connect
-from sinks.consumed import consume_lightly
 from sinks.dead_letters import DeadLetters
 from sinks.errors import (
     EXIT_MISMATCH,
@@ -37,6 +36,7 @@ from sinks.event_flow import EventFlow
 from sinks.retry import Backoff
 from sinks.summary_flow import SummaryFlow
 from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
+from stream_processors.consumed import consume_lightly
 from stream_processors.lease import MARGIN_S, Lease
 
 log = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
                 await consumer.stop()
         else:
             renew_at_heartbeats(consumer, lease)
-            consume_lightly(consumer)
+            consume_lightly(consumer, lambda _: True)
             consumer.subscribe([topics.events, topics.summaries], listener=RebalanceListener(assignment))
             return consumer
         await asyncio.sleep(backoff.next_s())

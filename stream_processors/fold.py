@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from axonstream.event_contract import EventType
+from producers.event import Event
 from producers.topics import state_key
-from producers.verdict import Refusal, verdict
+from producers.verdict import Refusal, verdicts
 from stream_processors.name_list import with_name
 from stream_processors.trace_state import LIST_CAP, FirstError, TraceState
 from stream_processors.trace_states import TraceStates
@@ -40,18 +41,17 @@ class Folded:
     changelog: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
 
 
-def fold_records(records: Iterable[Record], states: TraceStates) -> Folded:
+def fold_records(records: Sequence[Record], states: TraceStates) -> Folded:
     """Fold records of one partition, in offset order, into `states`.
 
     A record that the verdict refuses is skipped: the sink dead-letters it by the same verdict.
     """
     folded = Folded()
     touched, changed = folded.touched, dict[bytes, TraceState]()
-    for record in records:
-        event = verdict(record.key, record.value)
+    for record, event in zip(records, verdicts(records).judged, strict=True):
         if isinstance(event, Refusal):
             continue
-        key = state_key(event["tenant_id"], event["trace_id"])
+        key = state_key(event.tenant_id, event.trace_id)
         state = touched.get(key) or states.find(key)
         if state is None:
             state = new_state(event, record.offset)
@@ -66,22 +66,22 @@ def fold_records(records: Iterable[Record], states: TraceStates) -> Folded:
     return folded
 
 
-def new_state(event: dict[str, Any], offset: int) -> TraceState:
+def new_state(event: Event, offset: int) -> TraceState:
     """The state of a trace before its first event, which is `event`."""
-    at = event["occurred_at"]
-    return TraceState(offset, offset, at, at, event["received_at"])
+    at = event.occurred_at
+    return TraceState(offset, offset, at, at, event.received_at)
 
 
-def fold_event(state: TraceState, event: dict[str, Any], offset: int) -> None:
+def fold_event(state: TraceState, event: Event, offset: int) -> None:
     """Fold one valid event with an offset that is not in `state` yet. A repeat only moves the fence."""
     state.last_offset = offset
-    if event.get("dedup_key"):
-        if not state.ids.add(event["event_id"]):
+    if event.dedup_key:
+        if not state.ids.add(event.event_id):
             return
         if not state.ids.complete:
             state.exact = False
     state.event_count += 1
-    event_type: str = event["event_type"]
+    event_type: str = event.event_type
     if event_type == _TOOL_CALL:
         state.tool_call_count += 1
     elif event_type == _HANDOFF:
@@ -91,22 +91,22 @@ def fold_event(state: TraceState, event: dict[str, Any], offset: int) -> None:
     if state.error_count:
         _fold_first_error(state, event)
     _fold_names(state, event)
-    at: int = event["occurred_at"]
+    at: int = event.occurred_at
     if at < state.first_at:
         state.first_at = at
     if at > state.last_at:
         state.last_at = at
-    if event["received_at"] > state.last_received_at:
-        state.last_received_at = event["received_at"]
+    if event.received_at > state.last_received_at:
+        state.last_received_at = event.received_at
 
 
-def _fold_first_error(state: TraceState, event: dict[str, Any]) -> None:
+def _fold_first_error(state: TraceState, event: Event) -> None:
     """Keep the first error and its step; called after the event was counted, before it moves `last_at`."""
-    at: int = event["occurred_at"]
+    at: int = event.occurred_at
     first = state.first_error
     if first is not None and at >= first.occurred_at:
         return
-    if event["event_type"] != _ERROR:
+    if event.event_type != _ERROR:
         if first is not None:
             state.first_error = first._replace(step=first.step + 1)
         return
@@ -114,21 +114,21 @@ def _fold_first_error(state: TraceState, event: dict[str, Any]) -> None:
         state.exact = False  # how many events happened after it is not known, so neither is its step
     state.first_error = FirstError(
         at,
-        event["event_id"],
+        event.event_id,
         state.event_count,
-        event.get("span_id", ""),
-        event["identifier"],
-        event.get("agent_id", ""),
+        event.span_id,
+        event.identifier,
+        event.agent_id,
     )
 
 
-def _fold_names(state: TraceState, event: dict[str, Any]) -> None:
-    event_types = with_name(state.event_types, event["event_type"], LIST_CAP)
+def _fold_names(state: TraceState, event: Event) -> None:
+    event_types = with_name(state.event_types, event.event_type, LIST_CAP)
     if event_types is None:
         state.exact = False
     else:
         state.event_types = event_types
-    agent: str | None = event.get("agent_id")
+    agent = event.agent_id
     if agent:
         agents = with_name(state.agents, agent, LIST_CAP)
         if agents is None:

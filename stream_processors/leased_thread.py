@@ -13,6 +13,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from stream_processors.consumed import consume_lightly
 from stream_processors.consumed_offsets import consumed_offsets
 from stream_processors.lease import Lease
 
@@ -35,6 +36,7 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         await super().on_start()
+        consume_lightly(self._ensure_consumer(), cast("Any", self.consumer).is_chunked)
         coordinator = self._coordinator()
         heartbeat = coordinator._do_heartbeat
         lease: Lease = cast("Any", self.consumer).lease

@@ -1,4 +1,4 @@
-"""aiokafka alone: getmany, orjson, the product's fold, and the same records to changelog and summaries.
+"""aiokafka alone: getmany, msgspec's decoder, the product's fold, and the same records to changelog and summaries.
 
 No verdict, no fence, no lease, and no care of rebalances: what the product adds to this loop is what its guarantees
 cost.
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Any
 
-import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from benchmarks.peers.job import FETCH_BYTES, FETCH_MAX_BYTES, OUTPUT_BATCH_BYTES, StreamJob, say, set_gc, told
+from producers.event import decode_event
 from producers.topics import state_key
 from stream_processors.fold import fold_event, new_state
 from stream_processors.snapshots import summary_record, watermark_record
@@ -26,8 +26,8 @@ COMMIT_S = 1.0
 def fold(records: Sequence[ConsumerRecord[bytes, bytes]], states: dict[bytes, TraceState]) -> dict[bytes, TraceState]:
     touched: dict[bytes, TraceState] = {}
     for record in records:
-        event = orjson.loads(record.value or b"")
-        key = state_key(event["tenant_id"], event["trace_id"])
+        event = decode_event(record.value or b"")
+        key = state_key(event.tenant_id, event.trace_id)
         state = states.get(key)
         if state is None:
             state = states[key] = new_state(event, record.offset)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import cast
 
 import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.peers.job import SinkJob, say, set_gc, told
+from producers.event import Event
 from producers.settings import Settings
 from producers.verdict import verdict
 from sinks.clickhouse import connect
-from sinks.event_line import event_line
+from sinks.event_line import event_line, line_end
 from sinks.event_store import COLUMNS, TABLE
 from sinks.table_writer import TableWriter
 
@@ -31,8 +32,8 @@ async def prepared(job: SinkJob) -> list[list[bytes]]:
         while left:
             for tp, records in (await consumer.getmany(timeout_ms=1000)).items():
                 for record in records:
-                    fields = cast("dict[str, Any]", verdict(record.key, record.value))
-                    lines.append(event_line(fields, record.value or b"", 1, tp.partition, record.offset))
+                    event = cast("Event", verdict(record.key, record.value))
+                    lines.append(event_line(event, record.value or b"", line_end(1, tp.partition), record.offset))
                 if records and records[-1].offset + 1 >= left[tp]:
                     del left[tp]
     finally:

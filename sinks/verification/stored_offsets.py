@@ -131,7 +131,7 @@ class StoredOffsets:
             if isinstance(event, Refusal):
                 ttl_days, what = self._settings.dead_letters_ttl_days, event.reason
             else:
-                ttl_days, what = self._settings.events_ttl_days, f"event {event['event_id']} of {event['trace_id']}"
+                ttl_days, what = self._settings.events_ttl_days, f"event {event.event_id} of {event.trace_id}"
             if not self._may_be_expired(record.timestamp, ttl_days):
                 self._add(Kind.LOST, f"{partition}@{record.offset}", what)
 

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS, EventInput
 from kit.offline_gateway import OfflineGateway
+from producers.event import Event
 from producers.settings import Settings
 from producers.topics import event_key
 from producers.verdict import Refusal, verdict
 from sinks.clickhouse import connect
-from sinks.event_line import event_line
+from sinks.event_line import event_line, line_end
 from sinks.event_store import COLUMNS, TABLE
 from sinks.table_writer import TableWriter
 
@@ -86,7 +87,7 @@ def sent_to(path: str, body: bytes) -> int:
     for record in records:
         judged = verdict(event_key(record.trace_id), record.value)
         assert not isinstance(judged, Refusal), judged
-        assert judged["tenant_id"] == "1"
+        assert judged.tenant_id == "1"
     if answer.status_code in (400, 413):
         assert told["message"]
         assert not records
@@ -163,11 +164,11 @@ def test_what_the_verdict_takes_is_one_row_that_holds_what_was_sent(server_setti
         text = json.dumps(ordered, separators=draw(ENCODINGS), ensure_ascii=draw(st.booleans()))
         return text.encode("utf-8", "surrogatepass")
 
-    async def stored(values: list[tuple[int, bytes, dict[str, Any]]]) -> list[dict[str, Any]]:
+    async def stored(values: list[tuple[int, bytes, Event]]) -> list[dict[str, Any]]:
         client = await connect(server_settings)
         try:
             writer = TableWriter(client, server_settings)
-            lines = [event_line(fields, value, 1, 0, offset) for offset, value, fields in values]
+            lines = [event_line(event, value, line_end(1, 0), offset) for offset, value, event in values]
             await writer.insert(TABLE, COLUMNS, lines, [0])
             found = await client.query(
                 "SELECT * REPLACE (toUnixTimestamp64Milli(occurred_at) AS occurred_at, "
@@ -187,22 +188,23 @@ def test_what_the_verdict_takes_is_one_row_that_holds_what_was_sent(server_setti
     )
     @given(st.lists(records(), min_size=1, max_size=20))
     def agrees(values: list[bytes]) -> None:
-        taken: list[tuple[int, bytes, dict[str, Any]]] = []
+        taken: list[tuple[int, bytes, Event]] = []
         for value in values:
             try:
                 key = orjson.loads(value)["trace_id"].encode()
             except orjson.JSONDecodeError:
                 continue  # NaN or a lone surrogate: the verdict refuses it
-            fields = verdict(key, value)
-            if not isinstance(fields, Refusal):
-                taken.append((next(offsets), value, fields))
+            event = verdict(key, value)
+            if not isinstance(event, Refusal):
+                taken.append((next(offsets), value, event))
         if not taken:
             return
         rows = asyncio.run(stored(taken))
         assert [row["_offset"] for row in rows] == [offset for offset, _, _ in taken]
-        for row, (_, value, fields) in zip(rows, taken, strict=True):
+        for row, (_, value, event) in zip(rows, taken, strict=True):
+            fields = orjson.loads(value)
             for name in fields.keys() - {"v", "payload", "metadata"}:
-                assert row[name] == fields[name], name
+                assert row[name] == fields[name] == getattr(event, name), name
             for name in ("payload", "metadata"):
                 raw: bytes = row[name]
                 assert (raw == b"") == (name not in fields)

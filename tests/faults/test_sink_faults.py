@@ -21,7 +21,7 @@ from producers.topic_admin import make_topics
 from producers.topics import Topics, event_key
 from producers.verdict import Refusal, verdict
 from sinks.errors import EXIT_MISMATCH, EXIT_UNAVAILABLE
-from sinks.event_line import event_line
+from sinks.event_line import event_line, line_end
 from sinks.event_store import COLUMNS, TABLE
 
 pytestmark = pytest.mark.services
@@ -213,9 +213,9 @@ def test_an_insert_that_outlives_its_sink_is_ended_before_the_next_owner_looks(
             await pipe.query("ALTER TABLE events_log ADD CONSTRAINT slow CHECK sleepEachRow(0.05) = 0")
             await publish(pipe, OUTLIVING_EVENTS)
             lines = [
-                event_line(fields, value, 1, 0, offset)
+                event_line(event, value, line_end(1, 0), offset)
                 for offset, value in enumerate(event_value(f"tr_{n}", n) for n in range(OUTLIVING_EVENTS))
-                if not isinstance(fields := verdict(event_key(f"tr_{offset}"), value), Refusal)
+                if not isinstance(event := verdict(event_key(f"tr_{offset}"), value), Refusal)
             ]
             statement = f"INSERT INTO {TABLE} ({COLUMNS}) FORMAT JSONEachRow"
             options = {"query_id": query_id, "date_time_input_format": "basic", "async_insert": 0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from gateway.live_feeds import Feeds
 from gateway.live_filter import LiveFilter
 from gateway.live_repeats import Repeats
 from gateway.live_ring import GAP, NO_REPEAT, Cursor, Feed, Frame, Ring
+from kit.sample_events import event_value
+from producers.event import Event, decode_event
 
 EARLY = Generation.EARLY
 
@@ -65,6 +68,11 @@ def test_the_position_of_a_reader_that_fell_behind_is_that_of_the_last_it_took()
     assert (cursor.take(10_000), cursor.position) == (b"live ", b"live")
 
 
+def event_of(event_id: int, dedup_key: str = "") -> Event:
+    value = event_value("t", event_id)
+    return msgspec.structs.replace(decode_event(value), event_id=event_id, dedup_key=dedup_key)
+
+
 def test_what_a_cursor_has_taken_is_counted_as_events_and_gaps() -> None:
     ring, feed = Ring(1 << 20), Feeds().open(LiveFilter("1"), EARLY)
     cursor, later = Cursor(feed, ring.number, b""), Cursor(feed, 0, b"")
@@ -77,7 +85,7 @@ def test_what_a_cursor_has_taken_is_counted_as_events_and_gaps() -> None:
 
 def test_a_repeat_is_skipped_by_those_who_had_the_event_and_by_who_resumes() -> None:
     ring, feed, repeats = Ring(1 << 20), Feeds().open(LiveFilter("1"), EARLY), Repeats(10)
-    event = {"tenant_id": "1", "trace_id": "t", "event_id": 7, "dedup_key": "k"}
+    event = event_of(7, "k")
     had, resumed = Cursor(feed, ring.number, b""), Cursor(feed, 0, b"")
     put(ring, [feed], "first", repeats.seen(event, ring.number))
     later = Cursor(feed, ring.number, b"")
@@ -89,7 +97,7 @@ def test_a_repeat_is_skipped_by_those_who_had_the_event_and_by_who_resumes() -> 
 
 def test_what_a_resumed_stream_has_read_is_no_repeat_for_others() -> None:
     ring, feed, repeats = Ring(1 << 20), Feeds().open(LiveFilter("1"), EARLY), Repeats(10)
-    event = {"tenant_id": "1", "trace_id": "t", "event_id": 7, "dedup_key": "k"}
+    event = event_of(7, "k")
     repeats.remember(event)
     fresh, resumed = Cursor(feed, ring.number, b""), Cursor(feed, 0, b"")
     put(ring, [feed], "again", repeats.seen(event, ring.number))
@@ -98,13 +106,13 @@ def test_what_a_resumed_stream_has_read_is_no_repeat_for_others() -> None:
 
 def test_events_without_a_dedup_key_are_never_repeats() -> None:
     repeats = Repeats(10)
-    event = {"tenant_id": "1", "trace_id": "t", "event_id": 7}
+    event = event_of(7)
     assert (repeats.seen(event, 1), repeats.seen(event, 2)) == (NO_REPEAT, NO_REPEAT)
 
 
 def test_what_is_remembered_is_bounded() -> None:
     repeats = Repeats(3)
-    events = [{"tenant_id": "1", "trace_id": "t", "event_id": n, "dedup_key": "k"} for n in range(5)]
+    events = [event_of(n, "k") for n in range(5)]
     for number, event in enumerate(events):
         repeats.seen(event, number)
     assert repeats.seen(events[4], 9) == 4

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from axonstream.event_contract import MAX_DEPTH, MAX_ID, MAX_NAME_BYTES, MAX_TIME_MS, EventInput
-from producers import verdict as verdicts
+from producers import verdict as verdict_module
+from producers.event import Event
 from producers.event_record import encode_event
 from producers.topics import event_key
-from producers.verdict import MAX_RECORD_BYTES, Refusal, verdict, wrong_shape_by_walking
+from producers.verdict import MAX_RECORD_BYTES, RUN, SHORT_RUN, Refusal, verdict, verdicts, wrong_shape_by_walking
 
 NAMES = ("tenant_id", "trace_id", "identifier", "event_type", "source")
 OPTIONAL_NAMES = ("span_id", "parent_event_id", "parent_span_id", "agent_id", "dedup_key", "environment")
@@ -46,10 +48,10 @@ def test_whatever_the_encoder_makes_is_an_event(
     event: EventInput, tenant: str, trace: str, fresh: int, now: int
 ) -> None:
     record = encode_event(event, tenant_id=tenant, trace_id=trace, fresh_id=fresh, now_ms=now)
-    fields = verdict(event_key(trace), record.value)
-    assert not isinstance(fields, Refusal)
-    assert (fields["tenant_id"], fields["trace_id"], fields["event_id"]) == (tenant, trace, record.event_id)
-    assert fields["occurred_at"] == record.occurred_at
+    found = verdict(event_key(trace), record.value)
+    assert not isinstance(found, Refusal)
+    assert (found.tenant_id, found.trace_id, found.event_id) == (tenant, trace, record.event_id)
+    assert found.occurred_at == record.occurred_at
 
 
 def valid(**changed: Any) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def valid(**changed: Any) -> dict[str, Any]:
     return event | changed
 
 
-def judged(event: dict[str, Any]) -> dict[str, Any] | Refusal:
+def judged(event: dict[str, Any]) -> Event | Refusal:
     key = event.get("trace_id")
     return verdict(key.encode() if isinstance(key, str) else b"x", json.dumps(event).encode())
 
@@ -97,7 +99,12 @@ def test_a_required_field_that_is_missing_is_refused(field: str) -> None:
 def test_an_optional_field_may_be_missing(field: str) -> None:
     event = valid()
     del event[field]
-    assert judged(event) == event
+    found = judged(event)
+    assert isinstance(found, Event)
+    for name, value in event.items():
+        read = getattr(found, name)
+        assert (orjson.loads(bytes(read)) if isinstance(read, Raw) else read) == value, name
+    assert not getattr(found, field)
 
 
 def test_the_limits_themselves_are_inside() -> None:
@@ -108,6 +115,11 @@ def test_the_limits_themselves_are_inside() -> None:
 
 
 GOOD = orjson.dumps(valid())
+
+
+class KeyedValue(NamedTuple):
+    key: bytes | None
+    value: bytes | None
 
 
 @pytest.mark.parametrize(
@@ -123,7 +135,7 @@ GOOD = orjson.dumps(valid())
         (GOOD.replace(b'"x"', b'"\xff"', 1), "UTF-8"),
         (GOOD.replace(b'"x"', b'"\\ud800"', 1), "not one JSON value"),
         (b"\xef\xbb\xbf" + GOOD, "not one JSON value"),
-        (GOOD[:-1] + b',"_offset":0}', "unknown field '_offset'"),
+        (GOOD[:-1] + b',"_offset":0}', "unknown field `_offset`"),
         (GOOD[:-1] + b',"tenant_id":"x"}', "repeated"),
         (GOOD[:-1] + b',"payload":{}}', "repeated"),
         (GOOD.replace(b'{"b":null}', b'{"b":null,"b":null}'), "repeated"),
@@ -207,12 +219,37 @@ def test_the_quick_yes_is_a_yes_of_every_check(
     key = str(event["trace_id"]).encode()
     answer = verdict(key, value)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verdicts, "_is_plain", lambda *_: False)
+        patch.setattr(verdict_module, "_plain_events", lambda _: None)
         assert answer == verdict(key, value)
 
 
 def test_what_the_gateway_encodes_takes_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
     event = EventInput(identifier="i", payload={"a": [1.5, {"b": "ä"}]}, channel_id=1, dedup_key="k", metadata={})
     record = encode_event(event, tenant_id="1", trace_id="t", fresh_id=1, now_ms=1)
-    monkeypatch.setattr(verdicts, "_wrong_field", None)
-    assert isinstance(verdict(b"t", record.value), dict)
+    monkeypatch.setattr(verdict_module, "_any_event", None)
+    assert isinstance(verdict(b"t", record.value), Event)
+
+
+_SENT = EventInput(identifier="i", payload={"a": [1, {"b": None}]}, metadata={"c": "ä"}, channel_id=1, dedup_key="k")
+PLAIN = encode_event(_SENT, tenant_id="1", trace_id="x", fresh_id=1, now_ms=1).value
+PLACES = st.integers(0, len(PLAIN)) | st.sampled_from([at for at, letter in enumerate(PLAIN) if letter in b",:{}"])
+VALUES = st.one_of(
+    st.sampled_from([None, b"", b"{}", b"\n", GOOD, PLAIN + b"\n" + PLAIN, PLAIN + b"\n", b" " + PLAIN, b"[1,2]"]),
+    st.builds(lambda at: PLAIN[:at], PLACES),
+    st.builds(lambda at: PLAIN[at:], PLACES),
+    st.builds(lambda at: PLAIN[:at] + b"\n" + PLAIN[at:], PLACES),
+    st.builds(lambda text: orjson.dumps(valid(payload={"a": text}, metadata={})), TEXT),
+)
+ODD_RECORDS = st.lists(st.builds(KeyedValue, st.sampled_from([b"x", b"x", b"y", None]), VALUES), max_size=4)
+
+
+@given(odd=ODD_RECORDS, at=st.integers(0, RUN), count=st.sampled_from([0, 1, SHORT_RUN - 2, RUN, RUN + SHORT_RUN]))
+@example(odd=[KeyedValue(b"x", PLAIN[:40]), KeyedValue(b"x", PLAIN[40:])], at=0, count=1)
+@example(odd=[KeyedValue(b"x", PLAIN + b"\n" + PLAIN), KeyedValue(b"x", b"")], at=1, count=2)
+def test_a_run_is_judged_as_its_records_one_by_one(odd: list[KeyedValue], at: int, count: int) -> None:
+    """Halves of an event that stand one after the other, and values with a line end, make nothing else of any."""
+    records = [KeyedValue(b"x", PLAIN)] * count
+    records[at:at] = odd
+    judged, plain = verdicts(records)
+    assert judged == [verdict(record.key, record.value) for record in records]
+    assert plain is all(record == (b"x", PLAIN) for record in records)

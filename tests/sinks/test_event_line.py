@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from axonstream.event_contract import MAX_TIME_MS
 from kit.sample_events import NOW_MS, event_value
 from producers.verdict import Refusal, verdict
-from sinks.event_line import event_line, raw_members
+from sinks.event_line import event_line, line_end, raw_members
 
 PAYLOAD = '{"x": 1.0, "b":1180591620717411303424, "n":null, "occurred_at":5, "received_at":6, "é":"\\u00e9\\n"}'
 
@@ -54,7 +54,7 @@ def test_any_encoding_of_an_event_is_stored_as_it_was(
     ascii_only: bool,
     offset: int,
 ) -> None:
-    event: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "v": 1,
         "tenant_id": "1",
         "event_id": 7,
@@ -68,12 +68,12 @@ def test_any_encoding_of_an_event_is_stored_as_it_was(
         "span_id": span_id,
         "payload": payload,
     }
-    items = list(event.items())
+    items = list(fields.items())
     text = json.dumps(dict(items[at] for at in order), separators=spaces, ensure_ascii=ascii_only)
-    fields = verdict(b"tr_1", text.encode("utf-8", "surrogatepass"))
-    if isinstance(fields, Refusal):
+    event = verdict(b"tr_1", text.encode("utf-8", "surrogatepass"))
+    if isinstance(event, Refusal):
         return  # lone surrogates and the like: not for the splice
-    line = event_line(fields, text.encode(), 3, 4, offset)
+    line = event_line(event, text.encode(), line_end(3, 4), offset)
 
     members = stored(line)
     assert members.pop("_topic_epoch") == "3"
@@ -88,9 +88,9 @@ def test_any_encoding_of_an_event_is_stored_as_it_was(
 
 def test_the_bytes_of_a_payload_are_kept() -> None:
     value = event_value("tr_1", 1, PAYLOAD.encode())
-    fields = verdict(b"tr_1", value)
-    assert not isinstance(fields, Refusal)
-    assert stored(event_line(fields, value, 1, 0, 9))["payload"] == PAYLOAD
+    event = verdict(b"tr_1", value)
+    assert not isinstance(event, Refusal)
+    assert stored(event_line(event, value, line_end(1, 0), 9))["payload"] == PAYLOAD
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_times_of_other_lengths_are_split_at_the_milliseconds(occurred: int, rec
     old = f'"occurred_at":{NOW_MS},"received_at":{NOW_MS}'
     assert old in text
     value = text.replace(old, f'"occurred_at":{occurred},"received_at":{received}').encode()
-    fields = verdict(b"tr_1", value)
-    assert not isinstance(fields, Refusal)
-    members = stored(event_line(fields, value, 1, 0, 9))
+    event = verdict(b"tr_1", value)
+    assert not isinstance(event, Refusal)
+    members = stored(event_line(event, value, line_end(1, 0), 9))
     assert members["occurred_at"] == f'"{occurred // 1000:010d}.{occurred % 1000:03d}"'
     assert members["received_at"] == f'"{received // 1000:010d}.{received % 1000:03d}"'
 
@@ -120,8 +120,8 @@ def test_a_foreign_encoding_takes_the_slow_way(text: str) -> None:
     rest = {"v": 1, "tenant_id": "1", "event_id": 1, "trace_id": "t", "channel_id": 1, "event_type": "custom"}
     rest |= {"source": "app", "payload": {}} | ({} if "identifier" in text else {"identifier": "a"})
     value = (text.replace("NOW", str(NOW_MS)) + "," + json.dumps(rest)[1:] + " ").encode()
-    fields = verdict(b"t", value)
-    assert not isinstance(fields, Refusal)
-    members = stored(event_line(fields, value, 1, 0, 0))
+    event = verdict(b"t", value)
+    assert not isinstance(event, Refusal)
+    members = stored(event_line(event, value, line_end(1, 0), 0))
     assert members["occurred_at"] == members["received_at"] == f'"{NOW_MS // 1000}.{NOW_MS % 1000:03d}"'
     assert len(members) == 14

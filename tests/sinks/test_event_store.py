@@ -41,7 +41,8 @@ class InstantTenure(Tenure):
 
 def judged(records: Sequence[Record]) -> EventBatch:
     batch = EventBatch(1)
-    batch.add(records)
+    for partition in {record.partition: None for record in records}:
+        batch.add([record for record in records if record.partition == partition])
     return batch
 
 

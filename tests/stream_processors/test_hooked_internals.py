@@ -2,7 +2,7 @@
 
 When this fails, a version was changed. Read what is different in the methods named, compare with what
 `stream_processors.chunked_consumer`, `chunked_producer`, `leased_thread` and `state_table`, `sinks.assignment`,
-`sinks.consumed` and `sinks.insert_body` rely on, run the tests that
+`stream_processors.consumed` and `sinks.insert_body` rely on, run the tests that
 need services, and only then write down the new hashes (the failure prints them).
 """
 
