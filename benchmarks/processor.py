@@ -25,7 +25,7 @@ from benchmarks.measuring.subject_process import PEERS_PYTHON, SubjectProcess, s
 from benchmarks.peers.job import FETCH_BYTES, GC_THRESHOLDS, OUTPUT_BATCH_BYTES, StreamJob, job_text
 
 OURS = "axonstream processor"
-BARE = "bare aiokafka + orjson + fold"
+BARE = "bare aiokafka + msgspec + fold"
 STOCK = "stock Faust agent"
 QUIX = "quixstreams, changelog"
 BYTEWAX = "bytewax stateful_map"
