@@ -20,7 +20,7 @@ from benchmarks.measuring.sample_events import TRACES
 from benchmarks.measuring.servers import servers
 from benchmarks.measuring.subject_process import SubjectProcess, subject_process
 from benchmarks.peers.job import LoadJob, job_text
-from gateway.pipeline_offsets import PipelineOffsets
+from gateway.reading.pipeline_offsets import PipelineOffsets
 from sinks.clickhouse import connect_blocking
 
 OURS = "whole stack"

@@ -22,11 +22,11 @@ from deploy.checked_settings import checked_settings
 from deploy.endpoints import with_endpoints
 from deploy.server_secret import server_secret
 from deploy.terminal_text import harmless, print_table
-from gateway.api_keys import KeyRefusedError, make_key, revocation
-from gateway.control_data import ControlData
-from gateway.control_log import ControlLog
-from gateway.control_records import ApiKey
-from gateway.credentials import KeyScope, secret_id
+from gateway.control.api_keys import KeyRefusedError, make_key, revocation
+from gateway.control.credentials import KeyScope, secret_id
+from gateway.control.data import ControlData
+from gateway.control.log import ControlLog
+from gateway.control.records import ApiKey
 from gateway.errors import UnavailableError
 from producers.settings import Settings
 

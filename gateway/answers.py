@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import orjson
 from typing_extensions import TypedDict  # pydantic makes schemas of typing.TypedDict from Python 3.12 on
 
-from gateway.credentials import Generation, Identity
+from gateway.control.credentials import Generation, Identity
 from gateway.wire_values import iso_time, opaque_id, wire_id
 
 WireId = int | str

@@ -11,33 +11,33 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from gateway.apps import Apps
 from gateway.authentication import Authentication
-from gateway.channels import Channels
-from gateway.control_data import ControlData
-from gateway.control_log import Control, ControlLog
+from gateway.control.data import ControlData
+from gateway.control.key_use import KeyUses
+from gateway.control.log import Control, ControlLog
+from gateway.control.published_channels import PublishedChannels
+from gateway.control.webhook_secrets import WebhookSecrets
 from gateway.direct_call import DirectCall, DirectlyCalled
 from gateway.errors import HANDLERS
-from gateway.event_lists import EventLists
-from gateway.event_queries import EventQueries
 from gateway.health import Health
-from gateway.ingest import Ingest, Log
-from gateway.key_use import KeyUses
-from gateway.live_tail import LiveTail
-from gateway.managing import Managing
+from gateway.live.tail import LiveTail
+from gateway.managing.apps import Apps
+from gateway.managing.channels import Channels
+from gateway.managing.routes import Managing
+from gateway.managing.webhook_endpoints import WebhookEndpoints
 from gateway.metrics import Metrics, Parts
 from gateway.openapi import OpenApi
 from gateway.otlp import Otlp
-from gateway.pipeline_offsets import PipelineOffsets
-from gateway.published_channels import PublishedChannels
+from gateway.publishing.ingest import Ingest, Log
 from gateway.rate_limits import RateLimits
+from gateway.reading.event_lists import EventLists
+from gateway.reading.event_queries import EventQueries
+from gateway.reading.pipeline_offsets import PipelineOffsets
+from gateway.reading.trace_id_path import register as register_trace_id_path
+from gateway.reading.trace_queries import TraceQueries
+from gateway.reading.trace_reads import TraceReads
+from gateway.reading.visibility import Visibility
 from gateway.request_counts import RequestCounts
-from gateway.trace_id_path import register as register_trace_id_path
-from gateway.trace_queries import TraceQueries
-from gateway.trace_reads import TraceReads
-from gateway.visibility import Visibility
-from gateway.webhook_endpoints import WebhookEndpoints
-from gateway.webhook_secrets import WebhookSecrets
 from producers.errors import NotAcknowledgedError
 from producers.event_ids import EventIds
 from producers.event_log import EventLog

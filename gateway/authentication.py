@@ -7,8 +7,8 @@ from secrets import token_bytes
 
 from starlette.requests import Request
 
-from gateway.control_data import ControlData
-from gateway.credentials import Credential, Generation, Identity, KeyScope, key_digest
+from gateway.control.credentials import Credential, Generation, Identity, KeyScope, key_digest
+from gateway.control.data import ControlData
 from gateway.errors import RefusedError, UnavailableError
 from gateway.rate_limits import RateLimits
 

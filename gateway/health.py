@@ -9,10 +9,10 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.control_log import Control
+from gateway.control.log import Control
 from gateway.errors import RETRY_AFTER_S, UnavailableError
-from gateway.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
-from gateway.trace_queries import TraceQueries
+from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
+from gateway.reading.trace_queries import TraceQueries
 
 _PATIENCE_S = 2.0
 _JSON = "application/json"

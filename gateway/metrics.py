@@ -20,14 +20,14 @@ from prometheus_client.utils import floatToGoString
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.control_log import Control
+from gateway.control.log import Control
 from gateway.direct_call import DirectCall
-from gateway.ingest import Ingest, Log
-from gateway.live_tail import LiveTail
+from gateway.live.tail import LiveTail
+from gateway.publishing.ingest import Ingest, Log
 from gateway.rate_limits import RateLimits
+from gateway.reading.visibility import Visibility
 from gateway.request_counts import RequestCounts
 from gateway.turns import Turns
-from gateway.visibility import Visibility
 from producers.durations import Durations
 
 PREFIX = "axonstream_gateway_"

@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from axonstream.event_contract import EventInput
 from gateway import answers as forms
-from gateway import management_openapi as management
-from gateway.live_openapi import live_paths
-from gateway.management_openapi import management_paths
+from gateway.live.openapi import live_paths
+from gateway.managing import openapi as management
+from gateway.managing.openapi import management_paths
 from gateway.openapi_errors import errors
 
 _ANSWERS: tuple[Any, ...] = (

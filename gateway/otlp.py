@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.authentication import EARLY_KEY, PUBLIC_TOKEN, RECENT_KEY, Authentication
-from gateway.credentials import KeyScope
+from gateway.control.credentials import KeyScope
 from gateway.errors import RefusedError
 
 _BEARER = b"bearer "

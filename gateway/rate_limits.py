@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from gateway.credentials import Credential
+from gateway.control.credentials import Credential
 from gateway.errors import RateLimitedError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from gateway.credentials import Generation
+from gateway.control.credentials import Generation
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DIGITS_OF_JSON_INTEGER = 18

@@ -13,10 +13,10 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.free_ports import free_port
-from gateway.api_keys import make_key
-from gateway.control_data import ControlData
-from gateway.control_log import ControlLog
-from gateway.credentials import KeyScope
+from gateway.control.api_keys import make_key
+from gateway.control.credentials import KeyScope
+from gateway.control.data import ControlData
+from gateway.control.log import ControlLog
 from kit.fault_run import HEALS_WITHIN_S
 from kit.gateway_process import gateway_process
 from kit.kafka_cluster import KafkaCluster

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.api_keys import make_key
-from gateway.credentials import KeyScope
+from gateway.control.api_keys import make_key
+from gateway.control.credentials import KeyScope
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
 
 KEYS = {"1": "ak_local", "2": "ak_other"}

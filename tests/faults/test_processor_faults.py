@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from deploy.init import initialise
-from gateway.trace_queries import TraceQueries
+from gateway.reading.trace_queries import TraceQueries
 from kit.event_load import EventLoad, event_load
 from kit.evicted import evicted
 from kit.oracle import judge

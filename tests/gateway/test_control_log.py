@@ -14,9 +14,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy.free_ports import free_port
-from gateway.control_data import ControlData
-from gateway.control_log import ControlLog
-from gateway.control_records import App, Channel, ControlRecord, Kind, Place, new_id
+from gateway.control.data import ControlData
+from gateway.control.log import ControlLog
+from gateway.control.records import App, Channel, ControlRecord, Kind, Place, new_id
 from gateway.errors import UnavailableError
 from kit.until import until
 from producers.kafka_client import kafka_options

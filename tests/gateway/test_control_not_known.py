@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from gateway.api_keys import make_key
-from gateway.control_records import ControlRecord
-from gateway.credentials import KeyScope
-from gateway.published_channels import PublishedChannels
+from gateway.control.api_keys import make_key
+from gateway.control.credentials import KeyScope
+from gateway.control.published_channels import PublishedChannels
+from gateway.control.records import ControlRecord
 from kit.memory_control import MemoryControl
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
 

@@ -12,8 +12,8 @@ import pytest
 from gateway_in_process import gateway_in_process
 from stored_by_hand import event, store, summary
 
-from gateway.control_data import ControlData
-from gateway.control_records import Channel, ControlRecord, Kind, Place
+from gateway.control.data import ControlData
+from gateway.control.records import Channel, ControlRecord, Kind, Place
 from kit.live_events import live
 from kit.live_gateways import LiveGateways, live_gateways
 from kit.offline_gateway import HEADERS, OfflineGateway

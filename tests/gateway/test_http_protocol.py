@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway.direct_call import DirectCall, DirectlyCalled, Headers
 from gateway.errors import RefusedError
 from gateway.http_protocol import GatewayProtocol
-from gateway.request_body import RequestBody
+from gateway.publishing.request_body import RequestBody
 from gateway.request_counts import RequestCounts
 
 PATIENCE_S = 20.0

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from gateway.api_keys import KeyRefusedError, NewKey, make_key, revocation
-from gateway.control_data import MAX_KEYS, ControlData
-from gateway.control_records import ControlRecord
-from gateway.credentials import KeyScope
-from gateway.key_use import LEAST_BETWEEN_MS, KeyUses
+from gateway.control.api_keys import KeyRefusedError, NewKey, make_key, revocation
+from gateway.control.credentials import KeyScope
+from gateway.control.data import MAX_KEYS, ControlData
+from gateway.control.key_use import LEAST_BETWEEN_MS, KeyUses
+from gateway.control.records import ControlRecord
 from kit.memory_control import MemoryControl
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
 

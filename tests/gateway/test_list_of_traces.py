@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.trace_queries import PAGE_IDS
+from gateway.reading.trace_queries import PAGE_IDS
 from producers.settings import Settings
 from sinks.clickhouse import connect_blocking
 from sinks.schema import read_migrations

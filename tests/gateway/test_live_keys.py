@@ -9,10 +9,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from gateway.api_keys import make_key, revocation
-from gateway.control_data import ControlData
-from gateway.control_log import ControlLog
-from gateway.credentials import KeyScope
+from gateway.control.api_keys import make_key, revocation
+from gateway.control.credentials import KeyScope
+from gateway.control.data import ControlData
+from gateway.control.log import ControlLog
 from kit.live_events import live
 from kit.live_gateways import live_gateways
 

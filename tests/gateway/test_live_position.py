@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axonstream.event_contract import MAX_ID
-from gateway.live_position import (
+from gateway.live.position import (
     Kind,
     PositionError,
     Vector,

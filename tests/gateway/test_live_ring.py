@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.authentication import Generation
-from gateway.live_feeds import Feeds
-from gateway.live_filter import LiveFilter
-from gateway.live_repeats import Repeats
-from gateway.live_ring import GAP, NO_REPEAT, Cursor, Feed, Frame, Ring
+from gateway.live.feeds import Feeds
+from gateway.live.filter import LiveFilter
+from gateway.live.repeats import Repeats
+from gateway.live.ring import GAP, NO_REPEAT, Cursor, Feed, Frame, Ring
 from kit.sample_events import event_value
 from producers.event import Event, decode_event
 

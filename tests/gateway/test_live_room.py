@@ -7,11 +7,11 @@ import asyncio
 import httpx
 import pytest
 
-from gateway.credentials import Generation
-from gateway.live_catch_up import CatchUps
-from gateway.live_counts import LiveCounts
-from gateway.live_filter import LiveFilter
-from gateway.live_reader import LiveReader
+from gateway.control.credentials import Generation
+from gateway.live.catch_up import CatchUps
+from gateway.live.counts import LiveCounts
+from gateway.live.filter import LiveFilter
+from gateway.live.reader import LiveReader
 from kit.live_gateways import live_gateways
 from kit.running_stack import HEADERS
 from producers.settings import Settings
@@ -82,7 +82,7 @@ def test_streams_of_one_tenant_that_catch_up_hold_up_no_other(server_settings: S
 def test_a_reader_that_no_stream_was_opened_for_stops(
     server_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.live_reader.IDLE_S", 0.05)
+    monkeypatch.setattr("gateway.live.reader.IDLE_S", 0.05)
 
     async def scenario() -> None:
         reader = LiveReader(server_settings, lambda _: None, lambda *_: None)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.live_position import Kind, trace_position, vector_position
+from gateway.live.position import Kind, trace_position, vector_position
 from kit.live_events import LiveResponse, live
 from kit.live_gateways import LiveGateways, live_gateways
 from kit.running_stack import HEADERS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.control_records import Channel, ControlRecord, Kind, Place
+from gateway.control.records import Channel, ControlRecord, Kind, Place
 from kit.offline_gateway import HEADERS, OfflineGateway
 
 

@@ -16,7 +16,7 @@ import pytest
 from gateway_in_process import gateway_in_process
 from stored_by_hand import event, store, summary
 
-from gateway.ingest import BULK_AT_ONCE, BULK_OF_A_TENANT
+from gateway.publishing.ingest import BULK_AT_ONCE, BULK_OF_A_TENANT
 from gateway.request_counts import METHODS, OTHER_METHOD, UNKNOWN_ROUTE
 from kit.live_events import live
 from kit.live_gateways import live_gateways

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ConfigDict, TypeAdapter, with_config
 
 from gateway.answers import EventAnswer, FirstError, SummaryAnswer, TraceFigures, summary_answer
-from gateway.credentials import Generation
+from gateway.control.credentials import Generation
 from kit.offline_gateway import OfflineGateway
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.credentials import Credential
+from gateway.control.credentials import Credential
 from gateway.errors import RateLimitedError
 from gateway.rate_limits import RateLimits
 from kit.offline_gateway import OfflineGateway

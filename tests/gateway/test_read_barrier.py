@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.read_barrier import ReadBarrier, WaitingRead
+from gateway.reading.read_barrier import ReadBarrier, WaitingRead
 
 PARTITIONS = 3
 _ONE = st.integers(0, PARTITIONS - 1)

@@ -8,12 +8,12 @@ import pytest
 from starlette.types import Message
 
 from gateway.errors import RefusedError
-from gateway.request_body import RequestBody
-from gateway.sender_bytes import TooManyEventsError, split_events
+from gateway.publishing.request_body import RequestBody
+from gateway.publishing.sender_bytes import TooManyEventsError, split_events
 
 
 def test_a_body_of_which_nothing_comes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.request_body.STALL_S", 0.05)
+    monkeypatch.setattr("gateway.publishing.request_body.STALL_S", 0.05)
     pieces: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}]
 
     async def stalled() -> Message:
@@ -29,7 +29,7 @@ def test_a_body_of_which_nothing_comes_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_body_that_trickles_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.request_body.STALL_S", 0.2)
+    monkeypatch.setattr("gateway.publishing.request_body.STALL_S", 0.2)
 
     async def trickling() -> Message:
         await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=0.01)

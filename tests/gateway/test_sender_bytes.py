@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sender_bytes import BodyError, read_event, split_events
+from gateway.publishing.sender_bytes import BodyError, read_event, split_events
 from producers.event_record import encode_json
 
 _NUMBERS = st.one_of(

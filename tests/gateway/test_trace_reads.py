@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from stored_by_hand import commit, event, store, summary
 
 from gateway.app import create_app
-from gateway.trace_queries import TraceQueries
+from gateway.reading.trace_queries import TraceQueries
 from kit.offline_gateway import HEADERS
 from producers.settings import Settings
 

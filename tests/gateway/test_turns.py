@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from gateway.errors import UnavailableError
-from gateway.ingest import BULK_AT_ONCE, BULK_OF_A_TENANT
-from gateway.trace_queries import STREAMS_AT_ONCE, STREAMS_OF_A_TENANT, TraceQueries
+from gateway.publishing.ingest import BULK_AT_ONCE, BULK_OF_A_TENANT
+from gateway.reading.trace_queries import STREAMS_AT_ONCE, STREAMS_OF_A_TENANT, TraceQueries
 from gateway.turns import Turns
 from kit.offline_gateway import HEADERS, OfflineGateway
 from kit.until import until

@@ -9,8 +9,8 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from gateway.errors import UnavailableError
-from gateway.pipeline_offsets import PipelineOffsets, PipelineOffsetsError, visible_offset
-from gateway.visibility import Visibility
+from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError, visible_offset
+from gateway.reading.visibility import Visibility
 from producers.settings import Settings
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.control_data import ControlData
-from gateway.control_records import ControlRecord, encode_record
+from gateway.control.data import ControlData
+from gateway.control.records import ControlRecord, encode_record
 from gateway.errors import UnavailableError
 
 

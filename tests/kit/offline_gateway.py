@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from starlette.routing import Route
 
 from gateway.app import create_app
-from gateway.control_data import ControlData
+from gateway.control.data import ControlData
 from kit.memory_control import MemoryControl
 from producers.append_counts import AppendCounts, Backlog
 from producers.errors import NotAcknowledgedError

@@ -1,0 +1,77 @@
+"""Making keys: what is written to the control topic, and the key itself, which is shown once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
+from gateway.control.credentials import KeyScope, key_digest, new_key, secret_id
+from gateway.control.data import MAX_KEYS, ControlData
+from gateway.control.records import ApiKey, ControlRecord, Kind, Place, new_id
+
+
+class KeyRefusedError(ValueError):
+    """A key cannot be made so; the message says why."""
+
+
+class NewKey(NamedTuple):
+    """`key` is nowhere else; `kept` has its HMAC."""
+
+    key: str
+    tenant_id: str
+    kept: ApiKey
+
+    @property
+    def record(self) -> ControlRecord:
+        """What is to be written."""
+        return ControlRecord(Place(Kind.KEY, self.tenant_id, self.kept.id), self.kept)
+
+
+def make_key(
+    data: ControlData,
+    secret: bytes,
+    *,
+    tenant_id: str,
+    name: str,
+    creator: str,
+    scopes: Iterable[KeyScope],
+    public: bool,
+    now_ms: int,
+    expires_at: int | None,
+) -> NewKey:
+    """A new key, not yet written. A public one may publish and nothing else. Raises KeyRefusedError."""
+    for what, text in (("tenant", tenant_id), ("name", name), ("creator", creator)):
+        if not 0 < len(text.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES or not text.isprintable():
+            raise KeyRefusedError(f"the {what} must be 1 to {MAX_NAME_BYTES} bytes of printable text")
+    if not tenant_id.isascii():
+        raise KeyRefusedError("the tenant must be ASCII: clients send it in a header")
+    if expires_at is not None and expires_at <= now_ms:
+        raise KeyRefusedError("the key would have expired already")
+    if expires_at is not None and expires_at > MAX_TIME_MS:
+        raise KeyRefusedError("the key would expire after 2199: leave its end out")
+    wanted = frozenset(scopes)
+    if not wanted:
+        raise KeyRefusedError("a key needs a scope")
+    if public and wanted - {KeyScope.INGEST}:
+        raise KeyRefusedError("a public token may only publish: its one scope is ingest")
+    if len(data.tenant(tenant_id).keys) >= MAX_KEYS:
+        raise KeyRefusedError(f"the tenant has {MAX_KEYS} keys already: revoke some that are not used")
+    key, number = new_key(public=public), new_id()
+    kept = ApiKey(
+        id=number,
+        digest=key_digest(secret, key.encode()).hex(),
+        secret_id=secret_id(secret),
+        name=name,
+        creator=creator,
+        scopes=tuple(sorted(wanted)),
+        public=public,
+        created_at=now_ms,
+        expires_at=expires_at,
+    )
+    return NewKey(key, tenant_id, kept)
+
+
+def revocation(tenant_id: str, key_id: int) -> list[ControlRecord]:
+    """What ends a key and what is known of it."""
+    return [ControlRecord(Place(kind, tenant_id, key_id), None) for kind in (Kind.KEY, Kind.KEY_USE)]

@@ -1,0 +1,1 @@
+"""Live streams: one reader of the log a gateway, one ring of events, a cursor for each stream."""

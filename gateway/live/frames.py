@@ -1,0 +1,81 @@
+"""What goes over a live stream: server-sent events, as bytes.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+from msgspec import UnsetType
+
+from gateway.answers import StoredEvent, event_answer
+from gateway.control.credentials import Generation
+from producers.event import Event
+
+AppOf = Callable[[str, int], int | None]  # of a tenant's channel
+
+# One line, without the empty line that ends an event: readers are known that make an empty event of it.
+COMMENT = b":\n"
+
+# Line ends for readers that split lines as Python's str.splitlines does; in JSON they stand within strings only.
+_ODD_LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
+
+
+def event_data(event: Event, generation: Generation, app_of: AppOf) -> bytes:
+    """A row of its trace's events, in lines of `data:`.
+
+    Payload and metadata are the sender's bytes, but for line ends: those between values become line feeds, and the odd
+    ones within strings are escaped.
+    """
+    stored = StoredEvent(
+        event_id=event.event_id,
+        identifier=event.identifier,
+        payload=bytes(event.payload),
+        metadata=b"" if isinstance(event.metadata, UnsetType) else bytes(event.metadata),
+        channel_id=event.channel_id,
+        agent_id=event.agent_id,
+        trace_id=event.trace_id,
+        span_id=event.span_id,
+        parent_event_id=event.parent_event_id,
+        parent_span_id=event.parent_span_id,
+        event_type=event.event_type,
+        dedup_key=event.dedup_key,
+        environment=event.environment,
+        source=event.source,
+        occurred_at=event.occurred_at,
+        received_at=event.received_at,
+    )
+    app_id = app_of(event.tenant_id, event.channel_id)
+    return _one_line_each(orjson.dumps(event_answer(stored, event.tenant_id, generation, app_id)))
+
+
+def event_frame(position: bytes, data: bytes) -> bytes:
+    """An event, whose id is the position after it."""
+    return b"event: message\nid: %b\ndata: %b\n\n" % (position, data)
+
+
+def position_frame(position: bytes) -> bytes:
+    """Moves the reader's last event id, and is no event."""
+    return b"id: %b\n\n" % position
+
+
+def gap_frame(reason: str, missed: int, resume: bytes) -> bytes:
+    """Says that `missed` are missing before what comes next.
+
+    `slow`: so many events of this stream; resuming at `resume` misses none of them. `expired`: so many offsets of the
+    log that retention has deleted; `resume` is where the stream goes on.
+    """
+    data = orjson.dumps({"reason": reason, "missed": missed, "resume": resume.decode()})
+    return b"event: gap\ndata: %b\n\n" % data
+
+
+def _one_line_each(data: bytes) -> bytes:
+    if b"\n" in data or b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\ndata: ")
+    if not data.isascii():
+        for odd, escaped in _ODD_LINE_ENDS:
+            if odd in data:
+                data = data.replace(odd, escaped)
+    return data

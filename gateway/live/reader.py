@@ -1,0 +1,299 @@
+"""The one reader of agent-events for all live streams of this gateway.
+
+It starts with the first stream, at the end of the log, and stops a while after the last one has left. Each record is
+read once, judged as fold and sink judge it, and put into the ring for the feeds that want it: its frame is made once
+for each form in which somebody wants it. Between two records nothing else runs, so a stream that opens finds offsets
+and ring in step: what is in the log below them is not its, all that comes after is in its feed.
+
+When Kafka is away the streams stay open, and the reader goes on where it was. Where that is no longer possible they
+are told (`gap`), or ended when it is not the same log any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from gateway.control.credentials import Generation
+from gateway.errors import UnavailableError
+from gateway.live.feeds import Feeds
+from gateway.live.filter import LiveFilter
+from gateway.live.frames import AppOf, event_data, event_frame, gap_frame
+from gateway.live.log import BATCH_RECORDS, ReadSoFar, is_cancelled, live_consumer, stop_consumer
+from gateway.live.position import Kind, Positions, mark_of
+from gateway.live.repeats import Repeats
+from gateway.live.ring import GAP, Cursor, Feed, Form, Frame, Ring
+from producers.settings import Settings
+from producers.topics import Topics
+from producers.verdict import Refusal, verdict
+from sinks.errors import EpochError
+from sinks.topic_identity import topic_identities
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 30.0
+START_S = 5.0
+_RETRY_S = 0.5
+_PATIENCE_S = 15.0
+_LOOK_S = 5.0  # how often it is looked for added partitions, and whether reading goes on
+_POLL_MS = 250
+_REMEMBERED = 65_536
+
+
+class _OtherLogError(Exception):
+    """The topic was made anew, or lost its end: no offset means what it meant."""
+
+
+class LiveReader:
+    """Shared by all streams; `lost` is called when every stream has to end."""
+
+    def __init__(self, settings: Settings, lost: Callable[[str], None], app_of: AppOf) -> None:
+        self._settings = settings
+        self._topic = Topics(settings.topic_prefix).events
+        self._lost = lost
+        self.app_of = app_of
+        self.ring = Ring(settings.live_buffer_bytes)
+        self.feeds = Feeds()
+        self.repeats = Repeats(_REMEMBERED)
+        self._read: ReadSoFar | None = None
+        self._ready = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._consumer: AIOKafkaConsumer | None = None
+        self._idle_check: asyncio.TimerHandle | None = None
+        self._stuck = False
+        self._beyond_end = 0
+
+    @property
+    def read(self) -> ReadSoFar:
+        """How far it has read; only after `started`."""
+        if self._read is None:
+            raise UnavailableError("Kafka does not say where the log ends", "Ask again.")
+        return self._read
+
+    async def started(self) -> None:
+        """Return when it knows where in the log it is. Raises UnavailableError when Kafka does not answer in time."""
+        if self._task is not None and self._task.cancelling():
+            await asyncio.wait([self._task])  # a stream that began now would end with it
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+            self._task.add_done_callback(self._ended)
+        try:
+            async with asyncio.timeout(START_S):
+                await self._ready.wait()
+        except TimeoutError:
+            raise UnavailableError("Kafka does not say where the log ends", "Ask again.") from None
+        finally:
+            self._stop_when_idle()
+
+    async def ends(self) -> Positions:
+        """The end of every partition, as of now. Raises UnavailableError."""
+        partitions = [TopicPartition(self._topic, p) for p in range(len(self.read.offsets))]
+        with suppress(KafkaError, OSError, TimeoutError):
+            async with asyncio.timeout(START_S):
+                if self._consumer is not None:
+                    ends = await self._consumer.end_offsets(partitions)
+                    return {partition.partition: end for partition, end in ends.items()}
+        raise UnavailableError("Kafka does not say where the log ends", "Ask again.")
+
+    def open(self, wanted: LiveFilter, generation: Generation, *, resumes: bool) -> Cursor:
+        """A stream begins behind all that has been read; call `close` when it ends."""
+        feed = self.feeds.open(wanted, generation)
+        return Cursor(feed, 0 if resumes else self.ring.number, self.position(feed))
+
+    def close(self, cursor: Cursor) -> None:
+        """The stream has ended."""
+        self.feeds.close(cursor.feed)
+        if not self.feeds.streams:
+            self._stop_when_idle()
+
+    def position(self, feed: Feed) -> bytes:
+        """The id from which nothing is missing for a stream that has taken all of its feed."""
+        return self.read.position(feed.form.kind, self.read.home(feed.wanted))
+
+    async def stop(self) -> None:
+        """End at once; no stream may be open."""
+        if self._idle_check is not None:
+            self._idle_check.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    def _stop_when_idle(self) -> None:
+        if self._idle_check is not None:
+            self._idle_check.cancel()
+        self._idle_check = asyncio.get_running_loop().call_later(IDLE_S, self._stop_if_idle)
+
+    def _stop_if_idle(self) -> None:
+        if self._task is not None and not self.feeds.streams:
+            self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """However it ended, the next stream starts it anew; a stream that is open now would wait in vain."""
+        defect = None if task.cancelled() else task.exception()
+        if isinstance(defect, _OtherLogError):
+            log.warning("live streams end, and cannot be resumed: %s", defect)
+        elif defect is not None:
+            log.error("the live reader failed", exc_info=defect)
+        self._task = self._read = None
+        self._ready = asyncio.Event()
+        self.ring.clear()
+        if self.feeds.streams:
+            self._lost("the log cannot be read on")
+
+    async def _run(self) -> None:
+        while True:
+            consumer = live_consumer(self._settings)
+            try:
+                await consumer.start()
+                await self._place(consumer)
+                self._consumer = consumer
+                self._ready.set()
+                await self._follow(consumer)
+            except (KafkaError, OSError, EpochError, asyncio.CancelledError) as error:
+                if is_cancelled():
+                    raise
+                log.warning("live streams wait for Kafka: %r", error)
+            finally:
+                self._consumer = None
+                await stop_consumer(consumer)
+            await asyncio.sleep(_RETRY_S)
+
+    async def _place(self, consumer: AIOKafkaConsumer) -> None:
+        """Where it was, or at the end."""
+        [identity] = await topic_identities(self._settings, [self._topic])
+        mark = mark_of(identity.cluster_id, identity.topic_id)
+        partitions = len(await consumer._client._wait_on_metadata(self._topic))
+        if self._read is None:
+            ends = await consumer.end_offsets([TopicPartition(self._topic, p) for p in range(partitions)])
+            self._read = ReadSoFar(mark, [ends[TopicPartition(self._topic, p)] for p in range(partitions)])
+        elif self._read.mark != mark:
+            raise _OtherLogError(f"{self._topic} is not the topic that it was")
+        self._read.grow(partitions)
+        self._assign(consumer)
+
+    def _assign(self, consumer: AIOKafkaConsumer) -> None:
+        """All partitions, each where it was read up to; what had been fetched is fetched again."""
+        places = {TopicPartition(self._topic, p): offset for p, offset in enumerate(self.read.offsets)}
+        consumer.assign(list(places))
+        for partition, offset in places.items():
+            consumer.seek(partition, offset)
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        self._stuck = False
+        looking = asyncio.create_task(self._look(consumer))
+        try:
+            while not self._stuck and not looking.done():
+                try:
+                    batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH_RECORDS)
+                except OffsetOutOfRangeError:
+                    await self._skip_what_expired(consumer)
+                    continue
+                self._grow(consumer)
+                if batch:
+                    self._beyond_end = 0
+                    self._take(batch)
+                    await asyncio.sleep(0)
+        finally:
+            looking.cancel()
+        if looking.done() and not looking.cancelled():
+            looking.result()
+
+    def _grow(self, consumer: AIOKafkaConsumer) -> None:
+        partitions = len(consumer.partitions_for_topic(self._topic) or ())
+        if partitions > len(self.read.offsets):
+            log.info("%s has %s partitions now", self._topic, partitions)
+            self.read.grow(partitions)
+            self._assign(consumer)
+
+    def _take(self, batch: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+        """Put what is wanted into the ring; offsets and ring stay in step."""
+        touched: set[Feed] = set()
+        for partition, records in batch.items():
+            for record in records:
+                if record.offset < self.read.offsets[partition.partition]:
+                    continue  # fetched before the partitions were assigned anew
+                self.read.advance(partition.partition, record.offset + 1)
+                if self.feeds.can_match(record.key):
+                    touched.update(self._deliver(record))
+        for feed in touched:
+            feed.announce()
+
+    def _deliver(self, record: ConsumerRecord) -> list[Feed]:
+        event = verdict(record.key, record.value)
+        if isinstance(event, Refusal):
+            return []
+        feeds = self.feeds.matching(record.key, event)
+        if not feeds:
+            return []
+        forms = {feed.form for feed in feeds}
+        data = {each: event_data(event, each, self.app_of) for each in {form.generation for form in forms}}
+        frames: dict[Form, Frame] = {}
+        for form in forms:
+            position = self.read.position(form.kind, record.partition)
+            frames[form] = Frame(position, event_frame(position, data[form.generation]))
+        self.ring.append(self.repeats.seen(event, self.ring.number), frames, feeds)
+        return feeds
+
+    async def _skip_what_expired(self, consumer: AIOKafkaConsumer) -> None:
+        """Retention was faster than this reader: every stream of the partition is told, and goes on at its start."""
+        partitions = [TopicPartition(self._topic, p) for p in range(len(self.read.offsets))]
+        starts = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        for partition in partitions:
+            number, start = partition.partition, starts[partition]
+            at = self.read.offsets[number]
+            missed = start - at
+            if at > ends[partition]:
+                # for a while after its start a broker may tell an end below what it has acknowledged
+                self._beyond_end += 1
+                if self._beyond_end * _RETRY_S < _PATIENCE_S:
+                    await asyncio.sleep(_RETRY_S)
+                    return
+                raise _OtherLogError(f"{partition} ends at {ends[partition]} and was read up to {at}")
+            if missed > 0:
+                self.read.advance(number, start)
+                consumer.seek(partition, start)
+                self._tell_expired(number, missed)
+
+    def _tell_expired(self, partition: int, missed: int) -> None:
+        feeds = [
+            feed for feed in self.feeds if feed.form.kind is Kind.VECTOR or self.read.home(feed.wanted) == partition
+        ]
+        frames: dict[Form, Frame] = {}
+        for form in {feed.form for feed in feeds}:
+            position = self.read.position(form.kind, partition)
+            frames[form] = Frame(position, gap_frame("expired", missed, position))
+        if feeds:
+            self.ring.append(GAP, frames, feeds)
+        for feed in feeds:
+            feed.announce()
+
+    async def _look(self, consumer: AIOKafkaConsumer) -> None:
+        """Whether reading goes on: a partition that has records and does not move gets a new consumer."""
+        before: list[int] = []
+        ends_before: Positions = {}
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            for number in range(len(self.read.offsets)):
+                # markers of transactions are no records: only the consumer knows that it has passed them
+                place = await consumer.position(TopicPartition(self._topic, number))
+                if place > self.read.offsets[number]:
+                    self.read.advance(number, place)
+            ends = await self.ends_or_none()
+            now = list(self.read.offsets)
+            if any(p < len(before) and now[p] == before[p] < end for p, end in ends_before.items()):
+                log.warning("the live reader does not move: it connects anew")
+                self._stuck = True
+            before, ends_before = now, ends
+
+    async def ends_or_none(self) -> Positions:
+        """As `ends`; nothing when Kafka does not answer, which is no reason to connect anew."""
+        with suppress(UnavailableError):
+            return await self.ends()
+        return {}

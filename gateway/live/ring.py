@@ -1,0 +1,192 @@
+"""What live streams have still to be sent, in one ring of bounded bytes, so that a slow reader costs nobody anything.
+
+Events stand in the ring in the order in which the gateway read them. A feed lists those that match one filter, and is
+shared by the streams of that filter; each stream has a cursor into it. What leaves the ring leaves every feed, and the
+cursors that had not come to it find out when they look. Plain state: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from gateway.control.credentials import Generation
+from gateway.live.filter import LiveFilter
+from gateway.live.position import Kind
+
+NO_REPEAT = -1
+GAP = -2  # it is no event: it says that events are missing
+_ENTRY_BYTES = 600  # of the objects around one event's frames
+_LISTED_BYTES = 8
+_COMPACT_AFTER = 256
+
+
+class Frame(NamedTuple):
+    """An event as it goes over the wire, and the position after it."""
+
+    position: bytes
+    wire: bytes
+
+
+class Form(NamedTuple):
+    """All that makes the frames of one event differ from stream to stream."""
+
+    kind: Kind
+    generation: Generation
+
+
+class Entry:
+    """One event in the ring. `repeat_of` is the number of the entry that had the event before, or NO_REPEAT, or GAP."""
+
+    __slots__ = ("feeds", "frames", "number", "repeat_of", "size")
+
+    def __init__(self, number: int, repeat_of: int, frames: dict[Form, Frame], feeds: list[Feed]) -> None:
+        self.number = number
+        self.repeat_of = repeat_of
+        self.frames = frames
+        self.feeds = feeds
+        self.size = (
+            _ENTRY_BYTES
+            + _LISTED_BYTES * len(feeds)
+            + sum(len(frame.wire) + len(frame.position) for frame in frames.values())
+        )
+
+
+class Feed:
+    """The entries that match one filter, in order; places in it count from 0 and never change."""
+
+    def __init__(self, wanted: LiveFilter, generation: Generation) -> None:
+        self.wanted = wanted
+        self.form = Form(wanted.kind, generation)
+        self.streams = 0
+        self.changed = asyncio.Event()
+        self._entries: list[Entry | None] = []
+        self._gone = 0  # of `_entries`, that have left the ring
+        self._compacted = 0
+
+    @property
+    def start(self) -> int:
+        """The place of the oldest entry that is still there."""
+        return self._compacted + self._gone
+
+    @property
+    def end(self) -> int:
+        """The place that the next entry will have."""
+        return self._compacted + len(self._entries)
+
+    def append(self, entry: Entry) -> None:
+        """The newest entry; `announce` tells the streams."""
+        self._entries.append(entry)
+
+    def announce(self) -> None:
+        """Wake every stream that waits."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def drop_oldest(self) -> None:
+        """The oldest entry has left the ring."""
+        self._entries[self._gone] = None
+        self._gone += 1
+        if self._gone > _COMPACT_AFTER and 2 * self._gone > len(self._entries):
+            del self._entries[: self._gone]
+            self._compacted += self._gone
+            self._gone = 0
+
+    def at(self, place: int) -> Entry:
+        """The entry at `place`, which must be there."""
+        entry = self._entries[place - self._compacted]
+        if entry is None:
+            raise IndexError(f"the entry at {place} has left the ring")
+        return entry
+
+
+class Ring:
+    """The entries of all feeds, at most `most_bytes` of them (one is kept whatever its size)."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._entries: deque[Entry] = deque()
+        self.size = 0
+        self.number = 1  # of the next entry; 0 stands for all that was before
+
+    def append(self, repeat_of: int, frames: dict[Form, Frame], feeds: list[Feed]) -> None:
+        """The newest entry; the oldest leave when there is no room for it."""
+        entry = Entry(self.number, repeat_of, frames, feeds)
+        self.number += 1
+        self._entries.append(entry)
+        self.size += entry.size
+        for feed in feeds:
+            feed.append(entry)
+        while self.size > self._most and len(self._entries) > 1:
+            self._drop_oldest()
+
+    def clear(self) -> None:
+        """Let go of everything; the feeds find it gone."""
+        while self._entries:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        oldest = self._entries.popleft()
+        self.size -= oldest.size
+        for feed in oldest.feeds:
+            feed.drop_oldest()
+
+
+class Cursor:
+    """One stream's place in its feed. `since` is the number of the first entry that came after the stream began.
+
+    `events` and `gaps` count what it has taken.
+
+    An event that is published again is skipped when this stream has had it: when its earlier entry is not below
+    `since`.
+    """
+
+    __slots__ = ("_since", "events", "feed", "gaps", "place", "position")
+
+    def __init__(self, feed: Feed, since: int, position: bytes) -> None:
+        self.feed = feed
+        self.place = feed.end
+        self.position = position  # from where nothing is missing
+        self._since = since
+        self.events = 0
+        self.gaps = 0
+
+    @property
+    def at_end(self) -> bool:
+        return self.place >= self.feed.end
+
+    @property
+    def fell_behind(self) -> bool:
+        """Whether entries that it had not taken have left the ring."""
+        return self.place < self.feed.start
+
+    def skip_to_end(self) -> int:
+        """Give up what it has not taken; how many entries that is."""
+        missed = self.feed.end - self.place
+        self.place = self.feed.end
+        return missed
+
+    def take(self, most_bytes: int) -> bytes:
+        """The frames that come next, up to `most_bytes` or one; it must not have fallen behind."""
+        feed, form = self.feed, self.feed.form
+        wires: list[bytes] = []
+        size = 0
+        while self.place < feed.end:
+            entry = feed.at(self.place)
+            frame = entry.frames[form]
+            if not self._had(entry):
+                if wires and size + len(frame.wire) > most_bytes:
+                    break
+                size += len(frame.wire)
+                wires.append(frame.wire)
+                if entry.repeat_of == GAP:
+                    self.gaps += 1
+                else:
+                    self.events += 1
+            self.place += 1
+            self.position = frame.position
+        return b"".join(wires)
+
+    def _had(self, entry: Entry) -> bool:
+        return entry.repeat_of != NO_REPEAT and entry.repeat_of >= self._since

@@ -1,0 +1,164 @@
+"""Live streams over HTTP: who may open which, and from where; see live_stream for what then comes.
+
+GET /channel/{id}/subscribe, /channel/{id}/{identifier}/subscribe   the contract's
+GET /traces/{id}/live, /live                                        ours: a trace, all of the tenant
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from axonstream.event_contract import MAX_ID, MAX_NAME_BYTES
+from gateway.authentication import Authentication
+from gateway.control.credentials import Identity, KeyScope
+from gateway.errors import RefusedError, UnavailableError
+from gateway.live.catch_up import CatchUps
+from gateway.live.counts import LiveCounts
+from gateway.live.filter import LiveFilter, flag, read_filter
+from gateway.live.frames import AppOf
+from gateway.live.log import ReadSoFar
+from gateway.live.position import Kind, PositionError, Positions, beyond, read_position
+from gateway.live.reader import LiveReader
+from gateway.live.stream import HEADERS, LiveStream
+from producers.settings import Settings
+
+CATCH_UPS_AT_ONCE = 8
+_ANEW = "Leave Last-Event-ID out to go on live from now."
+_MOST_DIGITS = 19
+
+ChannelExists = Callable[[str, int], Awaitable[bool]]
+
+
+class LiveTail:
+    """The handlers. `channel_exists(tenant_id, channel_id)` says which channels can be subscribed to."""
+
+    def __init__(
+        self, settings: Settings, authentication: Authentication, channel_exists: ChannelExists, app_of: AppOf
+    ) -> None:
+        self._authentication = authentication
+        self._channel_exists = channel_exists
+        self.most = settings.live_max_streams
+        self.most_ring_bytes = settings.live_buffer_bytes
+        self.counts = LiveCounts()
+        self._streams: set[LiveStream] = set()
+        self._draining = False
+        self.reader = LiveReader(settings, self.end_all, app_of)
+        self.catch_ups = CatchUps(settings, self.reader, CATCH_UPS_AT_ONCE, self.counts)
+
+    @property
+    def open(self) -> int:
+        """Streams that are open now."""
+        return len(self._streams)
+
+    async def channel(self, request: Request) -> Response | LiveStream:
+        """A channel's events, of one identifier where the path names it."""
+        identity = self._authentication.identify(request, KeyScope.READ)
+        channel_id = await self._channel(identity, request.path_params["channel_id"])
+        identifier = request.path_params.get("identifier")
+        wanted = read_filter(request.query_params, identity.tenant_id, channel_id=channel_id, identifier=identifier)
+        return await self._open(request, identity, wanted, positions=flag(request.query_params, "positions"))
+
+    async def trace(self, request: Request) -> Response | LiveStream:
+        """A trace's events. It need not have any yet: a stream may be opened before its agents start."""
+        identity = self._authentication.identify(request, KeyScope.READ)
+        trace_id: str = request.path_params["trace_id"]
+        if not trace_id or "\x00" in trace_id or len(trace_id.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+            raise RefusedError(404, "no trace can have this id", "Check the trace id.")
+        wanted = read_filter(request.query_params, identity.tenant_id, trace_id=trace_id)
+        return await self._open(request, identity, wanted, positions=True)
+
+    async def tenant(self, request: Request) -> Response | LiveStream:
+        """All events of the tenant."""
+        identity = self._authentication.identify(request, KeyScope.READ)
+        wanted = read_filter(request.query_params, identity.tenant_id)
+        return await self._open(request, identity, wanted, positions=True)
+
+    def drain(self) -> None:
+        """End all streams and refuse new ones, so that the process can end quickly: their readers resume elsewhere."""
+        self._draining = True
+        self.end_all("the gateway stops")
+
+    def end_all(self, _: str) -> None:
+        """End all streams, cleanly for their readers."""
+        for stream in list(self._streams):
+            stream.end()
+
+    async def close(self) -> None:
+        """Let go of Kafka; all streams have ended."""
+        await self.reader.stop()
+
+    async def _channel(self, identity: Identity, text: str) -> int:
+        known = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) <= MAX_ID
+        if not known or not await self._channel_exists(identity.tenant_id, int(text)):
+            hint = "Check the channel id; a channel is made by POST /channel, or by publishing to it."
+            raise RefusedError(404, "there is no such channel", hint)
+        return int(text)
+
+    async def _open(
+        self, request: Request, identity: Identity, wanted: LiveFilter, *, positions: bool
+    ) -> Response | LiveStream:
+        self._check_room()
+        last_id = _last_event_id(request)
+        await self.reader.started()
+        since = None if last_id is None else await self._since(last_id, wanted)
+        if request.method == "HEAD":
+            return Response(headers=HEADERS)
+        self._check_room()  # many may have waited for Kafka together
+        return self._stream(request, identity, wanted, since, positions)
+
+    def _check_room(self) -> None:
+        if self._draining:
+            raise UnavailableError("this gateway is about to stop", "Connect again.")
+        if len(self._streams) >= self.most:
+            hint = "Connect again later, to another gateway, or set AXONSTREAM_LIVE_MAX_STREAMS higher."
+            raise UnavailableError(f"{self.most} live streams are open here, which is the most", hint)
+
+    def _stream(
+        self, request: Request, identity: Identity, wanted: LiveFilter, since: Positions | None, positions: bool
+    ) -> LiveStream:
+        cursor = self.reader.open(wanted, identity.generation, resumes=since is not None)
+        stream = LiveStream(
+            self.reader,
+            cursor,
+            None if since is None else self.catch_ups.begin(cursor, since, positions=positions),
+            lambda: self._authentication.check_again(request, KeyScope.READ),
+            self._streams.discard,
+            self.counts,
+            positions=positions,
+        )
+        self._streams.add(stream)
+        return stream
+
+    async def _since(self, last_id: str, wanted: LiveFilter) -> Positions:
+        """The offsets to resume from. Raises RefusedError 400 for what is no position in this log."""
+        read = self.reader.read
+        try:
+            kind, named = read_position(last_id, read.mark)
+        except PositionError as error:
+            raise RefusedError(400, f"Last-Event-ID cannot be resumed from: {error}", _ANEW) from None
+        since = _resumed(read, wanted, kind, named)
+        if beyond(since, dict(enumerate(read.offsets))) is None:
+            return since  # that far has been read here already
+        if (partition := beyond(since, await self.reader.ends())) is not None:
+            message = f"Last-Event-ID is beyond the end of partition {partition}, which the log has lost or never had"
+            raise RefusedError(400, message, _ANEW)
+        return since
+
+
+def _resumed(read: ReadSoFar, wanted: LiveFilter, kind: Kind, named: Positions) -> Positions:
+    """Where each partition that can hold what is wanted goes on; one that was added since goes on at its start."""
+    partitions = read.places(wanted)
+    if wanted.kind is Kind.TRACE:
+        return {p: named.get(p, 0) for p in partitions} | (named if kind is Kind.TRACE else {})
+    if kind is Kind.TRACE:
+        message = "Last-Event-ID is of a trace's stream, which says nothing of other traces"
+        raise RefusedError(400, message, "Send it to the stream it came from. " + _ANEW)
+    return {p: named.get(p, 0) for p in partitions} | {p: at for p, at in named.items() if p not in partitions}
+
+
+def _last_event_id(request: Request) -> str | None:
+    header, query = request.headers.get("last-event-id"), request.query_params.get("lastEventId")
+    return header or query or None

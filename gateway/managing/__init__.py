@@ -1,0 +1,1 @@
+"""The routes with which apps, channels and webhook endpoints are managed."""

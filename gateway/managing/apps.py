@@ -1,0 +1,66 @@
+"""POST|GET /apps, GET|PATCH|DELETE /apps/{id}."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.control.data import BUILT_IN, MAX_APPS
+from gateway.control.records import App, ControlRecord, Kind, Place, new_id
+from gateway.managing.answers import app_answer
+from gateway.managing.channels import channel_places
+from gateway.managing.inputs import AppInput
+from gateway.managing.routes import Managing, built_in, done, json_answer, limit_reached, listed, records_gone
+
+
+class Apps:
+    """The handlers. App 1 is there from the start and holds the channels that publishing makes."""
+
+    def __init__(self, managing: Managing) -> None:
+        self._managing = managing
+
+    async def every(self, request: Request) -> Response:
+        """GET /apps, the oldest first; POST /apps: 201, and 409 at the limit."""
+        if request.method == "POST":
+            return await self._create(request)
+        identity, tenant = self._managing.reader(request)
+        apps = sorted(tenant.apps.values(), key=lambda app: (app.created_at, app.id))
+        return listed([app_answer(app, identity) for app in apps], "apps", identity)
+
+    async def one(self, request: Request) -> Response:
+        """GET, PATCH, DELETE /apps/{id}. With an app go its channels and their webhook endpoints."""
+        if request.method == "PATCH":
+            return await self._rename(request)
+        if request.method == "DELETE":
+            return await self._delete(request)
+        identity, tenant = self._managing.reader(request)
+        return json_answer(app_answer(await self._managing.named(request, "app", tenant.apps.get), identity))
+
+    async def _create(self, request: Request) -> Response:
+        identity, tenant = self._managing.admin(request)
+        given = await self._managing.input(request, AppInput)
+        if len(tenant.apps) >= MAX_APPS:
+            raise limit_reached("apps", MAX_APPS)
+        now = self._managing.clock()
+        app = App(new_id(), given.name, now, now)
+        await self._managing.write(ControlRecord(Place(Kind.APP, tenant.id, app.id), app))
+        return json_answer(app_answer(app, identity), 201)
+
+    async def _rename(self, request: Request) -> Response:
+        identity, tenant = self._managing.admin(request)
+        app = await self._managing.named(request, "app", tenant.apps.get)
+        given = await self._managing.input(request, AppInput)
+        app = replace(app, name=given.name, updated_at=self._managing.clock())
+        await self._managing.write(ControlRecord(Place(Kind.APP, tenant.id, app.id), app))
+        return json_answer(app_answer(app, identity))
+
+    async def _delete(self, request: Request) -> Response:
+        _, tenant = self._managing.admin(request)
+        app = await self._managing.named(request, "app", tenant.apps.get)
+        if app.id in BUILT_IN[Kind.APP]:
+            raise built_in("app")
+        gone = [place for channel in tenant.channels(app.id) for place in channel_places(tenant, channel.id)]
+        await self._managing.write(*records_gone([*gone, Place(Kind.APP, tenant.id, app.id)]))
+        return done("the app is deleted, and its channels")

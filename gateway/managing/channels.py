@@ -1,0 +1,102 @@
+"""POST /channel, GET|PUT|DELETE /channel/{id}, and both below an app: /apps/{app}/channels[/{id}]."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.control.credentials import Identity
+from gateway.control.data import BUILT_IN, MAX_CHANNELS, Tenant
+from gateway.control.records import Channel, ControlRecord, Kind, Place, new_id
+from gateway.errors import RefusedError
+from gateway.managing.answers import ChannelAnswer, channel_answer
+from gateway.managing.inputs import AppChannelInput, ChannelChange, ChannelInput
+from gateway.managing.routes import Managing, built_in, done, json_answer, limit_reached, listed, records_gone
+
+_ROWS_OF_A_TURN = 200
+
+
+def channel_places(tenant: Tenant, channel_id: int) -> list[Place]:
+    """What goes with a channel: itself, made on purpose or by publishing, and its webhook endpoints."""
+    webhooks = [w.id for w in tenant.webhooks.values() if w.channel_id == channel_id]
+    kinds = [
+        kind
+        for kind, own in ((Kind.CHANNEL, tenant.made_channels), (Kind.PUBLISHED_CHANNEL, tenant.published_channels))
+        if channel_id in own
+    ]
+    return [Place(Kind.WEBHOOK, tenant.id, w) for w in webhooks] + [Place(k, tenant.id, channel_id) for k in kinds]
+
+
+class Channels:
+    """The handlers. Channels 1 and 2 of app 1 are there from the start."""
+
+    def __init__(self, managing: Managing) -> None:
+        self._managing = managing
+
+    async def create(self, request: Request) -> Response:
+        """POST /channel: 201, 400 for an app that is none, 409 at the limit."""
+        identity, tenant = self._managing.admin(request)
+        given = await self._managing.input(request, ChannelInput)
+        app = await self._managing.referred(given.app_id, "app", tenant.apps.get)
+        return await self._create(identity, tenant, app.id, given.name)
+
+    async def of_app(self, request: Request) -> Response:
+        """GET /apps/{app}/channels, the oldest first; POST: 201, and 409 at the limit."""
+        if request.method == "POST":
+            identity, tenant = self._managing.admin(request)
+            app = await self._managing.named(request, "app", tenant.apps.get)
+            given = await self._managing.input(request, AppChannelInput)
+            return await self._create(identity, tenant, app.id, given.name)
+        identity, tenant = self._managing.reader(request)
+        app = await self._managing.named(request, "app", tenant.apps.get)
+        rows: list[ChannelAnswer] = []
+        for at, channel in enumerate(tenant.channels(app.id)):
+            if at % _ROWS_OF_A_TURN == 0:
+                await asyncio.sleep(0)  # 20,000 rows take 0.2 s, which nobody else should wait for
+            rows.append(channel_answer(channel, identity))
+        return listed(rows, "channels", identity)
+
+    async def one(self, request: Request) -> Response:
+        """GET, PUT, DELETE /channel/{id}, and the same below an app, which then has to be the channel's."""
+        reads = request.method in ("GET", "HEAD")
+        identity, tenant = (self._managing.reader if reads else self._managing.admin)(request)
+        app = None
+        if "app_id" in request.path_params:
+            app = await self._managing.named(request, "app", tenant.apps.get)
+
+        def find(number: int) -> Channel | None:
+            channel = tenant.channel(number)
+            return None if channel is None or (app is not None and channel.app_id != app.id) else channel
+
+        channel = await self._managing.named(request, "channel", find)
+        if reads:
+            return json_answer(channel_answer(channel, identity))
+        if request.method == "PUT":
+            return await self._change(request, identity, tenant, channel)
+        if channel.id in BUILT_IN[Kind.CHANNEL]:
+            raise built_in("channel")
+        await self._managing.write(*records_gone(channel_places(tenant, channel.id)))
+        return done("the channel is deleted; its events stay, and publishing to it makes it again")
+
+    async def _change(self, request: Request, identity: Identity, tenant: Tenant, channel: Channel) -> Response:
+        given = await self._managing.input(request, ChannelChange)
+        if given.name is None and given.app_id is None:
+            raise RefusedError(400, "there is nothing to change", "Send name, or appId to move the channel.")
+        app_id = channel.app_id
+        if given.app_id is not None:
+            app_id = (await self._managing.referred(given.app_id, "app", tenant.apps.get)).id
+        now = self._managing.clock()
+        channel = replace(channel, name=given.name or channel.name, app_id=app_id, updated_at=now)
+        await self._managing.write(ControlRecord(Place(Kind.CHANNEL, tenant.id, channel.id), channel))
+        return json_answer(channel_answer(channel, identity))
+
+    async def _create(self, identity: Identity, tenant: Tenant, app_id: int, name: str) -> Response:
+        if len(tenant.made_channels) >= MAX_CHANNELS:
+            raise limit_reached("channels", MAX_CHANNELS)
+        now = self._managing.clock()
+        channel = Channel(new_id(), app_id, name, now, now)
+        await self._managing.write(ControlRecord(Place(Kind.CHANNEL, tenant.id, channel.id), channel))
+        return json_answer(channel_answer(channel, identity), 201)

@@ -1,0 +1,83 @@
+"""POST /webhooks/endpoints, GET .../endpoints/channel/{id}, DELETE .../endpoints/{id}, GET .../deliveries/{id}.
+
+Endpoints are managed; nothing is sent to them yet, so every list of deliveries is empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.control.data import MAX_WEBHOOKS, Tenant
+from gateway.control.records import ControlRecord, Kind, Place, WebhookEndpoint, new_id
+from gateway.control.webhook_secrets import WebhookSecrets
+from gateway.managing.answers import NewEndpointAnswer, endpoint_answer
+from gateway.managing.inputs import EndpointInput
+from gateway.managing.routes import Managing, done, json_answer, limit_reached, listed
+
+
+class WebhookEndpoints:
+    """The handlers."""
+
+    def __init__(self, managing: Managing, secrets: WebhookSecrets) -> None:
+        self._managing = managing
+        self._secrets = secrets
+
+    async def create(self, request: Request) -> Response:
+        """201 with the secret, which is told only here; 400 for a URL that is no http(s), 409 at the limit."""
+        identity, tenant = self._managing.admin(request)
+        given = await self._managing.input(request, EndpointInput)
+        channel = await self._managing.referred(given.channel_id, "channel", tenant.channel)
+        secret = given.secret or self._secrets.new()
+        now = self._managing.clock()
+        endpoint = WebhookEndpoint(
+            id=new_id(),
+            channel_id=channel.id,
+            url=given.url,
+            event_types=tuple(dict.fromkeys(given.event_types or ())),
+            description=given.description or "",
+            active=True,
+            sealed_secret=self._secrets.seal(secret),
+            created_at=now,
+            updated_at=now,
+        )
+        made = ControlRecord(Place(Kind.WEBHOOK, tenant.id, endpoint.id), endpoint)
+        await self._managing.write(made, *_room(tenant))
+        answer: NewEndpointAnswer = {**endpoint_answer(endpoint, identity), "secret": secret, "rawSecret": secret}
+        return json_answer(answer, 201)
+
+    async def of_channel(self, request: Request) -> Response:
+        """The endpoints of a channel, the oldest first, with those that were deactivated."""
+        identity, tenant = self._managing.reader(request)
+        channel = await self._managing.named(request, "channel", tenant.channel)
+        found = [endpoint for endpoint in tenant.webhooks.values() if endpoint.channel_id == channel.id]
+        found.sort(key=lambda endpoint: (endpoint.created_at, endpoint.id))
+        return listed([endpoint_answer(endpoint, identity) for endpoint in found], "data", identity)
+
+    async def deactivate(self, request: Request) -> Response:
+        """Nothing will be sent to it any more, and its secret is forgotten; doing it again changes nothing."""
+        _, tenant = self._managing.admin(request)
+        endpoint = await self._managing.named(request, "endpoint", tenant.webhooks.get)
+        if endpoint.active:
+            ended = replace(endpoint, active=False, sealed_secret="", updated_at=self._managing.clock())
+            await self._managing.write(ControlRecord(Place(Kind.WEBHOOK, tenant.id, endpoint.id), ended))
+        return done("the webhook endpoint is deactivated")
+
+    async def deliveries(self, request: Request) -> Response:
+        """An empty list."""
+        identity, tenant = self._managing.reader(request)
+        await self._managing.named(request, "endpoint", tenant.webhooks.get)
+        return listed([], "data", identity)
+
+
+def _room(tenant: Tenant) -> list[ControlRecord]:
+    """At the limit the endpoint that was deactivated first makes room. Raises RefusedError 409 when none was."""
+    if len(tenant.webhooks) < MAX_WEBHOOKS:
+        return []
+    ended = [endpoint for endpoint in tenant.webhooks.values() if not endpoint.active]
+    if not ended:
+        raise limit_reached("webhook endpoints", MAX_WEBHOOKS)
+    oldest = min(ended, key=lambda endpoint: (endpoint.updated_at, endpoint.id))
+    return [ControlRecord(Place(Kind.WEBHOOK, tenant.id, oldest.id), None)]

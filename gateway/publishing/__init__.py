@@ -1,0 +1,1 @@
+"""What a sender sends: read, checked, and handed to Kafka."""

@@ -1,0 +1,218 @@
+"""Publishing over HTTP: `POST /event` and `POST /events`. A 2xx is sent only after Kafka's acknowledgement (G1).
+
+read body -> parse, keep the sender's bytes -> validate -> encode -> channel -> append to the event log -> answer
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from secrets import token_hex
+from typing import NamedTuple, Protocol
+
+import orjson
+
+from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
+from axonstream.traceparent import Traceparent, read_traceparent
+from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
+from gateway.authentication import Authentication
+from gateway.control.credentials import Generation, Identity, KeyScope
+from gateway.control.published_channels import PublishedChannels
+from gateway.direct_call import Headers
+from gateway.errors import RefusedError
+from gateway.publishing.event_validation import InvalidEventError, joined, validate_event
+from gateway.publishing.request_body import MAX_BULK_BYTES, RequestBody
+from gateway.publishing.sender_bytes import BodyError, SentEvent, TooManyEventsError, read_event, split_events
+from gateway.turns import Turns
+from gateway.wire_values import wire_id
+from producers.append_counts import AppendCounts, Backlog
+from producers.event_ids import EventIds
+from producers.event_record import EventRecord, encode_event, encode_json
+
+MAX_BULK_EVENTS = 50_000
+BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process holds
+BULK_OF_A_TENANT = 3
+_BYTES_PER_TURN = 64 << 10  # encoded before other requests have their turn
+_TURN_WAIT_S = 5.0
+
+_HINT = "Correct the named field and send the event again; nothing of it was stored."
+
+
+class _Taken(NamedTuple):
+    """A valid event of a bulk request."""
+
+    place: int
+    channel_id: int
+    record: EventRecord
+
+
+class Log(Protocol):
+    """What is needed of `producers.event_log.EventLog`."""
+
+    counts: AppendCounts
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def append(self, records: Sequence[EventRecord]) -> None: ...
+    def backlog(self) -> Backlog: ...
+
+
+class Ingest:
+    """What both publishing calls answer: status and JSON; `clock` gives ms since 1970."""
+
+    def __init__(
+        self,
+        authentication: Authentication,
+        channels: PublishedChannels,
+        log: Log,
+        ids: EventIds,
+        clock: Callable[[], int],
+    ) -> None:
+        self._authentication = authentication
+        self._channels = channels
+        self._log = log
+        self._ids = ids
+        self._clock = clock
+        self.turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
+        self.refused_of_bulks = 0  # events, while others of their request were looked at
+
+    async def publish(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
+        """POST /event: 201 for an early client, 200 for a recent one, with the event as it is stored.
+
+        An event without a trace joins that of the header `traceparent`.
+        """
+        identity = self._authentication.identify_by(headers, KeyScope.INGEST)
+        raw = await body.read(MAX_EVENT_BYTES)
+        try:
+            sent = read_event(raw)
+            parent = _parent(headers)
+            event = validate_event(joined(sent.fields, parent) if parent else sent.fields, _environment(headers))
+        except InvalidEventError as error:
+            raise RefusedError(400, error.messages, _HINT) from None
+        except BodyError as error:
+            raise RefusedError(400, str(error), "Send one JSON object in UTF-8; nothing was stored.") from None
+        payload, metadata = _sender_bytes(sent, event)
+        record = self._encode(event, identity, payload, metadata)
+        if event.channel_id not in identity.channels:
+            await self._channels.make(identity.tenant_id, event.channel_id)
+        await self._log.append((record,))
+        stored, app_id = _stored(event, record, payload, metadata), identity.channels.get(event.channel_id)
+        answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
+        status = 201 if identity.generation is Generation.EARLY else 200
+        return status, orjson.dumps(answer)
+
+    async def publish_many(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
+        """POST /events: 200; the valid events are stored although others are refused.
+
+        When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
+        """
+        identity = self._authentication.identify_by(headers, KeyScope.INGEST)
+        environment, parent = _environment(headers), _parent(headers)
+        async with self.turns.turn(identity.tenant_id):
+            raw_events = _split(await body.read(MAX_BULK_BYTES))
+            self._authentication.charge(identity, len(raw_events) - 1)
+            taken: list[_Taken] = []
+            rejected: list[RefusedEventAnswer] = []
+            bytes_of_turn = 0
+            for index, raw in enumerate(raw_events):
+                bytes_of_turn += len(raw)
+                if bytes_of_turn > _BYTES_PER_TURN:
+                    bytes_of_turn = 0
+                    await asyncio.sleep(0)
+                try:
+                    taken.append(_Taken(index, *self._record_of(raw, identity, environment, parent)))
+                except (BodyError, InvalidEventError) as error:
+                    rejected.append({"index": index, "message": str(error)})
+            taken = await self._of_known_channels(identity, taken, rejected)
+            records = [one.record for one in taken]
+            if records:
+                await self._log.append(records)
+        self.refused_of_bulks += len(rejected)
+        ids = [wire_id(record.event_id, identity.generation) for record in records]
+        answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
+        return 200, orjson.dumps(answer)
+
+    async def _of_known_channels(
+        self, identity: Identity, taken: list[_Taken], rejected: list[RefusedEventAnswer]
+    ) -> list[_Taken]:
+        """Those whose channel exists, or was made; the others are rejected."""
+        unknown = {one.channel_id for one in taken} - identity.channels.keys()
+        refused = await self._channels.make_all(identity.tenant_id, unknown) if unknown else {}
+        if not refused:
+            return taken
+        for one in taken:
+            if one.channel_id in refused:
+                rejected.append({"index": one.place, "message": str(refused[one.channel_id])})  # noqa: PERF401
+        rejected.sort(key=lambda one: one["index"])
+        return [one for one in taken if one.channel_id not in refused]
+
+    def _record_of(
+        self, raw: bytes, identity: Identity, environment: str | None, parent: Traceparent | None
+    ) -> tuple[int, EventRecord]:
+        if len(raw) > MAX_EVENT_BYTES:
+            raise BodyError(f"the event is larger than {MAX_EVENT_BYTES} bytes")
+        sent = read_event(raw)
+        event = validate_event(joined(sent.fields, parent) if parent else sent.fields, environment)
+        return event.channel_id, self._encode(event, identity, *_sender_bytes(sent, event))
+
+    def _encode(self, event: EventInput, identity: Identity, payload: bytes, metadata: bytes | None) -> EventRecord:
+        now_ms = self._clock()
+        return encode_event(
+            event,
+            tenant_id=identity.tenant_id,
+            trace_id=event.trace_id or f"tr_{token_hex(8)}",
+            fresh_id=self._ids.next(now_ms),
+            now_ms=now_ms,
+            payload=payload,
+            metadata=metadata,
+        )
+
+
+def _environment(headers: Headers) -> str | None:
+    return headers.get(b"x-axonpush-environment", b"").decode("latin-1") or None
+
+
+def _parent(headers: Headers) -> Traceparent | None:
+    header = headers.get(b"traceparent")
+    return None if header is None else read_traceparent(header.decode("latin-1"))
+
+
+def _split(body: bytes) -> list[bytes]:
+    try:
+        raw_events = split_events(body, MAX_BULK_EVENTS)
+    except TooManyEventsError as error:
+        raise RefusedError(413, str(error), "Send fewer events in one request.") from None
+    except BodyError as error:
+        hint = "Send a JSON array of events, or one event a line (NDJSON); nothing was stored."
+        raise RefusedError(400, str(error), hint) from None
+    if not raw_events:
+        raise RefusedError(400, "the body holds no event", "Send a JSON array of events, or one event a line (NDJSON).")
+    return raw_events
+
+
+def _sender_bytes(sent: SentEvent, event: EventInput) -> tuple[bytes, bytes | None]:
+    payload = sent.kept.get("payload") or encode_json(sent.fields["payload"])
+    if event.metadata is None:
+        return payload, None
+    return payload, sent.kept.get("metadata") or encode_json(sent.fields["metadata"])
+
+
+def _stored(event: EventInput, record: EventRecord, payload: bytes, metadata: bytes | None) -> StoredEvent:
+    return StoredEvent(
+        event_id=record.event_id,
+        identifier=event.identifier,
+        payload=payload,
+        metadata=metadata or b"",
+        channel_id=event.channel_id,
+        agent_id=event.agent_id or "",
+        trace_id=record.trace_id,
+        span_id=event.span_id or "",
+        parent_event_id=event.parent_event_id or "",
+        parent_span_id=event.parent_span_id or "",
+        event_type=event.event_type,
+        dedup_key=event.dedup_key or "",
+        environment=event.environment or "",
+        source="app",
+        occurred_at=record.occurred_at,
+        received_at=record.received_at,
+    )

@@ -1,0 +1,112 @@
+"""GET /event/{channel}/list and GET /events: events of a channel, or of all of a tenant, the newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import orjson
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from axonstream.event_contract import MAX_NAME_BYTES
+from gateway.answers import EventAnswer, event_rows
+from gateway.authentication import Authentication
+from gateway.control.credentials import Identity, KeyScope
+from gateway.control.log import Control, not_caught_up
+from gateway.errors import RefusedError
+from gateway.reading.event_queries import EventFilter, EventQueries
+from gateway.reading.query_values import MAX_LIMIT, entity_id, positive, time_ms
+from gateway.reading.trace_reads import nothing_yet, stale_headers
+from gateway.reading.visibility import Visibility
+
+_PAGE, _SEARCH = 10, 100
+_TEXTS = {
+    "agentId": "agent_id",
+    "eventType": "event_type",
+    "traceId": "trace_id",
+    "environment": "environment",
+    "source": "source",
+}
+
+
+class EventLists:
+    """The handlers. Stale and empty answers are as those of the trace reads."""
+
+    def __init__(
+        self,
+        authentication: Authentication,
+        visibility: Visibility,
+        queries: EventQueries,
+        control: Control,
+        clock: Callable[[], int],
+    ) -> None:
+        self._authentication = authentication
+        self._visibility = visibility
+        self._queries = queries
+        self._control = control
+        self._clock = clock
+
+    async def of_channel(self, request: Request) -> Response:
+        """A bare array for both generations; 404 for a channel that neither exists nor has events."""
+        identity = self._authentication.identify(request, KeyScope.READ)
+        query = request.query_params
+        channel = entity_id(request.path_params["channel_id"])
+        page, limit = positive(query, "page", 1), min(positive(query, "limit", _PAGE), MAX_LIMIT)
+        wanted = replace(_texts(query), channel_ids=[channel or 0])
+        fresh = await self._visibility.of_everything()
+        rows = await self._rows(identity, wanted, limit, (page - 1) * limit) if channel is not None else []
+        if not rows and page == 1:
+            caught_up = await self._control.catch_up()
+            if channel not in self._control.data.tenant(identity.tenant_id).channel_apps:
+                if channel is not None and not caught_up:
+                    raise not_caught_up()
+                raise RefusedError(404, "there is no such channel", "Check the id; the key must be of its tenant.")
+            if not fresh:
+                raise nothing_yet()
+        return Response(orjson.dumps(rows), 200, stale_headers(fresh), media_type="application/json")
+
+    async def search(self, request: Request) -> Response:
+        """`{"events": [...]}` of what matches every filter that is given."""
+        identity = self._authentication.identify(request, KeyScope.READ)
+        query = request.query_params
+        limit = min(positive(query, "limit", _SEARCH), MAX_LIMIT)
+        since_ms, until_ms = time_ms(query, "since"), time_ms(query, "until")
+        wanted = replace(
+            _texts(query), channel_ids=self._channels(identity, query), since_ms=since_ms, until_ms=until_ms
+        )
+        fresh = await self._visibility.of_everything()
+        rows = await self._rows(identity, wanted, limit, 0)
+        if not rows and not fresh:
+            raise nothing_yet()
+        return Response(orjson.dumps({"events": rows}), 200, stale_headers(fresh), media_type="application/json")
+
+    async def _rows(self, identity: Identity, wanted: EventFilter, limit: int, offset: int) -> list[EventAnswer]:
+        found = await self._queries.page(identity.tenant_id, wanted, limit, offset, self._clock())
+        return event_rows(found, identity)
+
+    def _channels(self, identity: Identity, query: QueryParams) -> list[int] | None:
+        """Those that channelId and appId leave; None for any. What is no id names no channel."""
+        channels: list[int] | None = None
+        if (text := query.get("appId")) is not None:
+            app = entity_id(text)
+            if not self._control.data.loaded:
+                raise not_caught_up()
+            tenant = self._control.data.tenant(identity.tenant_id)
+            channels = [] if app is None else [channel.id for channel in tenant.channels(app)]
+        if (text := query.get("channelId")) is not None:
+            channel = entity_id(text)
+            if channel is None or (channels is not None and channel not in channels):
+                return []
+            return [channel]
+        return channels
+
+
+def _texts(query: QueryParams) -> EventFilter:
+    found = {field: query[name] for name, field in _TEXTS.items() if name in query}
+    for name, text in found.items():
+        if "\x00" in text or len(text.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+            message = f"{name} must be at most {MAX_NAME_BYTES} bytes without NUL"
+            raise RefusedError(400, message, "Correct the filter, or leave it out.")
+    return EventFilter(**found)  # pyright: ignore[reportArgumentType]  only its strings

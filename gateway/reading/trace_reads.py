@@ -1,0 +1,157 @@
+"""Reading traces over HTTP: each call waits for visibility, then asks ClickHouse (guarantees G3, G4, G6)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, suppress
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
+from gateway.answers import StoredEvent, event_rows, summary_answer, trace_answer
+from gateway.authentication import Authentication
+from gateway.control.credentials import Generation, Identity, KeyScope
+from gateway.errors import RefusedError, UnavailableError
+from gateway.reading.query_values import MAX_LIMIT, positive, time_ms
+from gateway.reading.trace_queries import TraceQueries
+from gateway.reading.visibility import Visibility
+
+READER_STALL_S = 30.0  # a reader that takes nothing for so long is cut off: it holds a query open
+_DEFAULT_LIMIT = 20
+_EVENTS_IN_SUMMARY = 100
+
+_JSON = "application/json"
+_STALE = {"X-Axonstream-Stale": "true"}
+
+
+class TraceReads:
+    """The handlers of the trace reads of both generations.
+
+    200 with X-Axonstream-Stale when the wait was not enough and there is something to show, 503 when there is nothing;
+    404 only when what was acknowledged before the request is visible and the tenant has no such trace.
+    """
+
+    def __init__(self, authentication: Authentication, visibility: Visibility, queries: TraceQueries) -> None:
+        self._authentication = authentication
+        self._visibility = visibility
+        self._queries = queries
+
+    async def traces(self, request: Request) -> Response:
+        """GET /traces, newest activity first: ?page&limit, a bare array; recent ?since&until&limit&offset, wrapped."""
+        identity, query = self._authentication.identify(request, KeyScope.READ), request.query_params
+        limit = min(positive(query, "limit", _DEFAULT_LIMIT), MAX_LIMIT)
+        offset = positive(query, "offset", (positive(query, "page", 1) - 1) * limit, least=0)
+        since, until = time_ms(query, "since"), time_ms(query, "until")
+        bounds = None if since is until is None else (since or 0, MAX_TIME_MS if until is None else until)
+        fresh = await self._visibility.of_everything()
+        found = await self._queries.page(identity.tenant_id, limit, offset, bounds)
+        if not fresh and not found and offset == 0:
+            raise nothing_yet()
+        rows = [trace_answer(figures, identity.generation) for figures in found]
+        body = orjson.dumps(rows if identity.generation is Generation.EARLY else {"traces": rows})
+        return Response(body, 200, stale_headers(fresh), media_type=_JSON)
+
+    async def trace(self, request: Request) -> Response:
+        """GET /traces/{id}: the figures, and all events as `spans`, sent as `events` sends them."""
+        identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
+        fresh = await self._visibility.of_trace(trace_id)
+        figures = await self._queries.trace(identity.tenant_id, trace_id)
+        if figures is None:
+            raise _no_such_trace() if fresh else nothing_yet()
+        head = orjson.dumps(trace_answer(figures, identity.generation))[:-1] + b',"spans":'
+        return await self._streamed(identity, trace_id, fresh, head, b"}")
+
+    async def summary(self, request: Request) -> Response:
+        """GET /traces/{id}/summary: the figures and the first events; `?events=0` leaves the events out."""
+        identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
+        fresh = await self._visibility.of_trace(trace_id)
+        figures, events = await asyncio.gather(
+            self._queries.trace(identity.tenant_id, trace_id), self._first_events(request, identity, trace_id)
+        )
+        if figures is None:
+            raise _no_such_trace() if fresh else nothing_yet()
+        rows = event_rows(events, identity)
+        body = orjson.dumps(summary_answer(figures, rows, identity.generation))
+        return Response(body, 200, stale_headers(fresh), media_type=_JSON)
+
+    async def _first_events(self, request: Request, identity: Identity, trace_id: str) -> list[StoredEvent]:
+        if positive(request.query_params, "events", 1, least=0) == 0:
+            return []
+        return await self._queries.first_events(identity.tenant_id, trace_id, _EVENTS_IN_SUMMARY)
+
+    async def events(self, request: Request) -> Response:
+        """GET /traces/{id}/events: a bare array, sent as ClickHouse reads it; at most one block of it is held.
+
+        When ClickHouse fails on the way, the connection is broken off: the sender never takes a part for the whole.
+        """
+        identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
+        fresh = await self._visibility.of_trace(trace_id)
+        return await self._streamed(identity, trace_id, fresh)
+
+    async def _streamed(
+        self, identity: Identity, trace_id: str, fresh: bool, head: bytes = b"", tail: bytes = b""
+    ) -> Response:
+        async with AsyncExitStack() as stack:
+            blocks = await stack.enter_async_context(self._queries.all_events(identity.tenant_id, trace_id))
+            first = await anext(blocks, [])
+            if not first:
+                raise _no_such_trace() if fresh else nothing_yet()
+            body = _array(identity, first, blocks, head, tail)
+            answer = _HoldingResponse(body, 200, stale_headers(fresh), media_type=_JSON)
+            answer.held = stack.pop_all()
+        return answer
+
+
+class _HoldingResponse(StreamingResponse):
+    """Lets go of the query it reads from however the answer ends, also when the client goes away before its start."""
+
+    held: AsyncExitStack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(READER_STALL_S):
+                await send(message)
+
+        async with self.held:
+            with suppress(
+                TimeoutError, ClientDisconnect
+            ):  # the answer ends without its end, so that the reader sees that it was cut
+                await super().__call__(scope, receive, send_in_time)
+
+
+async def _array(
+    identity: Identity, block: list[StoredEvent], blocks: AsyncGenerator[list[StoredEvent]], head: bytes, tail: bytes
+) -> AsyncGenerator[bytes]:
+    opening = head + b"["
+    while block:
+        yield opening + orjson.dumps(event_rows(block, identity))[1:-1]
+        opening = b","
+        block = await anext(blocks, [])
+    yield b"]" + tail
+
+
+def _trace_id(request: Request) -> str:
+    trace_id: str = request.path_params["trace_id"]
+    if "\x00" in trace_id or not trace_id or len(trace_id.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        raise _no_such_trace()  # no event can have such a trace id
+    return trace_id
+
+
+def stale_headers(fresh: bool) -> dict[str, str] | None:
+    return None if fresh else _STALE
+
+
+def _no_such_trace() -> RefusedError:
+    """The same for an unknown trace and for another tenant's."""
+    return RefusedError(404, "there is no such trace", "Check the trace id, and that the key is of the trace's tenant.")
+
+
+def nothing_yet() -> UnavailableError:
+    return UnavailableError(
+        "what was acknowledged before this request is not readable yet",
+        "Ask again; if this lasts, check that the processor and the sink run.",
+    )
