@@ -27,6 +27,7 @@ from stream_processors.eviction import Eviction
 from stream_processors.fail_stop import FailStop
 from stream_processors.fold import fold_records
 from stream_processors.idle_order import EvictionRule
+from stream_processors.prompt_tables import PromptTableManager
 from stream_processors.snapshots import summary_record, watermark_record
 from stream_processors.state_table import StateTable
 from stream_processors.topic_check import check_topics
@@ -80,6 +81,7 @@ def create_app(settings: Settings) -> ProcessorApp:
         stream_wait_empty=False,
         store="memory://",
         Table=StateTable,
+        TableManager=PromptTableManager,
         table_standby_replicas=0,
         topic_partitions=settings.topic_partitions,
         topic_allow_declare=False,

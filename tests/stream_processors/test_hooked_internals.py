@@ -1,8 +1,8 @@
 """Processor and sink use internals of Faust, aiokafka and clickhouse-connect; right for exactly this source of them.
 
 When this fails, a version was changed. Read what is different in the methods named, compare with what
-`stream_processors.chunked_consumer`, `chunked_producer`, `leased_thread` and `state_table`, `sinks.assignment`,
-`stream_processors.consumed` and `sinks.insert_body` rely on, run the tests that
+`stream_processors.chunked_consumer`, `chunked_producer`, `leased_thread`, `state_table`, `prompt_tables` and
+`consumed`, `sinks.assignment` and `sinks.insert_body` rely on, run the tests that
 need services, and only then write down the new hashes (the failure prints them).
 """
 
@@ -22,6 +22,7 @@ from clickhouse_connect.driver._backend.http_async import HttpAsyncBackend, rele
 from faust.app.base import App
 from faust.stores.memory import Store
 from faust.tables.base import Collection
+from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport import conductor, consumer
 from faust.transport.drivers import aiokafka as driver
@@ -47,6 +48,7 @@ OVERRIDDEN: list[Any] = [
     driver.Producer._new_producer,
     Collection.apply_changelog_batch,
     Collection.on_recovery_completed,
+    TableManager.on_start,
     App.on_first_start,
 ]
 RELIED_UPON: list[Any] = [
@@ -64,11 +66,14 @@ RELIED_UPON: list[Any] = [
     driver.AIOKafkaConsumerThread.seek,
     driver.ConsumerRebalanceListener.on_partitions_revoked,
     driver.ConsumerRebalanceListener.on_partitions_assigned,
+    conductor.Conductor._subscriber,
     conductor.ConductorCompiler.build,
     App._on_partitions_revoked,
     App._on_partitions_assigned,
     App.on_rebalance_start,
     App.on_rebalance_end,
+    TableManager._update_channels,
+    TableManager.wait_until_tables_registered,
     Recovery.on_rebalance,
     Recovery._restart_recovery,
     Recovery.on_recovery_completed,
@@ -112,6 +117,7 @@ HASHES: dict[str, str] = {
     "faust.transport.drivers.aiokafka.Producer._new_producer": "e72355c3430e",
     "faust.tables.base.Collection.apply_changelog_batch": "b980a78d3ae9",
     "faust.tables.base.Collection.on_recovery_completed": "b1526fb39ea0",
+    "faust.tables.manager.TableManager.on_start": "365dd25fbc0e",
     "faust.app.base.App.on_first_start": "ec655d9c2234",
     "faust.transport.consumer.Consumer.getmany": "4b168d84882a",
     "faust.transport.consumer.Consumer._wait_next_records": "6218e1969a63",
@@ -128,11 +134,14 @@ HASHES: dict[str, str] = {
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread.seek": "1498560d05f0",
     "faust.transport.drivers.aiokafka.ConsumerRebalanceListener.on_partitions_revoked": "348c3aec879f",
     "faust.transport.drivers.aiokafka.ConsumerRebalanceListener.on_partitions_assigned": "1c1f8406ad36",
+    "faust.transport.conductor.Conductor._subscriber": "2a7908583404",
     "faust.transport.conductor.ConductorCompiler.build": "837cf521368c",
     "faust.app.base.App._on_partitions_revoked": "d5c895bbe57d",
     "faust.app.base.App._on_partitions_assigned": "de932b7927db",
     "faust.app.base.App.on_rebalance_start": "5c1e23de3067",
     "faust.app.base.App.on_rebalance_end": "b7ff69e1e377",
+    "faust.tables.manager.TableManager._update_channels": "88e3941facc9",
+    "faust.tables.manager.TableManager.wait_until_tables_registered": "e9bed5b158ee",
     "faust.tables.recovery.Recovery.on_rebalance": "aa4d997a1795",
     "faust.tables.recovery.Recovery._restart_recovery": "6bd8a8558a2d",
     "faust.tables.recovery.Recovery.on_recovery_completed": "6ef567acf072",
