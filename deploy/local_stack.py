@@ -1,4 +1,4 @@
-"""The whole product on one machine: kafka, clickhouse, topics and schema, processors, sinks, gateway, in that order.
+"""The whole product on one machine: kafka and clickhouse, topics and schema, then processors, sinks and gateway.
 
 Given AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS or AXONSTREAM_CLICKHOUSE_URL, those servers are used in place of local ones.
 """
@@ -38,7 +38,7 @@ class StackOptions:
 
 
 class LocalStack:
-    """Starts the parts one after the other, each when the one before is ready, and stops them in reverse.
+    """Starts the servers, and all other parts together once topics and schema are there; stops them in reverse.
 
     `say` gets a line for every start and restart. The data directory must be held (see DataDirectory).
     """
@@ -76,9 +76,9 @@ class LocalStack:
         await self._start(self._servers)
         self._say("preparing topics and schema")
         await initialise(self.settings)
-        await self._start(self._workers)
         secret = {"AXONSTREAM_SERVER_SECRET": self.settings.server_secret.get_secret_value()}
-        await self._start([PartSpec("gateway", ("gateway",), self._environment | secret, stop_grace_s=5)])
+        gateway = PartSpec("gateway", ("gateway",), self._environment | secret, stop_grace_s=5)
+        await self._start([*self._workers, gateway])
         write_endpoints(
             self._options.data_dir,
             Endpoints(
@@ -90,10 +90,10 @@ class LocalStack:
         )
 
     async def stop(self) -> None:
-        """The gateway first, so that nothing new comes in; then the workers together; the servers last."""
+        """The gateway first, so that nothing new comes in; then the workers; the servers last."""
         endpoints_file(self._options.data_dir).unlink(missing_ok=True)
         failures: list[BaseException] = []
-        for names in (("gateway",), ("processor", "sink"), ("clickhouse",), ("kafka",)):
+        for names in (("gateway",), ("processor", "sink"), ("clickhouse", "kafka")):
             parts = [part for part in self._running if part.spec.name.partition("-")[0] in names]
             ended = await asyncio.gather(*(part.stop() for part in parts), return_exceptions=True)
             failures += [outcome for outcome in ended if outcome is not None]
@@ -102,11 +102,19 @@ class LocalStack:
             raise PartFailedError(f"not everything could be stopped: {failures[0]!r}") from failures[0]
 
     async def _start(self, specs: Iterable[PartSpec]) -> None:
-        for spec in specs:
-            self._say(f"starting {spec.name}")
-            part = SupervisedPart(spec, self._options.data_dir, self._say)
-            self._running.append(part)
-            await part.start()
+        """All of them at once; when one fails, the others are not waited for."""
+        ready: list[asyncio.Task[None]] = []
+        try:
+            for spec in specs:
+                self._say(f"starting {spec.name}")
+                part = SupervisedPart(spec, self._options.data_dir, self._say)
+                self._running.append(part)
+                ready.append(asyncio.create_task(await part.launched()))
+            await asyncio.gather(*ready)
+        finally:
+            for task in ready:
+                task.cancel()
+            await asyncio.gather(*ready, return_exceptions=True)
 
     def _gateway_port(self) -> int:
         wanted = self._options.gateway_port

@@ -7,10 +7,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from deploy.errors import PartFailedError
 from sinks.errors import EXIT_MISMATCH
@@ -52,7 +53,13 @@ class SupervisedPart:
 
     async def start(self) -> None:
         """Start, wait until ready, and keep it running from then on. Raises PartFailedError."""
-        process = await self._spawn()
+        await (await self.launched())
+
+    async def launched(self) -> Coroutine[Any, Any, None]:
+        """Start, and return what there is to await until it is ready, and kept running from then on."""
+        return self._settle(await self._spawn())
+
+    async def _settle(self, process: asyncio.subprocess.Process) -> None:
         await self._until_ready(process)
         self._watch = asyncio.create_task(self._keep_running(process))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from uuid import uuid4
 
@@ -17,22 +17,23 @@ KEYS = "ak_local=1,ak_other=2"
 
 
 class LiveGateways:
-    """`urls[i]` is served by `processes[i]`, which nobody but `start` starts again."""
+    """`urls[i]` is served by `processes[i]`, which nobody but `restart` starts again."""
 
     def __init__(self, settings: Settings, number: int, stack: ExitStack) -> None:
         self.settings = settings
         self._ports = [free_port() for _ in range(number)]
         self._stack = stack
         self.urls = [f"http://127.0.0.1:{port}" for port in self._ports]
-        self.processes: list[subprocess.Popen[str]] = [self.start(at) for at in range(number)]
+        self.processes = self._start(range(number))
 
-    def start(self, at: int) -> subprocess.Popen[str]:
-        """A gateway on the port of its number, ready."""
-        running = gateway_process(self.settings, self._ports[at], api_keys=KEYS)
-        process, printed = self._stack.enter_context(running)
-        if printed.readline() != "ready gateway\n":
-            raise AssertionError("the gateway did not start")
-        return process
+    def _start(self, numbers: Iterable[int]) -> list[subprocess.Popen[str]]:
+        """Gateways on the ports of these numbers, ready."""
+        running = [gateway_process(self.settings, self._ports[at], api_keys=KEYS) for at in numbers]
+        started = [self._stack.enter_context(each) for each in running]
+        for _, printed in started:
+            if printed.readline() != "ready gateway\n":
+                raise AssertionError("the gateway did not start")
+        return [process for process, _ in started]
 
     def kill(self, at: int) -> None:
         """kill -9."""
@@ -42,7 +43,7 @@ class LiveGateways:
     def restart(self, at: int) -> None:
         """kill -9, and another on the same port."""
         self.kill(at)
-        self.processes[at] = self.start(at)
+        [self.processes[at]] = self._start([at])
 
 
 @contextmanager

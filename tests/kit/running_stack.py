@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncGenerator
@@ -33,19 +34,23 @@ class RunningStack:
             (directory / name).mkdir(parents=True, exist_ok=True)
 
     async def start(self, gateways: int) -> None:
-        """Topics, schema, then every part, each ready before the next."""
+        """Topics, schema, then every part; returns when all are ready."""
         await initialise(self.settings)
-        await self._start("processor-0", "processor", AXONSTREAM_PROCESSOR_INSTANCE="processor-0")
-        await self._start("sink-0", "sink", AXONSTREAM_SINK_INSTANCE="sink-0")
+        self._add("processor-0", "processor", AXONSTREAM_PROCESSOR_INSTANCE="processor-0")
+        self._add("sink-0", "sink", AXONSTREAM_SINK_INSTANCE="sink-0")
         for number in range(gateways):
             port = free_port()
             self.urls.append(f"http://127.0.0.1:{port}")
-            await self._start(f"gateway-{number}", "gateway", AXONSTREAM_GATEWAY_PORT=str(port))
+            self._add(f"gateway-{number}", "gateway", AXONSTREAM_GATEWAY_PORT=str(port))
+        async with asyncio.TaskGroup() as group:
+            for part in self._parts.values():
+                group.create_task(part.start())
 
     async def stop(self) -> None:
         """Gateways first."""
-        for name in reversed(self._parts):
-            await self._parts[name].stop()
+        for are_gateways in (True, False):
+            some = [part for name, part in self._parts.items() if name.startswith("gateway") == are_gateways]
+            await asyncio.gather(*(part.stop() for part in some))
 
     def pid(self, part: str) -> int:
         """0 while its supervisor is writing the file."""
@@ -60,15 +65,14 @@ class RunningStack:
         os.kill(before, signal.SIGKILL)
         await until(lambda: self.pid(part) not in (0, before), f"{part} started again", RESTARTS_WITHIN_S)
 
-    async def _start(self, name: str, command: str, **environment: str) -> None:
+    def _add(self, name: str, command: str, **environment: str) -> None:
         given = {
             f"AXONSTREAM_{field.upper()}": str(value)
             for field, value in self.settings.model_dump(exclude=_SECRET_FIELDS, exclude_none=True).items()
         }
         given["AXONSTREAM_SERVER_SECRET"] = self.settings.server_secret.get_secret_value()
         spec = PartSpec(name, (command,), {**given, **environment}, stop_grace_s=10)
-        part = self._parts[name] = SupervisedPart(spec, self._directory, self.restarts.append)
-        await part.start()
+        self._parts[name] = SupervisedPart(spec, self._directory, self.restarts.append)
 
 
 @asynccontextmanager
