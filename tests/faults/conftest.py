@@ -10,9 +10,9 @@ from kit.kafka_cluster import KafkaCluster, kafka_cluster
 from producers.settings import Settings
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def one_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    """A single broker that the module's tests may freeze and kill; each leaves it running."""
+    """A single broker that tests may freeze and kill; each leaves it running."""
     with kafka_cluster(tmp_path_factory.mktemp("one"), 1) as cluster:
         yield cluster
 

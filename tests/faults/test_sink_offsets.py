@@ -16,7 +16,8 @@ from sinks.errors import EXIT_MISMATCH
 
 pytestmark = pytest.mark.services
 
-
+# The sink that has ended stays a member for a session, and so long nobody else may commit.
+SHORT_SESSION = {"session_timeout_ms": 6000, "insert_timeout_ms": 3000}
 OFFSETS_REFUSED = {
     "ahead of the log": "the log ends at",
     "below its start": "They are lost",
@@ -27,18 +28,20 @@ OFFSETS_REFUSED = {
 def test_offsets_rewound_by_hand_are_read_again_and_stored_once(
     server_settings: Settings, soak_report: SoakReport
 ) -> None:
+    settings = server_settings.model_copy(update=SHORT_SESSION)
+
     async def story() -> None:
-        async with pipeline(server_settings) as pipe:
+        async with pipeline(settings) as pipe:
             await publish(pipe, 100)
-            with sink(server_settings) as process:
+            with sink(settings) as process:
                 await pipe.until_committed(0, 100)
                 process.send_signal(signal.SIGTERM)
                 await ended(process)
             await pipe.commit(0, 40)
             await publish(pipe, 50)
-            with sink(server_settings):
+            with sink(settings):
                 await pipe.until_committed(0, 150)
-                found = await must_be_stored_once(server_settings)
+                found = await must_be_stored_once(settings)
             soak_report.add(found.row("offsets rewound within the log", 1))
 
     asyncio.run(story())
