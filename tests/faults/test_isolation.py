@@ -53,7 +53,7 @@ MANAGED = {
     "/webhooks/endpoints/{endpoint_id}",
     "/webhooks/deliveries/{endpoint_id}",
 }
-OTHERS = {"/event", "/v1/traces", "/health/live", "/health/ready", "/openapi.json"}
+OTHERS = {"/event", "/v1/traces", "/health/live", "/health/ready", "/metrics", "/openapi.json"}
 
 
 class Sent(NamedTuple):
