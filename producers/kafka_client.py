@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.helpers import create_ssl_context
 
 from producers.settings import Settings
@@ -30,3 +34,25 @@ def kafka_options(settings: Settings) -> dict[str, Any]:
 
 def _text(path: object) -> str | None:
     return None if path is None else str(path)
+
+
+def _closed_is_broken(send: Callable[..., Any]) -> Callable[..., Any]:
+    """uvloop answers a write to a transport that it has closed with RuntimeError, which aiokafka takes for no broken
+    connection (https://github.com/aio-libs/aiokafka/issues/1038): its task that keeps the metadata ends with it, and
+    whoever looks for a coordinator or a leader after a broker's death waits for ever.
+    """
+
+    @wraps(send)
+    def sending(connection: AIOKafkaConnection, *args: Any, **options: Any) -> Any:
+        try:
+            return send(connection, *args, **options)
+        except RuntimeError as error:
+            connection.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"connection to {connection.host}:{connection.port} broken: {error}") from error
+
+    return sending
+
+
+for _name in ("send", "_send_sasl_token"):
+    if not hasattr(getattr(AIOKafkaConnection, _name), "__wrapped__"):
+        setattr(AIOKafkaConnection, _name, _closed_is_broken(getattr(AIOKafkaConnection, _name)))

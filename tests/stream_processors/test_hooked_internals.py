@@ -2,7 +2,7 @@
 
 When this fails, a version was changed. Read what is different in the methods named, compare with what
 `stream_processors.chunked_consumer`, `chunked_producer`, `leased_thread`, `state_table`, `prompt_tables` and
-`consumed`, `sinks.assignment` and `sinks.insert_body` rely on, run the tests that
+`consumed`, `sinks.assignment`, `sinks.insert_body` and `producers.kafka_client` rely on, run the tests that
 need services, and only then write down the new hashes (the failure prints them).
 """
 
@@ -13,6 +13,8 @@ import inspect
 from importlib.metadata import version
 from typing import Any
 
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment
@@ -87,6 +89,10 @@ RELIED_UPON: list[Any] = [
     Fetcher.fetched_records,
     Fetcher.seek_to,
     Assignment.all_consumed_offsets,
+    AIOKafkaConnection.send,
+    AIOKafkaConnection._send_sasl_token,
+    AIOKafkaClient._md_synchronizer,
+    AIOKafkaClient._metadata_update,
     GroupCoordinator._do_heartbeat,
     GroupCoordinator._heartbeat_routine,
     BatchBuilder.append,
@@ -100,6 +106,10 @@ RELIED_UPON: list[Any] = [
     release_lease,
 ]
 HASHES: dict[str, str] = {
+    "aiokafka.conn.AIOKafkaConnection.send": "5909ea32f4ef",
+    "aiokafka.conn.AIOKafkaConnection._send_sasl_token": "7a3d948fc526",
+    "aiokafka.client.AIOKafkaClient._md_synchronizer": "e0421bffa9a7",
+    "aiokafka.client.AIOKafkaClient._metadata_update": "06dc51ed3e0d",
     "faust.transport.consumer.ThreadDelegateConsumer._getmany": "f9d47aa9010b",
     "faust.transport.consumer.ThreadDelegateConsumer._commit": "a20eec84e4b2",
     "faust.transport.consumer.Consumer.perform_seek": "0e8c130ff4b0",
