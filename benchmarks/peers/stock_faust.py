@@ -16,7 +16,8 @@ from benchmarks.peers.plain_fold import folded
 class ReadyLine(faust.Sensor):
     said = False
 
-    def on_rebalance_end(self, app: Any, state: dict[Any, Any]) -> None:  # noqa: ARG002
+    def on_rebalance_end(self, app: Any, state: dict[Any, Any]) -> None:
+        del app, state
         if not self.said:
             self.said = True
             say("ready")

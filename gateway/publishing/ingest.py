@@ -140,9 +140,11 @@ class Ingest:
         refused = await self._channels.make_all(identity.tenant_id, unknown) if unknown else {}
         if not refused:
             return taken
-        for one in taken:
-            if one.channel_id in refused:
-                rejected.append({"index": one.place, "message": str(refused[one.channel_id])})  # noqa: PERF401
+        rejected += [
+            RefusedEventAnswer(index=one.place, message=str(refused[one.channel_id]))
+            for one in taken
+            if one.channel_id in refused
+        ]
         rejected.sort(key=lambda one: one["index"])
         return [one for one in taken if one.channel_id not in refused]
 

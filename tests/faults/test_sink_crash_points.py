@@ -17,6 +17,7 @@ from kit.sample_summaries import summary
 from kit.sink_process import Pipeline, pipeline, sink, start_sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
+from kit.until import until
 from producers.settings import Settings
 from producers.topics import WATERMARK_KEY, event_key, state_key
 
@@ -53,10 +54,11 @@ class Batches:
     async def must_be_there(self, settings: Settings) -> None:
         """With a sink running: everything is stored once, and the watermark is that of the stored summary."""
         await must_be_stored_once(settings)
-        deadline = monotonic() + DIES_WITHIN_S
-        while (await self._pipe.committed())[self._pipe.topics.summaries, 0][1] != str(self._number):
-            assert monotonic() < deadline, "the watermark does not follow"
-            await asyncio.sleep(0.05)
+
+        async def followed() -> bool:
+            return (await self._pipe.committed())[self._pipe.topics.summaries, 0][1] == str(self._number)
+
+        await until(followed, "the watermark follows", DIES_WITHIN_S)
         stored = await self._pipe.query("SELECT max(last_offset) FROM trace_summaries FINAL")
         assert stored == [(self._number,)], "the watermark covers a summary that is not stored"
 

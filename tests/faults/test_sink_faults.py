@@ -15,6 +15,7 @@ from kit.sink_load import ENDS_WITHIN_S, ended, publish, publish_bad
 from kit.sink_process import pipeline, sink, start_sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
+from kit.until import until
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topic_admin import make_topics
@@ -36,10 +37,11 @@ async def delete_topic(settings: Settings, name: str) -> None:
     await admin.start()
     try:
         await admin.delete_topics([name])
-        deadline = monotonic() + ENDS_WITHIN_S
-        while name in await admin.list_topics():
-            assert monotonic() < deadline
-            await asyncio.sleep(0.05)
+
+        async def gone() -> bool:
+            return name not in await admin.list_topics()
+
+        await until(gone, f"{name} is deleted", ENDS_WITHIN_S)
     finally:
         await admin.close()
 

@@ -20,6 +20,7 @@ from kit.sample_events import NOW_MS, event_value
 from kit.sink_process import Pipeline, pipeline, sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
+from kit.until import until
 from producers.settings import Settings
 from producers.topics import event_key
 
@@ -109,16 +110,12 @@ def test_a_zombie_whose_insert_arrives_after_its_successor_has_looked(
             proxy.fate = lambda: Fate.HOLD
             with sink(zombie.model_copy(update={"clickhouse_url": proxy.url})) as stopped:
                 await publish(pipe, 20)
-                async with asyncio.timeout(DEADLINE_S):
-                    while not proxy.held:
-                        await asyncio.sleep(0.01)
+                await until(lambda: proxy.held > 0, "an INSERT is held back", DEADLINE_S)
                 stopped.send_signal(signal.SIGSTOP)
                 with sink(zombie.model_copy(update={"sink_instance": "sink-1"})):
                     await must_be_stored_once(zombie)
                     proxy.release()
-                    async with asyncio.timeout(DEADLINE_S):
-                        while proxy.delivered < proxy.held:
-                            await asyncio.sleep(0.01)
+                    await until(lambda: proxy.delivered >= proxy.held, "all that was held has arrived", DEADLINE_S)
                     stopped.send_signal(signal.SIGCONT)
                     await publish(pipe, 20, 20)
                     found = await must_be_stored_once(zombie)
@@ -172,11 +169,9 @@ def test_clickhouse_killed_while_the_sink_inserts_loses_and_doubles_nothing(
             with sink(own):
                 sent = 0
                 for kill in range(kills):
-                    async with asyncio.timeout(DEADLINE_S):
-                        while (await pipe.query("SELECT count() FROM events_log"))[0][0] < sent:
-                            await asyncio.sleep(0.01)
+                    await pipe.until("SELECT count() FROM events_log", sent)
                     publishing = asyncio.create_task(publish(pipe, 2000, sent, days=3))
-                    await asyncio.sleep(0.03 * (kill + 1))
+                    await asyncio.wait([publishing], timeout=0.03 * (kill + 1))  # a moment of the load for each kill
                     server.kill()
                     await publishing
                     sent += 2000

@@ -6,7 +6,6 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncGenerator
 from secrets import token_hex
 from typing import Any
 
@@ -14,6 +13,7 @@ import httpx
 import orjson
 import pytest
 from gateway_in_process import gateway_in_process
+from held_bulk_requests import held_bulk_requests
 from stored_by_hand import event, store, summary
 
 from gateway.publishing.ingest import BULK_AT_ONCE, BULK_OF_A_TENANT
@@ -22,7 +22,6 @@ from kit.live_events import live
 from kit.live_gateways import live_gateways
 from kit.offline_gateway import HEADERS, OfflineGateway
 from kit.scraped import Scraped
-from kit.until import until
 from producers.durations import BOUNDS_S, Durations
 from producers.settings import Settings
 
@@ -227,26 +226,13 @@ def test_without_kafka_publishes_are_503_wait_in_sight_and_control_data_is_not_k
 
 def test_turns_that_are_taken_and_waited_for_are_told(offline: OfflineGateway) -> None:
     async def scenario() -> None:
-        begun: list[int] = []
-
-        async def never() -> AsyncGenerator[bytes]:
-            begun.append(1)
-            yield b"["
-            await asyncio.Event().wait()
-
-        transport = httpx.ASGITransport(offline._app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-            posts = (client.post("/events", content=never(), headers=HEADERS) for _ in range(BULK_AT_ONCE))
-            held = [asyncio.create_task(post) for post in posts]
-            await until(lambda: len(begun) >= BULK_OF_A_TENANT, "bulk requests are under way", 10)
+        async with held_bulk_requests(offline) as client:
             found = await scraped(client)
             assert found.value("turns_in_use", work="bulk") == BULK_OF_A_TENANT
             assert found.value("turns_waiting", work="bulk") == BULK_AT_ONCE - BULK_OF_A_TENANT
             assert found.value("turns_limit", work="bulk") == BULK_AT_ONCE
-            for task in held:
-                task.cancel()
-            await asyncio.wait(held)
+        async with offline.client() as client:
             found = await scraped(client)
-            assert found.value("turns_in_use") == found.value("turns_waiting") == 0
+        assert found.value("turns_in_use") == found.value("turns_waiting") == 0
 
     asyncio.run(scenario())

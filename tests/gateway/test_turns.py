@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from typing import Any
 
-import httpx
 import pytest
+from held_bulk_requests import held_bulk_requests
 
 from gateway.errors import UnavailableError
-from gateway.publishing.ingest import BULK_AT_ONCE, BULK_OF_A_TENANT
 from gateway.reading.trace_queries import STREAMS_AT_ONCE, STREAMS_OF_A_TENANT, TraceQueries
 from gateway.turns import Turns
-from kit.offline_gateway import HEADERS, OfflineGateway
+from kit.offline_gateway import OfflineGateway
 from kit.until import until
 from producers.settings import Settings
 
@@ -43,26 +41,9 @@ def test_a_tenant_has_its_share_and_what_ends_is_given_back() -> None:
 
 def test_bulk_bodies_of_one_tenant_that_do_not_come_hold_up_no_other(offline: OfflineGateway) -> None:
     async def scenario() -> None:
-        begun: list[int] = []
-
-        async def never() -> AsyncGenerator[bytes]:
-            begun.append(1)
-            yield b"["
-            await asyncio.Event().wait()
-
-        transport = httpx.ASGITransport(offline._app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-            held = [
-                asyncio.create_task(client.post("/events", content=never(), headers=HEADERS))
-                for _ in range(BULK_AT_ONCE)
-            ]
-            await until(lambda: len(begun) >= BULK_OF_A_TENANT, "bulk requests are under way", 10)
-            async with asyncio.timeout(4):
-                answer = await client.post("/events", json=[EVENT], headers=OTHER)
+        async with held_bulk_requests(offline) as client, asyncio.timeout(4):
+            answer = await client.post("/events", json=[EVENT], headers=OTHER)
             assert answer.json()["accepted"] == 1
-            for task in held:
-                task.cancel()
-            await asyncio.wait(held)
 
     asyncio.run(scenario())
 

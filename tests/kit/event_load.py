@@ -7,9 +7,9 @@ import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from time import monotonic
 
 from axonstream.event_contract import EventInput
+from kit.until import until
 from producers.errors import NotAcknowledgedError
 from producers.kafka_publisher import KafkaPublisher
 from producers.settings import Settings
@@ -68,10 +68,8 @@ class EventLoad:
 
     async def more(self, events: int, within_s: float = 60) -> None:
         """Wait until so many more are acknowledged."""
-        goal, deadline = len(self.acknowledged) + events, monotonic() + within_s
-        while len(self.acknowledged) < goal:
-            assert monotonic() < deadline, "the load does not go on"
-            await asyncio.sleep(0.005)
+        goal = len(self.acknowledged) + events
+        await until(lambda: len(self.acknowledged) >= goal, "the load goes on", within_s)
 
 
 @asynccontextmanager

@@ -65,11 +65,15 @@ class OfflineGateway:
         request.setdefault("headers", HEADERS)
         return asyncio.run(self._send(method, path, request))
 
+    def client(self) -> httpx.AsyncClient:
+        """For several requests at once, in an event loop of the caller's."""
+        transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
+        return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+
     def paths(self) -> set[str]:
         """The paths of every route, as OpenAPI writes them."""
         return {route.path.replace(":trace_id", "") for route in self._app.routes if isinstance(route, Route)}
 
     async def _send(self, method: str, path: str, request: dict[str, Any]) -> httpx.Response:
-        transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        async with self.client() as client:
             return await client.request(method, path, **request)

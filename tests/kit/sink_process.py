@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import CommitFailedError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from kit.until import until
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topics import Topics
@@ -81,10 +82,14 @@ class Pipeline:
 
     async def until(self, sql: str, expected: object) -> None:
         """Wait until the query's only value is `expected`."""
-        deadline = monotonic() + LONGEST_S
-        while (found := (await self.query(sql))[0][0]) != expected:
-            assert monotonic() < deadline, f"{sql}: {found}, not {expected}"
-            await asyncio.sleep(0.02)
+        found: object = None
+
+        async def holds() -> bool:
+            nonlocal found
+            found = (await self.query(sql))[0][0]
+            return found == expected
+
+        await until(holds, lambda: f"{sql}: {expected}, but {found}", LONGEST_S)
 
     async def committed(self) -> dict[tuple[str, int], tuple[int, str]]:
         """(topic, partition) -> (offset, metadata) of the sink's group."""
@@ -98,10 +103,11 @@ class Pipeline:
 
     async def until_committed(self, partition: int, offset: int) -> None:
         """Wait until the sink has committed this offset of agent-events."""
-        deadline = monotonic() + LONGEST_S
-        while (found := (await self.committed())[self.topics.events, partition][0]) < offset:
-            assert monotonic() < deadline, f"committed {found}, not {offset}"
-            await asyncio.sleep(0.05)
+
+        async def holds() -> bool:
+            return (await self.committed())[self.topics.events, partition][0] >= offset
+
+        await until(holds, f"{offset} is committed of partition {partition}", LONGEST_S)
 
     async def commit(self, partition: int, offset: int) -> None:
         """What `kafka-consumer-groups.sh --reset-offsets` does; no sink may be running."""

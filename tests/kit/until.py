@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
-LOOK_S = 0.05
+LOOK_S = 0.02
 
 
-async def until(condition: Callable[[], Awaitable[bool] | bool], what: str, deadline_s: float) -> float:
+async def until(
+    condition: Callable[[], Awaitable[bool] | bool], what: str | Callable[[], str], deadline_s: float
+) -> float:
     """Returns when `condition` holds, with the seconds that took; fails with `what` after `deadline_s`."""
     started = monotonic()
     while True:
@@ -19,5 +21,5 @@ async def until(condition: Callable[[], Awaitable[bool] | bool], what: str, dead
         if holds:
             return monotonic() - started
         if monotonic() - started > deadline_s:
-            raise AssertionError(f"after {deadline_s:.0f} s still not: {what}")
+            raise AssertionError(f"after {deadline_s:.0f} s still not: {what if isinstance(what, str) else what()}")
         await asyncio.sleep(LOOK_S)

@@ -14,7 +14,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from deploy.init import initialise
 from kit.sample_events import NOW_MS, event_value
 from kit.sample_summaries import summary
-from kit.sink_process import Pipeline, pipeline, sink, start_sink
+from kit.sink_process import LONGEST_S, Pipeline, pipeline, sink, start_sink
+from kit.until import until
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topic_admin import make_topics
@@ -73,9 +74,12 @@ def test_kill_9_at_any_time_loses_and_doubles_nothing(server_settings: Settings)
             publishing = asyncio.create_task(publish(pipe, sent, stop))
             for _ in range(4):
                 with sink(quick) as process:
-                    before = len(await pipe.query(STORED_PLACES))
-                    while len(await pipe.query(STORED_PLACES)) < before + 200:
-                        await asyncio.sleep(0.01)
+                    goal = len(await pipe.query(STORED_PLACES)) + 200
+
+                    async def stored(goal: int = goal) -> bool:
+                        return len(await pipe.query(STORED_PLACES)) >= goal
+
+                    await until(stored, "200 more are stored", LONGEST_S)
                     process.kill()
             stop.set()
             await publishing
@@ -162,8 +166,10 @@ def test_summaries_are_merged_and_the_watermark_follows_them(server_settings: Se
                 await pipe.send(topic, WATERMARK_KEY, orjson.dumps({"v": 1, "folded": folded}), 0)
 
             async def watermark_is(folded: int) -> None:
-                while (await pipe.committed())[topic, 0][1] != str(folded):
-                    await asyncio.sleep(0.02)
+                async def committed() -> bool:
+                    return (await pipe.committed())[topic, 0][1] == str(folded)
+
+                await until(committed, f"the watermark is {folded}", LONGEST_S)
 
             with sink(server_settings):
                 await send_summary(5)
@@ -194,8 +200,11 @@ def test_a_recreated_topic_stops_the_sink_until_a_new_epoch_is_made(server_setti
         admin = AIOKafkaAdminClient(**kafka_options(server_settings))
         await admin.start()
         await admin.delete_topics([topics.events])
-        while topics.events in await admin.list_topics():
-            await asyncio.sleep(0.05)
+
+        async def gone() -> bool:
+            return topics.events not in await admin.list_topics()
+
+        await until(gone, "the topic is deleted", LONGEST_S)
         await admin.close()
         await make_topics(server_settings)
 
@@ -209,8 +218,11 @@ def test_a_recreated_topic_stops_the_sink_until_a_new_epoch_is_made(server_setti
                 assert process.wait(30) == EXIT_MISMATCH
             with pytest.raises(EpochError, match="--new-epoch"):
                 await ensure_epoch(server_settings)
-            while await new_epoch(server_settings) != 2:
-                await asyncio.sleep(0.2)
+
+            async def begun() -> bool:
+                return await new_epoch(server_settings) == 2
+
+            await until(begun, "epoch 2 is made", LONGEST_S)
             with sink(server_settings):
                 await pipe.send(topics.events, b"tr_1", event_value("tr_1", 2))
                 await pipe.until("SELECT count() FROM events_log WHERE _topic_epoch = 2", 1)

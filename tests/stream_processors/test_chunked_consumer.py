@@ -285,7 +285,8 @@ def test_nothing_is_produced_without_a_lease(monkeypatch: pytest.MonkeyPatch) ->
             producer = cast("ChunkedProducer", consumer.app.producer)._new_producer()
             request = object.__new__(ProduceRequest)
             sending = asyncio.create_task(cast("Any", producer.client.send(0, request)))
-            await asyncio.sleep(0.05)
+            for _ in range(100):
+                await asyncio.sleep(0)  # turns of the loop, in which it could have sent
             assert not sent
             consumer.lease.renew(asyncio.get_running_loop().time())
             await asyncio.wait_for(sending, 5)

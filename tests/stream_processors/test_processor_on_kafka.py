@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from kit.processor_process import EventsTopic, Record, events_topic, processor
 from kit.recomputation import may_be_inexact, recomputed_summary
+from kit.until import until
 from producers.settings import Settings
 from producers.topic_admin import make_topics
 from producers.topics import WATERMARK_KEY, Topics, state_key
@@ -205,9 +206,11 @@ def test_topics_that_differ_in_partitions_stop_the_start_with_words(
         try:
             await admin.start()
             await admin.create_topics([NewTopic(name, count, 1) for name, count in counts.items()])
-            async with asyncio.timeout(10):  # a broker learns of a new topic a moment after it was made
-                while not counts.keys() <= set(await admin.list_topics()):
-                    await asyncio.sleep(0.01)
+
+            async def known() -> bool:
+                return counts.keys() <= set(await admin.list_topics())
+
+            await until(known, "the broker knows the new topics", 10)
         finally:
             await admin.close()
 
