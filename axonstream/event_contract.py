@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 MAX_EVENT_BYTES = 1 << 20
 MAX_NAME_BYTES = 256
 MAX_DEPTH = 100
+MAX_VALUES = 50_000  # strings, numbers, literals, arrays and objects of one event, the event itself included
 EVENT_TYPE_PATTERN = r"^[a-z0-9_.]{1,64}$"
 MAX_ID = (1 << 63) - 1
 MAX_TIME_MS = 7_258_118_400_000  # 2200-01-01: inside of what DateTime64(3) holds

@@ -1,7 +1,7 @@
 """An event as it stands in its Kafka record: the fields, their types and most of their limits.
 
 The order is that of `encode_event`: an event that is encoded again is its record, byte for byte, which is how the
-verdict knows that nothing in it is repeated.
+verdict knows that no field in it is repeated.
 """
 
 from __future__ import annotations
@@ -48,4 +48,4 @@ class Event(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False, kw
 
 _decoder, _encoder = Decoder(Event), Encoder()
 decode_event, decode_lines = _decoder.decode, _decoder.decode_lines
-encode_lines = _encoder.encode_lines
+encode_lines, encode_again = _encoder.encode_lines, _encoder.encode

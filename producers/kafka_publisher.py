@@ -14,12 +14,13 @@ from uuid import uuid4
 from pydantic import ValidationError as PydanticError
 
 from axonstream.errors import ValidationError
-from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
+from axonstream.event_contract import MAX_EVENT_BYTES, MAX_VALUES, EventInput
 from axonstream.trace_context import get_or_create_trace
 from producers.errors import NotAcknowledgedError
 from producers.event_ids import EventIds
 from producers.event_log import EventLog
 from producers.event_record import EventRecord, encode_event
+from producers.json_shape import too_many_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,8 @@ class KafkaPublisher:
         )
         if len(record.value) > MAX_EVENT_BYTES:
             raise ValidationError(f"the event was not published: it is larger than {MAX_EVENT_BYTES} bytes; shorten it")
+        if too_many_values(record.value):
+            raise ValidationError(f"the event was not published: it has more than {MAX_VALUES} values; split it")
         return record
 
     async def _buffer(self, record: EventRecord) -> None:

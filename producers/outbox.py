@@ -60,6 +60,7 @@ class Waiting(NamedTuple):
     value: bytes
 
 
+SORTED_AT_ONCE = 5000  # then other callers have their turn
 HandOver = Callable[[Iterable[Waiting]], None]
 
 
@@ -143,9 +144,12 @@ class Outbox:
             self._waiting = []
             self._on_error(self)
             return
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            self._by_partition[partition_of(one.key, partitions)].append(one)
+        while self._waiting:
+            some, self._waiting = self._waiting[:SORTED_AT_ONCE], self._waiting[SORTED_AT_ONCE:]
+            for one in some:
+                self._by_partition[partition_of(one.key, partitions)].append(one)
+            if self._waiting:
+                await asyncio.sleep(0)
 
     def _is_free(self, partition: int) -> bool:
         if partition in self._partitions_under_way:

@@ -10,15 +10,27 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import orjson
+from msgspec import MsgspecError, Struct
+from msgspec.json import Decoder
 
 from axonstream.event_contract import MAX_NAME_BYTES
 from producers.verdict import MAX_RECORD_BYTES
 
 QUOTED_BYTES = MAX_RECORD_BYTES + (64 << 10)  # as key and as base64, and the value as base64: below 4 MAX_RECORD_BYTES
 MAX_REASON_CHARACTERS = 1000
+
+
+class _Sender(Struct, gc=False):
+    """What else the record holds is passed over, and not made Python objects: it may be anything."""
+
+    tenant_id: str = ""
+    trace_id: str = ""
+
+
+_sender_of = Decoder(_Sender).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +54,12 @@ class DeadLetter:
     def trace(self) -> tuple[str, str]:
         """(tenant_id, trace_id) as far as the record says them, else two empty strings."""
         try:
-            fields = orjson.loads(self.value or b"")
-        except orjson.JSONDecodeError:
+            sender = _sender_of(self.value or b"")
+            names = sender.tenant_id, sender.trace_id
+            readable = all(0 < len(name.encode()) <= MAX_NAME_BYTES for name in names)
+        except (MsgspecError, UnicodeError, RecursionError):
             return "", ""
-        if not isinstance(fields, dict):
-            return "", ""
-        names = [cast("dict[str, Any]", fields).get(name) for name in ("tenant_id", "trace_id")]
-        tenant, trace = (n if isinstance(n, str) and len(n.encode()) <= MAX_NAME_BYTES else "" for n in names)
-        return (tenant, trace) if tenant and trace else ("", "")
+        return names if readable else ("", "")
 
     def record_key(self) -> bytes | None:
         """The key of its record on the topic dead-letters."""

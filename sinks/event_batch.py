@@ -35,12 +35,12 @@ class EventBatch:
         end = line_end(self._epoch, records[0].partition)
         rows, size = self.rows, 0
         judged, plain = verdicts(records)
-        line_of = plain_line if plain else event_line
         for record, event in zip(records, judged, strict=True):
             if isinstance(event, Refusal):
                 self.refused.append(DeadLetter.of(record, event.reason))
             else:
-                line = line_of(event, record.value, end, record.offset)
+                offset = record.offset
+                line = plain_line(event, record.value, end, offset) if plain else event_line(event, end, offset)
                 size += len(line)
                 rows.append(_row((record, line)))
         self.size += size

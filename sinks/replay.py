@@ -6,15 +6,16 @@ replays of one letter are two publishes of one event. Everything else of the rec
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from axonstream.event_contract import event_id_of
+from producers.event import encode_again
 from producers.event_log import EventLog
 from producers.event_record import EventRecord
 from producers.verdict import Refusal, verdict
-from sinks.event_line import raw_members
 from sinks.letter_box import LetterBox, OpenedLetter, Place
 
 
@@ -39,7 +40,7 @@ def replayed_record(letter: OpenedLetter, events_topic: str) -> EventRecord | Re
     if not event.dedup_key:
         dedup_key = dedup_key_of(place)
         event_id = event_id_of(event.tenant_id, event.trace_id, dedup_key)
-        value = _with_dedup_key(value, dedup_key, event_id)
+        value = encode_again(replace(event, dedup_key=dedup_key, event_id=event_id))
         again = verdict(letter.key, value)
         if isinstance(again, Refusal):
             return Refusal(f"with the dedup key that a replay needs: {again.reason}")
@@ -90,10 +91,3 @@ async def replay(
                 await box.decide(done, "replayed", now_ms())
         for outcome in outcomes:
             yield outcome
-
-
-def _with_dedup_key(value: bytes, dedup_key: str, event_id: int) -> bytes:
-    members = raw_members(value.decode())
-    members["event_id"] = str(event_id)
-    members["dedup_key"] = json.dumps(dedup_key)
-    return ("{" + ",".join(f"{json.dumps(name)}:{raw}" for name, raw in members.items()) + "}").encode()

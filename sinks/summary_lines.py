@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -111,5 +111,5 @@ class SummaryBatch:
         if known is None or summary.last_offset >= known.last_offset:
             self.newest[segment] = summary
 
-    def lines(self, epoch: int) -> list[bytes]:
-        return [summary.line(epoch, partition) for (partition, _, _), summary in self.newest.items()]
+    def lines(self, epoch: int) -> Iterator[bytes]:
+        return (summary.line(epoch, partition) for (partition, _, _), summary in self.newest.items())

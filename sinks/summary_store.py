@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from aiokafka import OffsetAndMetadata, TopicPartition
 
+from producers.loop_share import LoopShare
 from producers.settings import Settings
 from sinks.dead_letters import DeadLetters
 from sinks.errors import InsertError
@@ -45,13 +46,22 @@ class SummaryStore:
     async def store(self, batch: SummaryBatch) -> None:
         """Returns when all of it is stored or dead-lettered; only then are the watermarks of the batch taken over."""
         await self._dead_letters.put(batch.refused, self._epoch, self._tenure)
-        for lines in self._slices(batch.lines(self._epoch)):
+        for lines in self._slices(await self._lines(batch)):
             await self._insert(lines, {partition for partition, _, _ in batch.newest})
         for partition, folded in batch.folded.items():
             self._folded[partition] = max(self._folded[partition], folded)
 
     def committable(self, partition: TopicPartition, last: int) -> OffsetAndMetadata:
         return OffsetAndMetadata(last + 1, str(self._folded[partition.partition]))
+
+    async def _lines(self, batch: SummaryBatch) -> list[bytes]:
+        lines: list[bytes] = []
+        share = LoopShare()
+        for line in batch.lines(self._epoch):
+            lines.append(line)
+            if share.is_over():  # a hundred thousand take half a second
+                await share.give_way()
+        return lines
 
     def _slices(self, lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
         start = size = 0

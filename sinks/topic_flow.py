@@ -23,7 +23,9 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
+from producers.loop_share import LoopShare
 from producers.settings import Settings
+from producers.verdict import runs
 from sinks.assignment import Assignment
 from sinks.errors import EpochError, RevokedError
 from sinks.pace import Pace
@@ -44,7 +46,7 @@ class Fetched(NamedTuple):
 
 
 READ_WAIT_MS = 1000
-FETCH_ROWS = 2000  # judged in one go: the event loop has a heartbeat to send, and the body of the INSERT under way
+FETCH_ROWS = 2000  # of one fetch: the body of the INSERT under way has to be sent, too
 REST_S = 0.01  # between two fetches of little while a flush must wait: each costs Kafka and the sink half a ms
 
 
@@ -183,9 +185,7 @@ class TopicFlow(ABC):
             if self._fetching.done():
                 fetched = self._fetching.result()
                 self._fetching = None
-                for records in fetched.records.values():
-                    if records:
-                        batch.add(records)
+                await _judge(fetched.records.values(), batch)
                 last |= fetched.last
                 if sum(map(len, fetched.records.values())) < FETCH_ROWS // 10 and (flush is not None or wait_s):
                     await _first_of([flush], REST_S if rest_s is None else min(REST_S, rest_s))
@@ -206,6 +206,16 @@ class TopicFlow(ABC):
         reached = consumed_offsets(self.consumer)
         last = {tp: reached[tp] - 1 for tp in partitions if tp in reached and reached[tp] != before.get(tp)}
         return Fetched(records, last)
+
+
+async def _judge(fetched: Iterable[Sequence[Any]], batch: Batch) -> None:
+    """Add to the batch what was fetched. However dear the records are, heartbeats are sent in between."""
+    share = LoopShare()
+    for records in fetched:
+        for run in runs(records):
+            batch.add(run)
+            if share.is_over():
+                await share.give_way()
 
 
 async def _first_of(tasks: Iterable[asyncio.Task[Any] | None], timeout_s: float | None) -> None:

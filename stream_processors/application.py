@@ -18,6 +18,7 @@ from faust.types.auth import CredentialsT
 from yarl import URL
 
 from producers.kafka_client import kafka_options
+from producers.loop_share import LoopShare
 from producers.settings import Settings
 from producers.topics import Topics
 from stream_processors import chunked_transport
@@ -112,10 +113,13 @@ def create_app(settings: Settings) -> ProcessorApp:
 
     @app.agent(events, concurrency=1)
     async def fold_traces(chunks: Any) -> None:
+        share = LoopShare()
         async for chunk in chunks:
             with FailStop():
                 chunk.settle(queue_output(chunk))
                 await eviction.make_room()
+                if share.is_over():  # chunks that are queued come without a turn for others
+                    await share.give_way()
 
     return app
 

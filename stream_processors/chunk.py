@@ -1,16 +1,20 @@
-"""A chunk: all records of one partition from one fetch, which the agent gets as one message."""
+"""A chunk: records of one partition that follow each other, which the agent gets as one message."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import faust
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from producers.verdict import Record
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.settle_ledger import Outputs
+
+R = TypeVar("R", bound=Record)
+CHUNK_BYTES = 512 << 10  # of the dearest events: 20 ms of judging
 
 
 class Delivery(Protocol):
@@ -75,6 +79,21 @@ class Chunk:
             raise BrokenInvariantError(f"a chunk of {self.tp} was settled twice")
         self.settled = True
         self._delivery.settle(self, outputs)
+
+
+def folded_at_once(records: Sequence[R]) -> list[Sequence[R]]:
+    """The records of a fetch in pieces; one at least. The event loop has a turn between two of them."""
+    sizes = [len(record.value or b"") for record in records]
+    if sum(sizes) <= CHUNK_BYTES:
+        return [records]
+    pieces: list[Sequence[R]] = []
+    start = size = 0
+    for at, length in enumerate(sizes):
+        if at > start and size + length > CHUNK_BYTES:
+            pieces.append(records[start:at])
+            start, size = at, 0
+        size += length
+    return [*pieces, records[start:]]
 
 
 class ChunkSchema(faust.Schema):

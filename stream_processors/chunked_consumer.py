@@ -17,7 +17,7 @@ from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from stream_processors.chunk import Chunk, ChunkSchema
+from stream_processors.chunk import Chunk, ChunkSchema, folded_at_once
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.fail_stop import FailStop, stop_process
 from stream_processors.lease import Lease
@@ -99,8 +99,8 @@ class ChunkedConsumer(driver.Consumer):
             records = fetched.pop(tp, [])
             if self.app.rebalancing or tp not in self._ledgers:  # Faust ends one of two rebalances at once too early
                 self._put_back(tp, records)
-            elif chunk := await self._new_chunk(tp, records, moves.get(tp)):
-                fetched[tp] = [chunk]
+            elif chunks := await self._new_chunks(tp, records, moves.get(tp)):
+                fetched[tp] = chunks
         return self._recover_in_bulk(fetched)
 
     async def _wait_for_backlog(self) -> None:
@@ -148,8 +148,8 @@ class ChunkedConsumer(driver.Consumer):
         except IllegalStateError as error:
             self.log.info("%r is not assigned any more: %r", tp, error)
 
-    async def _new_chunk(self, tp: TP, records: list[Any], move: tuple[int, int] | None) -> Chunk | None:
-        """The chunk of a fetch that has moved the partition so, if that is known. None when there is nothing to fold.
+    async def _new_chunks(self, tp: TP, records: list[Any], move: tuple[int, int] | None) -> list[Chunk]:
+        """The chunks of a fetch that has moved the partition so, if that is known; none when there is nothing to fold.
 
         A fetch with markers alone makes an empty chunk, so that what is folded and committed passes them, too.
         """
@@ -159,17 +159,22 @@ class ChunkedConsumer(driver.Consumer):
         begin, end = move or (expected, records[-1].offset + 1 if records else expected)
         if begin > expected:  # what was fetched in between has not come here
             self._read_again_from(tp, expected)
-            return None
+            return []
         first = records[0].offset if records else end
         if not records and first <= expected:
-            return None
+            return []
         with FailStop():
             start = ledger.fetched(first, end - 1)
         if first > expected:  # transaction markers leave gaps, and so does retention
             log_start = (await self.earliest_offsets(tp))[tp]
             with FailStop():
                 _check_committed(tp, expected, log_start, end)
-        return Chunk(self, TP(*tp), records, start=start, end=end, generation=generation)
+        pieces = folded_at_once(records)
+        ends = [*(following[0].offset for following in pieces[1:]), end]
+        return [
+            Chunk(self, TP(*tp), piece, start=begins, end=ends_at, generation=generation)
+            for piece, begins, ends_at in zip(pieces, [start, *ends], ends, strict=False)
+        ]
 
     def _recover_in_bulk(self, fetched: dict[Any, Any]) -> dict[Any, Any]:
         """In recovery, merge changelog records straight into their table; Faust gets the last one, which ends it."""

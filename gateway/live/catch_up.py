@@ -24,6 +24,7 @@ from gateway.live.reader import LiveReader
 from gateway.live.repeats import Repeats
 from gateway.live.ring import NO_REPEAT, Cursor
 from gateway.turns import Turns
+from producers.loop_share import LoopShare
 from producers.settings import Settings
 from producers.topics import Topics, event_key
 from producers.verdict import Refusal, verdict
@@ -176,9 +177,12 @@ class CatchUp:
     ) -> bytes:
         """Hand out what is wanted of a batch; the chunk that was not taken in time, after which nothing was read."""
         chunk = bytearray()
+        share = LoopShare()
         for partition, records in batch.items():
             number = partition.partition
             for record in records:
+                if share.is_over():
+                    await share.give_way()
                 reached[number] = min(record.offset + 1, target[number])
                 if record.offset >= target[number]:
                     break

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -28,6 +28,7 @@ from gateway.live.log import BATCH_RECORDS, ReadSoFar, is_cancelled, live_consum
 from gateway.live.position import Kind, Positions, mark_of
 from gateway.live.repeats import Repeats
 from gateway.live.ring import GAP, Cursor, Feed, Form, Frame, Ring
+from producers.loop_share import LoopShare
 from producers.settings import Settings
 from producers.topics import Topics
 from producers.verdict import Refusal, verdict
@@ -65,7 +66,7 @@ class LiveReader:
         self._task: asyncio.Task[None] | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._idle_check: asyncio.TimerHandle | None = None
-        self._stuck = False
+        self._stuck = self._taking = False
         self._beyond_end = 0
 
     @property
@@ -185,7 +186,7 @@ class LiveReader:
             consumer.seek(partition, offset)
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-        self._stuck = False
+        self._stuck = self._taking = False
         looking = asyncio.create_task(self._look(consumer))
         try:
             while not self._stuck and not looking.done():
@@ -197,7 +198,7 @@ class LiveReader:
                 self._grow(consumer)
                 if batch:
                     self._beyond_end = 0
-                    self._take(batch)
+                    await self._take(batch)
                     await asyncio.sleep(0)
         finally:
             looking.cancel()
@@ -211,9 +212,11 @@ class LiveReader:
             self.read.grow(partitions)
             self._assign(consumer)
 
-    def _take(self, batch: dict[TopicPartition, list[ConsumerRecord]]) -> None:
-        """Put what is wanted into the ring; offsets and ring stay in step."""
+    async def _take(self, batch: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+        """Put what is wanted into the ring; offsets and ring stay in step, also when others have a turn in between."""
+        self._taking = True
         touched: set[Feed] = set()
+        share = LoopShare()
         for partition, records in batch.items():
             for record in records:
                 if record.offset < self.read.offsets[partition.partition]:
@@ -221,8 +224,12 @@ class LiveReader:
                 self.read.advance(partition.partition, record.offset + 1)
                 if self.feeds.can_match(record.key):
                     touched.update(self._deliver(record))
-        for feed in touched:
-            feed.announce()
+                if share.is_over():
+                    _announce(touched)
+                    touched.clear()
+                    await share.give_way()
+        _announce(touched)
+        self._taking = False
 
     def _deliver(self, record: ConsumerRecord) -> list[Feed]:
         event = verdict(record.key, record.value)
@@ -283,7 +290,7 @@ class LiveReader:
             for number in range(len(self.read.offsets)):
                 # markers of transactions are no records: only the consumer knows that it has passed them
                 place = await consumer.position(TopicPartition(self._topic, number))
-                if place > self.read.offsets[number]:
+                if place > self.read.offsets[number] and not self._taking:  # else it may be ahead of the ring
                     self.read.advance(number, place)
             ends = await self.ends_or_none()
             now = list(self.read.offsets)
@@ -297,3 +304,8 @@ class LiveReader:
         with suppress(UnavailableError):
             return await self.ends()
         return {}
+
+
+def _announce(feeds: Iterable[Feed]) -> None:
+    for feed in feeds:
+        feed.announce()

@@ -5,7 +5,6 @@ read body -> parse, keep the sender's bytes -> validate -> encode -> channel -> 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from secrets import token_hex
 from typing import NamedTuple, Protocol
@@ -20,19 +19,20 @@ from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.control.published_channels import PublishedChannels
 from gateway.direct_call import Headers
 from gateway.errors import RefusedError
+from gateway.publishing.bulk_body import TooLargeError, split_events
 from gateway.publishing.event_validation import InvalidEventError, joined, validate_event
 from gateway.publishing.request_body import MAX_BULK_BYTES, RequestBody
-from gateway.publishing.sender_bytes import BodyError, SentEvent, TooManyEventsError, read_event, split_events
+from gateway.publishing.sender_bytes import BodyError, SentEvent, read_event
 from gateway.turns import Turns
 from gateway.wire_values import wire_id
 from producers.append_counts import AppendCounts, Backlog
 from producers.event_ids import EventIds
-from producers.event_record import EventRecord, encode_event, encode_json
+from producers.event_record import EventRecord, encode_event
+from producers.loop_share import LoopShare
 
 MAX_BULK_EVENTS = 50_000
 BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process holds
 BULK_OF_A_TENANT = 3
-_BYTES_PER_TURN = 64 << 10  # encoded before other requests have their turn
 _TURN_WAIT_S = 5.0
 
 _HINT = "Correct the named field and send the event again; nothing of it was stored."
@@ -91,12 +91,11 @@ class Ingest:
             raise RefusedError(400, error.messages, _HINT) from None
         except BodyError as error:
             raise RefusedError(400, str(error), "Send one JSON object in UTF-8; nothing was stored.") from None
-        payload, metadata = _sender_bytes(sent, event)
-        record = self._encode(event, identity, payload, metadata)
+        record = self._encode(event, identity, sent)
         if event.channel_id not in identity.channels:
             await self._channels.make(identity.tenant_id, event.channel_id)
         await self._log.append((record,))
-        stored, app_id = _stored(event, record, payload, metadata), identity.channels.get(event.channel_id)
+        stored, app_id = _stored(event, record, sent), identity.channels.get(event.channel_id)
         answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
         status = 201 if identity.generation is Generation.EARLY else 200
         return status, orjson.dumps(answer)
@@ -109,16 +108,14 @@ class Ingest:
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
         environment, parent = _environment(headers), _parent(headers)
         async with self.turns.turn(identity.tenant_id):
-            raw_events = _split(await body.read(MAX_BULK_BYTES))
+            share = LoopShare()
+            raw_events = await _split(await body.read(MAX_BULK_BYTES), share)
             self._authentication.charge(identity, len(raw_events) - 1)
             taken: list[_Taken] = []
             rejected: list[RefusedEventAnswer] = []
-            bytes_of_turn = 0
             for index, raw in enumerate(raw_events):
-                bytes_of_turn += len(raw)
-                if bytes_of_turn > _BYTES_PER_TURN:
-                    bytes_of_turn = 0
-                    await asyncio.sleep(0)
+                if share.is_over():
+                    await share.give_way()
                 try:
                     taken.append(_Taken(index, *self._record_of(raw, identity, environment, parent)))
                 except (BodyError, InvalidEventError) as error:
@@ -155,9 +152,9 @@ class Ingest:
             raise BodyError(f"the event is larger than {MAX_EVENT_BYTES} bytes")
         sent = read_event(raw)
         event = validate_event(joined(sent.fields, parent) if parent else sent.fields, environment)
-        return event.channel_id, self._encode(event, identity, *_sender_bytes(sent, event))
+        return event.channel_id, self._encode(event, identity, sent)
 
-    def _encode(self, event: EventInput, identity: Identity, payload: bytes, metadata: bytes | None) -> EventRecord:
+    def _encode(self, event: EventInput, identity: Identity, sent: SentEvent) -> EventRecord:
         now_ms = self._clock()
         return encode_event(
             event,
@@ -165,8 +162,8 @@ class Ingest:
             trace_id=event.trace_id or f"tr_{token_hex(8)}",
             fresh_id=self._ids.next(now_ms),
             now_ms=now_ms,
-            payload=payload,
-            metadata=metadata,
+            payload=sent.payload,
+            metadata=None if event.metadata is None else sent.metadata,
         )
 
 
@@ -179,11 +176,15 @@ def _parent(headers: Headers) -> Traceparent | None:
     return None if header is None else read_traceparent(header.decode("latin-1"))
 
 
-def _split(body: bytes) -> list[bytes]:
+async def _split(body: bytes, share: LoopShare) -> list[bytes]:
+    raw_events: list[bytes] = []
     try:
-        raw_events = split_events(body, MAX_BULK_EVENTS)
-    except TooManyEventsError as error:
-        raise RefusedError(413, str(error), "Send fewer events in one request.") from None
+        for raw in split_events(body, MAX_BULK_EVENTS):
+            raw_events.append(raw)
+            if share.is_over():
+                await share.give_way()
+    except TooLargeError as error:
+        raise RefusedError(413, str(error), "Send fewer and smaller events in one request.") from None
     except BodyError as error:
         hint = "Send a JSON array of events, or one event a line (NDJSON); nothing was stored."
         raise RefusedError(400, str(error), hint) from None
@@ -192,19 +193,12 @@ def _split(body: bytes) -> list[bytes]:
     return raw_events
 
 
-def _sender_bytes(sent: SentEvent, event: EventInput) -> tuple[bytes, bytes | None]:
-    payload = sent.kept.get("payload") or encode_json(sent.fields["payload"])
-    if event.metadata is None:
-        return payload, None
-    return payload, sent.kept.get("metadata") or encode_json(sent.fields["metadata"])
-
-
-def _stored(event: EventInput, record: EventRecord, payload: bytes, metadata: bytes | None) -> StoredEvent:
+def _stored(event: EventInput, record: EventRecord, sent: SentEvent) -> StoredEvent:
     return StoredEvent(
         event_id=record.event_id,
         identifier=event.identifier,
-        payload=payload,
-        metadata=metadata or b"",
+        payload=sent.payload,
+        metadata=b"" if event.metadata is None else sent.metadata,
         channel_id=event.channel_id,
         agent_id=event.agent_id or "",
         trace_id=record.trace_id,

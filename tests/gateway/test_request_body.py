@@ -1,4 +1,4 @@
-"""A sender that stalls or sends too many events is told so, early."""
+"""A sender that stalls is told so, early."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from starlette.types import Message
 
 from gateway.errors import RefusedError
 from gateway.publishing.request_body import RequestBody
-from gateway.publishing.sender_bytes import TooManyEventsError, split_events
 
 
 def test_a_body_of_which_nothing_comes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,9 +40,3 @@ def test_a_body_that_trickles_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
                 await RequestBody({}, trickling).read(1 << 20)
 
     asyncio.run(scenario())
-
-
-@pytest.mark.parametrize("body", [b"[0,0,0]", b"{}\n{}\n{}\n", b"\n\n\n"])
-def test_too_many_events_are_refused_before_they_are_cut_apart(body: bytes) -> None:
-    with pytest.raises(TooManyEventsError, match="more than 2 events"):
-        split_events(body, 2)

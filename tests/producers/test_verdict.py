@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from axonstream.event_contract import MAX_DEPTH, MAX_ID, MAX_NAME_BYTES, MAX_TIME_MS, EventInput
+from kit.slow_json import wrong_shape_by_walking
 from producers import verdict as verdict_module
 from producers.event import Event
 from producers.event_record import encode_event
 from producers.topics import event_key
-from producers.verdict import MAX_RECORD_BYTES, RUN, SHORT_RUN, Refusal, verdict, verdicts, wrong_shape_by_walking
+from producers.verdict import MAX_RECORD_BYTES, RUN, SHORT_RUN, Refusal, verdict, verdicts
 
 NAMES = ("tenant_id", "trace_id", "identifier", "event_type", "source")
 OPTIONAL_NAMES = ("span_id", "parent_event_id", "parent_span_id", "agent_id", "dedup_key", "environment")
@@ -219,7 +220,7 @@ def test_the_quick_yes_is_a_yes_of_every_check(
     key = str(event["trace_id"]).encode()
     answer = verdict(key, value)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verdict_module, "_plain_events", lambda _: None)
+        patch.setattr(verdict_module, "_quick_yes", lambda _: None)
         assert answer == verdict(key, value)
 
 

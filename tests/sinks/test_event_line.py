@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from axonstream.event_contract import MAX_TIME_MS
 from kit.sample_events import NOW_MS, event_value
+from kit.slow_json import raw_members
 from producers.verdict import Refusal, verdict
-from sinks.event_line import event_line, line_end, raw_members
+from sinks.event_line import event_line, line_end, plain_line
 
 PAYLOAD = '{"x": 1.0, "b":1180591620717411303424, "n":null, "occurred_at":5, "received_at":6, "é":"\\u00e9\\n"}'
 
@@ -73,7 +74,7 @@ def test_any_encoding_of_an_event_is_stored_as_it_was(
     event = verdict(b"tr_1", text.encode("utf-8", "surrogatepass"))
     if isinstance(event, Refusal):
         return  # lone surrogates and the like: not for the splice
-    line = event_line(event, text.encode(), line_end(3, 4), offset)
+    line = event_line(event, line_end(3, 4), offset)
 
     members = stored(line)
     assert members.pop("_topic_epoch") == "3"
@@ -83,14 +84,18 @@ def test_any_encoding_of_an_event_is_stored_as_it_was(
     assert members.pop("received_at") == f'"{received // 1000:010d}.{received % 1000:03d}"'
     sent = raw_members(text)
     del sent["occurred_at"], sent["received_at"]
-    assert members == sent
+    if not span_id:
+        del sent["span_id"]  # which is the default of the column
+    assert {name: raw if name == "payload" else orjson.loads(raw) for name, raw in members.items()} == {
+        name: raw if name == "payload" else orjson.loads(raw) for name, raw in sent.items()
+    }
 
 
 def test_the_bytes_of_a_payload_are_kept() -> None:
     value = event_value("tr_1", 1, PAYLOAD.encode())
     event = verdict(b"tr_1", value)
     assert not isinstance(event, Refusal)
-    assert stored(event_line(event, value, line_end(1, 0), 9))["payload"] == PAYLOAD
+    assert stored(plain_line(event, value, line_end(1, 0), 9))["payload"] == PAYLOAD
 
 
 @pytest.mark.parametrize(
@@ -103,7 +108,7 @@ def test_times_of_other_lengths_are_split_at_the_milliseconds(occurred: int, rec
     value = text.replace(old, f'"occurred_at":{occurred},"received_at":{received}').encode()
     event = verdict(b"tr_1", value)
     assert not isinstance(event, Refusal)
-    members = stored(event_line(event, value, line_end(1, 0), 9))
+    members = stored(plain_line(event, value, line_end(1, 0), 9))
     assert members["occurred_at"] == f'"{occurred // 1000:010d}.{occurred % 1000:03d}"'
     assert members["received_at"] == f'"{received // 1000:010d}.{received % 1000:03d}"'
 
@@ -116,12 +121,12 @@ def test_times_of_other_lengths_are_split_at_the_milliseconds(occurred: int, rec
         ' {"identifier":"a{b","occurred_at":NOW,"received_at":NOW',
     ],
 )
-def test_a_foreign_encoding_takes_the_slow_way(text: str) -> None:
+def test_the_times_of_another_encoder_are_found_wherever_they_stand(text: str) -> None:
     rest = {"v": 1, "tenant_id": "1", "event_id": 1, "trace_id": "t", "channel_id": 1, "event_type": "custom"}
     rest |= {"source": "app", "payload": {}} | ({} if "identifier" in text else {"identifier": "a"})
     value = (text.replace("NOW", str(NOW_MS)) + "," + json.dumps(rest)[1:] + " ").encode()
     event = verdict(b"t", value)
     assert not isinstance(event, Refusal)
-    members = stored(event_line(event, value, line_end(1, 0), 0))
+    members = stored(event_line(event, line_end(1, 0), 0))
     assert members["occurred_at"] == members["received_at"] == f'"{NOW_MS // 1000}.{NOW_MS % 1000:03d}"'
     assert len(members) == 14

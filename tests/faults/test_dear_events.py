@@ -1,0 +1,82 @@
+"""S4: topics full of the events that cost most to validate. The sink keeps its partitions, and others are served."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any, cast
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from kit.dear_events import DEAR_PAYLOADS
+from kit.processor_process import events_topic, processor
+from kit.sample_events import event_value
+from kit.sink_process import Pipeline, pipeline, sink
+from kit.soak_report import SoakReport
+from kit.stored_places import must_be_stored_once
+from producers.kafka_client import kafka_options
+from producers.settings import Settings
+from producers.topics import event_key
+
+pytestmark = pytest.mark.services
+
+TIMES, TIMES_IN_A_SOAK = 6, 60
+
+
+async def members_of(settings: Settings, group: str) -> list[str]:
+    """The ids of the group's members: another one after every rebalance in which a member was lost."""
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
+    await admin.start()
+    try:
+        [described] = cast("list[Any]", await admin.describe_consumer_groups([group]))
+        return sorted(member[0] for member in described.groups[0][5])
+    finally:
+        await admin.close()
+
+
+async def fill(pipe: Pipeline, times: int) -> int:
+    """Every dear payload so many times, and as often one that is refused: 200,000 arrays. Returns how many events."""
+    too_many = b'{"a":[' + b",".join([b"[]"] * 200_000) + b"]}"
+    payloads = [*DEAR_PAYLOADS.values(), too_many]
+    sent = 0
+    for turn in range(times):
+        values = [event_value(f"tr_{turn}", sent + at, payload) for at, payload in enumerate(payloads)]
+        await asyncio.gather(*(pipe.send(pipe.topics.events, event_key(f"tr_{turn}"), value) for value in values))
+        sent += len(values)
+    return sent
+
+
+def test_a_topic_full_of_dear_events_is_stored_without_a_rebalance(
+    server_settings: Settings, soak: bool, soak_report: SoakReport
+) -> None:
+    """S4: a sink that judged such a fetch in one go lost its membership, read it again, and lost it again, for ever."""
+    settings = server_settings.model_copy(update={"session_timeout_ms": 6000, "insert_timeout_ms": 3000})
+    times = TIMES_IN_A_SOAK if soak else TIMES
+
+    async def story() -> None:
+        async with pipeline(settings) as pipe:
+            sent = await fill(pipe, times)
+            started = monotonic()
+            with sink(settings):
+                before = await members_of(settings, pipe.topics.sink_group)
+                await pipe.until("SELECT count() FROM dead_letters FINAL", times)
+                await pipe.until("SELECT count() FROM events_log", sent - times)
+                assert await members_of(settings, pipe.topics.sink_group) == before
+                found = await must_be_stored_once(settings)
+            soak_report.add(found.row("a topic full of the dearest events", sent, monotonic() - started))
+
+    asyncio.run(story())
+
+
+def test_a_topic_full_of_dear_events_is_folded(server_settings: Settings) -> None:
+    async def story() -> None:
+        async with events_topic(server_settings) as topic:
+            for at, payload in enumerate(DEAR_PAYLOADS.values()):
+                await topic.put(event_key(f"tr_{at}"), event_value(f"tr_{at}", at, payload))
+            with processor(server_settings):
+                output = await topic.output()
+        folded = {value["trace_id"]: value["event_count"] for *_, value in output if "trace_id" in value}
+        assert folded == {f"tr_{at}": 1 for at in range(len(DEAR_PAYLOADS))}
+
+    asyncio.run(story())
