@@ -18,6 +18,7 @@ from msgspec.json import Decoder
 
 from axonstream.event_contract import MAX_NAME_BYTES
 from producers.verdict import MAX_RECORD_BYTES
+from sinks.row_binary import int64, string, uint32
 
 QUOTED_BYTES = MAX_RECORD_BYTES + (64 << 10)  # as key and as base64, and the value as base64: below 4 MAX_RECORD_BYTES
 MAX_REASON_CHARACTERS = 1000
@@ -60,6 +61,17 @@ class DeadLetter:
         except (MsgspecError, UnicodeError, RecursionError):
             return "", ""
         return names if readable else ("", "")
+
+    def row(self, epoch: int) -> bytes:
+        """Its row of the table dead_letters, as RowBinary, in the order of the table's columns."""
+        tenant, trace = self.trace()
+        return b"".join(
+            (
+                *(string(self.topic.encode()), uint32(self.partition), int64(self.offset)),
+                *(string(self.key or b""), string(self.value or b""), string(self.reason.encode("utf-8", "replace"))),
+                *(string(tenant.encode()), string(trace.encode()), int64(self.failed_at), uint32(epoch)),
+            )
+        )
 
     def record_key(self) -> bytes | None:
         """The key of its record on the topic dead-letters."""

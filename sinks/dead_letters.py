@@ -11,7 +11,6 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic
-from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -24,6 +23,7 @@ from producers.verdict import MAX_RECORD_BYTES
 from sinks.bad_event_rate import BadEventRate
 from sinks.dead_letter import DeadLetter
 from sinks.errors import DeadLettersError, TooManyBadEventsError
+from sinks.insert_body import send_insert
 from sinks.table_writer import CLICKHOUSE_ERRORS
 from sinks.tenure import Tenure
 
@@ -33,18 +33,10 @@ RETRY_S = 0.5
 SHOWN_REASONS = 3
 SLICE_LETTERS = 500
 SLICE_BYTES = 4 << 20
-_COLUMNS = {
-    "topic": "LowCardinality(String)",
-    "partition": "UInt32",
-    "offset": "Int64",
-    "key": "String",
-    "value": "String",
-    "reason": "String",
-    "tenant_id": "String",
-    "trace_id": "String",
-    "failed_at": "DateTime64(3, 'UTC')",
-    "_topic_epoch": "UInt32",
-}
+_INSERT = (
+    "INSERT INTO dead_letters (topic, partition, offset, key, value, reason, tenant_id, trace_id, failed_at, "
+    "_topic_epoch) FORMAT RowBinary"
+)
 
 
 class DeadLetters:
@@ -129,18 +121,8 @@ class DeadLetters:
             raise
 
     async def _insert(self, letters: Sequence[DeadLetter], epoch: int) -> None:
-        rows: list[list[Any]] = [
-            [x.topic, x.partition, x.offset, x.key or b"", x.value or b"", x.reason, *x.trace(), x.failed_at, epoch]
-            for x in letters
-        ]
         async with asyncio.timeout(self._settings.insert_timeout_ms / 1000):
-            await self._client.insert(
-                "dead_letters",
-                rows,
-                column_names=list(_COLUMNS),
-                column_type_names=[*_COLUMNS.values()],
-                settings={"async_insert": 0},
-            )
+            await send_insert(self._client, _INSERT, [letter.row(epoch) for letter in letters], {"async_insert": 0})
 
 
 def _slices(letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:
