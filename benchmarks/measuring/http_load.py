@@ -14,7 +14,7 @@ from typing import Any, cast
 import orjson
 import uvloop
 
-from benchmarks.measuring.sample_events import event_fields, trace_id
+from benchmarks.measuring.sample_events import body_of, event_fields, trace_id
 from benchmarks.peers.job import LoadJob, say, told
 
 _HEAD = (
@@ -50,7 +50,7 @@ def requests_of(job: LoadJob) -> list[bytes]:
             event["dedupKey"] = f"{_MARK.decode()}{number:024x}"
             events.append(event)
             number += 1
-        body = orjson.dumps(events[0]) if job.path == "/event" else b"\n".join(map(orjson.dumps, events))
+        body = body_of(events[0]) if job.path == "/event" else b"\n".join(map(body_of, events))
         made.append(_HEAD % (job.path.encode(), len(body)) + body)
     return made
 

@@ -1,7 +1,12 @@
-"""The events of every benchmark: 450 bytes of JSON as the product writes them, on traces that overlap."""
+"""The events of every benchmark: 450 bytes of JSON as the product writes them, on traces that overlap.
+
+Bodies and payloads are spelt as most senders spell them, who use `json.dumps` or `requests`: a space after each comma
+and colon, letters beyond ASCII as escapes, line ends within texts.
+"""
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +19,7 @@ NOW_MS = 1_900_000_000_000  # 2030: no TTL reaches it
 TENANT = "1"
 _TYPES = ("agent.message", "agent.tool_call.start", "agent.tool_call.end", "agent.handoff", "agent.error")
 _AGENTS = ("planner", "researcher", "writer")
-_PADDING = "x" * 67  # makes the record 450 bytes
+_QUERY = "What changed in Zürich\nand why? " + "x" * 51  # makes the record 450 bytes
 
 
 def trace_id(number: int) -> str:
@@ -26,7 +31,7 @@ def event_fields(number: int, trace: str) -> dict[str, Any]:
     """The fields of the `number`-th event, named as on the wire."""
     return {
         "identifier": "web_search",
-        "payload": {"query": _PADDING, "n": number},
+        "payload": {"query": _QUERY, "n": number},
         "channel_id": 1,
         "agentId": _AGENTS[number % 3],
         "traceId": trace,
@@ -34,6 +39,11 @@ def event_fields(number: int, trace: str) -> dict[str, Any]:
         "eventType": _TYPES[number * 7 % 5],
         "dedupKey": f"{number:032x}",
     }
+
+
+def body_of(fields: dict[str, Any]) -> bytes:
+    """JSON as `json.dumps` makes it."""
+    return json.dumps(fields).encode()
 
 
 def sample_records(count: int, traces: int = TRACES) -> Iterator[EventRecord]:
@@ -56,4 +66,6 @@ def sample_record(number: int, trace: str, at_ms: int) -> EventRecord:
         event_type=fields["eventType"],
         dedup_key=fields["dedupKey"],
     )
-    return encode_event(event, tenant_id=TENANT, trace_id=trace, fresh_id=number, now_ms=at_ms)
+    return encode_event(
+        event, tenant_id=TENANT, trace_id=trace, fresh_id=number, now_ms=at_ms, payload=body_of(fields["payload"])
+    )

@@ -13,7 +13,7 @@ import httpx
 import orjson
 
 from axonstream import AxonPush
-from benchmarks.measuring.sample_events import event_fields, trace_id
+from benchmarks.measuring.sample_events import body_of, event_fields, trace_id
 from benchmarks.peers.job import CallJob, say, set_gc, told
 
 WARM_UP = 50
@@ -39,7 +39,7 @@ def sdk(client: AxonPush) -> Callable[[int], None]:
 
 def bare(client: httpx.Client) -> Callable[[int], None]:
     def call(number: int) -> None:
-        answer = client.post("/event", content=orjson.dumps(event_fields(number, trace_id(number))))
+        answer = client.post("/event", content=body_of(event_fields(number, trace_id(number))))
         if answer.status_code != 201:
             raise RuntimeError(answer.text)
         orjson.loads(answer.content)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from statistics import median
 from time import monotonic
 from typing import Any, cast
+from uuid import uuid4
 
+import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from kit.dear_events import DEAR_PAYLOADS
+from kit.dear_events import DEAR_PAYLOADS, text_of
 from kit.processor_process import events_topic, processor
+from kit.running_stack import HEADERS, running_stack
 from kit.sample_events import event_value
 from kit.sink_process import Pipeline, pipeline, sink
 from kit.soak_report import SoakReport
@@ -21,7 +26,9 @@ from producers.topics import event_key
 
 pytestmark = pytest.mark.services
 
-TIMES, TIMES_IN_A_SOAK = 6, 60
+TIMES, TIMES_IN_A_SOAK = 3, 60
+EVENTS, ROUNDS = 10, 5
+MOST_TIMES_PLAIN_TEXT = 5
 
 
 async def members_of(settings: Settings, group: str) -> list[str]:
@@ -80,3 +87,43 @@ def test_a_topic_full_of_dear_events_is_folded(server_settings: Settings) -> Non
         assert folded == {f"tr_{at}": 1 for at in range(len(DEAR_PAYLOADS))}
 
     asyncio.run(story())
+
+
+@pytest.mark.soak
+def test_the_dearest_event_costs_at_most_five_times_plain_text_of_its_size(
+    server_settings: Settings, tmp_path: Path, soak_report: SoakReport
+) -> None:
+    """S4: CPU of gateway, processor and sink, each; a nested event of 1 MB cost 300 times its text."""
+
+    async def story() -> None:
+        async with running_stack(server_settings, tmp_path) as stack:
+            parts = {name: stack.pid(name) for name in ("gateway-0", "processor-0", "sink-0")}
+            async with httpx.AsyncClient(base_url=stack.urls[0], headers=HEADERS, timeout=60) as client:
+                for name, payload in DEAR_PAYLOADS.items():
+                    dear, plain = list[dict[str, int]](), list[dict[str, int]]()
+                    for _ in range(ROUNDS):
+                        dear.append(await cpu_of(client, parts, payload))
+                        plain.append(await cpu_of(client, parts, text_of(len(payload))))
+                    ratios = {p: median(x[p] for x in dear) / median(x[p] for x in plain) for p in parts}
+                    soak_report.measured.append(f"CPU of {name}, times that of plain text: {ratios}")
+                    assert max(ratios.values()) <= MOST_TIMES_PLAIN_TEXT, soak_report.measured[-1]
+
+    asyncio.run(story())
+
+
+async def cpu_of(client: httpx.AsyncClient, parts: dict[str, int], payload: bytes) -> dict[str, int]:
+    """What each part takes for EVENTS of such events, in ns of CPU, until a read sees them."""
+    trace = f"tr_{uuid4().hex}"
+    body = b'{"identifier":"a","channel_id":1,"traceId":"%b","payload":%b}' % (trace.encode(), payload)
+    before = {part: cpu_ns(pid) for part, pid in parts.items()}
+    answer = await client.post("/events", content=b"[" + b",".join([body] * EVENTS) + b"]")
+    assert answer.json()["accepted"] == EVENTS
+    summary = await client.get(f"/traces/{trace}/summary?events=0")
+    while summary.status_code != 200 or "x-axonstream-stale" in summary.headers:
+        summary = await client.get(f"/traces/{trace}/summary?events=0")
+    return {part: cpu_ns(pid) - before[part] for part, pid in parts.items()}
+
+
+def cpu_ns(pid: int) -> int:
+    """Of all threads of a process, from its start on."""
+    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))

@@ -28,7 +28,8 @@ class FaultRow:
 
 @dataclass
 class SoakReport:
-    """Rows in the order in which the tests ended; `left_out` names what this machine could not inject, and why.
+    """Rows in the order in which the tests ended; `left_out` names what this machine could not inject, and why;
+    `measured` has figures beside the rows.
 
     With a `directory` it is written after each row, so that a run that is cut has what it found.
     """
@@ -36,6 +37,7 @@ class SoakReport:
     directory: Path | None = None
     rows: list[FaultRow] = field(default_factory=list[FaultRow])
     left_out: list[str] = field(default_factory=list[str])
+    measured: list[str] = field(default_factory=list[str])
 
     def add(self, row: FaultRow) -> None:
         self.rows.append(row)
@@ -51,6 +53,7 @@ class SoakReport:
         for row, note in zip(cells, ["note", *(row.note for row in self.rows), ""], strict=True):
             numbers = "  ".join(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
             yield f"{row[0].ljust(widths[0])}  {numbers}  {note}".rstrip()
+        yield from (f"measured: {figure}" for figure in self.measured)
         yield from (f"left out on this machine: {reason}" for reason in self.left_out)
 
     def write(self) -> None:
@@ -59,5 +62,5 @@ class SoakReport:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "report.txt").write_text("\n".join(self.lines()) + "\n")
-        document = {"rows": [asdict(row) for row in self.rows], "left_out": self.left_out}
+        document = {"rows": [asdict(row) for row in self.rows], "left_out": self.left_out, "measured": self.measured}
         (self.directory / "report.json").write_text(json.dumps(document, indent=2) + "\n")
