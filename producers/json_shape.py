@@ -44,9 +44,12 @@ def too_many_values(text: bytes, most: int = MAX_VALUES) -> bool:
     text = _without_escapes(text)
     if text.count(b'"') > 4 * most:  # each string is a value, or the name of one
         return True
-    outside = b'"'.join(text.split(b'"')[::2]).translate(None, b" \t\r\n")
-    opened = outside.count(b"[") + outside.count(b"{") - outside.count(b"[]") - outside.count(b"{}")
-    return 1 + outside.count(b",") + opened > most
+    outside = b'"'.join(text.split(b'"')[::2])  # a string is one quote now
+    most -= 1 + outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+    if most >= 0:
+        return False
+    outside = outside.translate(None, b" \t\r\n")
+    return most + outside.count(b"[]") + outside.count(b"{}") < 0  # what is empty holds no first value
 
 
 def _loads_without_collecting(text: bytes) -> Any:
