@@ -23,7 +23,7 @@ from deploy.endpoints import with_endpoints
 from deploy.server_secret import server_secret
 from deploy.terminal_text import harmless, print_table
 from gateway.control.api_keys import KeyRefusedError, make_key, revocation
-from gateway.control.credentials import KeyScope, secret_id
+from gateway.control.credentials import KeyDigests, KeyScope
 from gateway.control.data import ControlData
 from gateway.control.log import ControlLog
 from gateway.control.records import ApiKey
@@ -222,7 +222,7 @@ def _members(tenant: str, key: ApiKey, used: int | None) -> dict[str, Any]:
 
 
 def _state(key: ApiKey, secret: bytes, now_ms: int) -> str:
-    if key.secret_id != secret_id(secret):
+    if key.secret_id not in KeyDigests(secret).secret_ids:
         return "of another server secret"
     return "expired" if key.expires_at is not None and key.expires_at <= now_ms else "active"
 

@@ -74,7 +74,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     health = Health(offsets, queries, control)
     managing = Managing(authentication, control, _now_ms)
     apps, app_channels = Apps(managing), Channels(managing)
-    webhooks = WebhookEndpoints(managing, WebhookSecrets(secret))
+    webhooks = WebhookEndpoints(managing, WebhookSecrets(secret), private_addresses=settings.webhook_private_addresses)
     live = LiveTail(settings, authentication, channels.exists, control.data.app_of)
 
     requests = RequestCounts()

@@ -7,7 +7,7 @@ from secrets import token_bytes
 
 from starlette.requests import Request
 
-from gateway.control.credentials import Credential, Generation, Identity, KeyScope, key_digest
+from gateway.control.credentials import Credential, Generation, Identity, KeyDigests, KeyScope
 from gateway.control.data import ControlData
 from gateway.errors import RefusedError, UnavailableError
 from gateway.rate_limits import RateLimits
@@ -39,13 +39,13 @@ class Authentication:
         limits: RateLimits,
     ) -> None:
         self._limits = limits if limits.on else None
-        self._secret = secret or token_bytes()
+        self._digests = KeyDigests(secret or token_bytes())
         self._control = control
         self._shown: dict[bytes, Credential] = {}
         self._clock = clock
         for key, tenant_id in tenants_by_key.items():
             credential = Credential(tenant_id, control.tenant(tenant_id).channel_apps)
-            control.credentials[key_digest(self._secret, key.encode())] = credential
+            control.credentials[self._digests.of(key.encode())] = credential
 
     def identify(self, request: Request, scope: KeyScope) -> Identity:
         """The sender's identity; raises as `identify_by` does."""
@@ -103,7 +103,8 @@ class Authentication:
             )
 
     def _recognise(self, key: bytes) -> Credential:
-        credential = self._control.credentials.get(key_digest(self._secret, key))
+        known = self._control.credentials
+        credential = known.get(self._digests.of(key)) or known.get(self._digests.earlier(key))
         if credential is not None and (self._control.loaded or not credential.key_id):  # its revocation may come yet
             if len(self._shown) >= MOST_SHOWN:
                 self._shown.clear()

@@ -1,7 +1,8 @@
 """What a shown key is worth: its tenant, its scopes, until when; and how keys are made and recognised.
 
-A key is kept as HMAC-SHA256 under the server's secret: who reads the control topic learns no key, and looking one up
-takes a microsecond, because keys are random and need no slow hash.
+A key is kept as HMAC-SHA256 under a key derived from the server's secret: the control topic tells nobody a key, and
+a look-up takes microseconds, because keys are random and need no slow hash. Keys that the version before HKDF made are
+kept under the secret itself and stay valid: `secret_id` tells them apart.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from enum import Enum, StrEnum
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
+from gateway.control.derived_keys import derived_key
+
 if TYPE_CHECKING:
     from gateway.rate_limits import TokenBucket
 
 PUBLIC_PREFIX = "pt_"
 _RANDOM_BYTES = 32
+_ID_DIGITS = 12
 
 
 class Generation(Enum):
@@ -74,14 +78,23 @@ class Credential:
         self.identities = {generation: Identity(tenant_id, generation, channels, self) for generation in Generation}
 
 
-def key_digest(secret: bytes, key: bytes) -> bytes:
-    """What is kept of a key."""
-    return hmac.digest(secret, key, "sha256")
+class KeyDigests:
+    """What is kept of keys under one server secret; nothing of the secret can be told from it."""
 
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._derived = derived_key(secret, "digests of API keys")
+        self.secret_id = derived_key(secret, "id of the server secret").hex()[:_ID_DIGITS] if secret else ""
+        earlier = hmac.digest(secret, b"axonstream server secret", "sha256").hex()[:_ID_DIGITS] if secret else ""
+        self.secret_ids = frozenset({self.secret_id, earlier})
 
-def secret_id(secret: bytes) -> str:
-    """Tells a server secret from another, and nothing of it; '' for none."""
-    return hmac.digest(secret, b"axonstream server secret", "sha256").hex()[:12] if secret else ""
+    def of(self, key: bytes) -> bytes:
+        """The digest that a key made now is kept as."""
+        return hmac.digest(self._derived, key, "sha256")
+
+    def earlier(self, key: bytes) -> bytes:
+        """The digest that the version before HKDF kept."""
+        return hmac.digest(self._secret, key, "sha256")
 
 
 def new_key(*, public: bool) -> str:

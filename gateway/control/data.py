@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Set as AbstractSet
 
-from gateway.control.credentials import Credential, secret_id
+from gateway.control.credentials import Credential, KeyDigests
 from gateway.control.records import (
     ApiKey,
     App,
@@ -78,7 +78,7 @@ class ControlData:
         self.loaded = False
         self.credentials: dict[bytes, Credential] = {}
         self._tenants: dict[str, Tenant] = {}
-        self._secret_id = secret_id(secret)
+        self._secret_ids = KeyDigests(secret).secret_ids
         self._warned = False
 
     def tenant(self, tenant_id: str) -> Tenant:
@@ -159,7 +159,7 @@ class ControlData:
             gone.live = False
 
     def _add_credential(self, tenant: Tenant, key: ApiKey) -> None:
-        if key.secret_id != self._secret_id:
+        if key.secret_id not in self._secret_ids:
             if not self._warned:
                 self._warned = True
                 log.warning("a key was made with another AXONSTREAM_SERVER_SECRET and is not accepted")

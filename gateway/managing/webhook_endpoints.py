@@ -13,22 +13,32 @@ from starlette.responses import Response
 from gateway.control.data import MAX_WEBHOOKS, Tenant
 from gateway.control.records import ControlRecord, Kind, Place, WebhookEndpoint, new_id
 from gateway.control.webhook_secrets import WebhookSecrets
+from gateway.errors import RefusedError
 from gateway.managing.answers import NewEndpointAnswer, endpoint_answer
 from gateway.managing.inputs import EndpointInput
 from gateway.managing.routes import Managing, done, json_answer, limit_reached, listed
+from gateway.managing.webhook_urls import host_of, why_not_public
 
 
 class WebhookEndpoints:
     """The handlers."""
 
-    def __init__(self, managing: Managing, secrets: WebhookSecrets) -> None:
+    def __init__(self, managing: Managing, secrets: WebhookSecrets, *, private_addresses: bool) -> None:
         self._managing = managing
         self._secrets = secrets
+        self._private_addresses = private_addresses
 
     async def create(self, request: Request) -> Response:
-        """201 with the secret, which is told only here; 400 for a URL that is no http(s), 409 at the limit."""
+        """201 with the secret, which is told only here; 400 for a URL that nothing can be sent to, 409 at the limit."""
         identity, tenant = self._managing.admin(request)
         given = await self._managing.input(request, EndpointInput)
+        if not self._private_addresses and (why := why_not_public(host_of(given.url))):
+            raise RefusedError(
+                400,
+                [f"url must be one of a receiver on the internet: {why}"],
+                "Use the receiver's public name. The operator can allow addresses inside the network: "
+                "AXONSTREAM_WEBHOOK_PRIVATE_ADDRESSES=true.",
+            )
         channel = await self._managing.referred(given.channel_id, "channel", tenant.channel)
         secret = given.secret or self._secrets.new()
         now = self._managing.clock()

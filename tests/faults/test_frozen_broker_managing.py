@@ -90,7 +90,7 @@ def test_while_the_broker_is_frozen_reads_go_on_changes_are_refused_in_time_and_
             async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=30) as client:
                 app = await made(client, "/apps", name="before")
                 channel = await made(client, "/channel", name="c", appId=app)
-                hook = await made(client, "/webhooks/endpoints", url="http://127.0.0.1:9/", channelId=channel)
+                hook = await made(client, "/webhooks/endpoints", url="https://example.com/hook", channelId=channel)
                 reads = ["/apps", f"/apps/{app}", f"/channel/{channel}", f"/webhooks/endpoints/channel/{channel}"]
                 changes: list[tuple[str, str, dict[str, Any] | None]] = [
                     ("POST", "/apps", {"name": "during"}),

@@ -126,7 +126,7 @@ def _name_what_exists(case: Case, offline: OfflineGateway) -> None:
         return
     app = made("/apps", name="a")
     channel = made("/channel", name="c", appId=app)
-    endpoint = made("/webhooks/endpoints", url="http://a", channelId=channel)
+    endpoint = made("/webhooks/endpoints", url="http://a.com", channelId=channel)
     if not _is_wrong(case, ParameterLocation.PATH):
         known = {"app_id": app, "channel_id": channel, "endpoint_id": endpoint}
         case.path_parameters = {name: str(known[name]) for name in case.path_parameters}
