@@ -55,10 +55,11 @@ class Identity:
 class Credential:
     """One key. `key_id` is 0 for a key of the settings; `expires_at` is ms since 1970; `used` since last looked.
 
+    `name` tells it from other keys in the audit log, and nothing of it.
     `live` becomes false when the key is revoked, or its record replaced.
     """
 
-    __slots__ = ("bucket", "expires_at", "identities", "key_id", "live", "scopes", "tenant", "used")
+    __slots__ = ("bucket", "expires_at", "identities", "key_id", "live", "name", "scopes", "tenant", "used")
 
     def __init__(
         self,
@@ -67,8 +68,10 @@ class Credential:
         scopes: frozenset[str] = EVERY_SCOPE,
         key_id: int = 0,
         expires_at: int | None = None,
+        name: str = "",
     ) -> None:
         self.key_id = key_id
+        self.name = name or f"key {key_id}"
         self.tenant = tenant_id.encode()
         self.scopes = scopes
         self.expires_at = expires_at
@@ -95,6 +98,11 @@ class KeyDigests:
     def earlier(self, key: bytes) -> bytes:
         """The digest that the version before HKDF kept."""
         return hmac.digest(self._secret, key, "sha256")
+
+
+def static_key_name(secret: bytes, key: bytes) -> str:
+    """The name of a key of the settings: the same at every gateway. Without a secret it is a plain hash of 32 bits."""
+    return f"static key {hmac.digest(derived_key(secret, 'names of static keys'), key, 'sha256').hex()[:8]}"
 
 
 def new_key(*, public: bool) -> str:

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 from gateway.answers import WireId
 from gateway.control.credentials import Identity, KeyScope
 from gateway.control.records import App, Channel, WebhookEndpoint
-from gateway.managing.webhook_urls import shown_url
+from gateway.control.shown_url import shown_url
 from gateway.wire_values import iso_time, opaque_id, wire_id
 
 

@@ -92,15 +92,6 @@ def why_not_public(host: str) -> str | None:
     return None
 
 
-def shown_url(url: str) -> str:
-    """Scheme, host and port: all that is shown of a URL where its path and query may be a secret."""
-    match = _URL.match(url)
-    if match is None:
-        return "..."  # of a version that took more
-    rest = match.end(2) if match[2] else match.end(1)
-    return url if url[rest:] in ("", "/") else f"{url[:rest]}/..."
-
-
 def _check_port(port: str | None) -> None:
     if port is None or int(port) in _LOW_PORTS:
         return

@@ -15,7 +15,7 @@ import orjson
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
 from axonstream.traceparent import Traceparent, read_traceparent
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
-from gateway.authentication import Authentication
+from gateway.authentication import Authentication, actor_of
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.control.published_channels import PublishedChannels
 from gateway.direct_call import Headers
@@ -94,7 +94,7 @@ class Ingest:
         payload, metadata = _sender_bytes(sent, event)
         record = self._encode(event, identity, payload, metadata)
         if event.channel_id not in identity.channels:
-            await self._channels.make(identity.tenant_id, event.channel_id)
+            await self._channels.make(identity.tenant_id, event.channel_id, actor_of(identity, body.client))
         await self._log.append((record,))
         stored, app_id = _stored(event, record, payload, metadata), identity.channels.get(event.channel_id)
         answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
@@ -123,7 +123,7 @@ class Ingest:
                     taken.append(_Taken(index, *self._record_of(raw, identity, environment, parent)))
                 except (BodyError, InvalidEventError) as error:
                     rejected.append({"index": index, "message": str(error)})
-            taken = await self._of_known_channels(identity, taken, rejected)
+            taken = await self._of_known_channels(identity, body, taken, rejected)
             records = [one.record for one in taken]
             if records:
                 await self._log.append(records)
@@ -133,11 +133,13 @@ class Ingest:
         return 200, orjson.dumps(answer)
 
     async def _of_known_channels(
-        self, identity: Identity, taken: list[_Taken], rejected: list[RefusedEventAnswer]
+        self, identity: Identity, body: RequestBody, taken: list[_Taken], rejected: list[RefusedEventAnswer]
     ) -> list[_Taken]:
         """Those whose channel exists, or was made; the others are rejected."""
         unknown = {one.channel_id for one in taken} - identity.channels.keys()
-        refused = await self._channels.make_all(identity.tenant_id, unknown) if unknown else {}
+        if not unknown:
+            return taken
+        refused = await self._channels.make_all(identity.tenant_id, unknown, actor_of(identity, body.client))
         if not refused:
             return taken
         rejected += [

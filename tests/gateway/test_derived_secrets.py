@@ -16,6 +16,7 @@ from gateway.control.data import ControlData
 from gateway.control.derived_keys import derived_key
 from gateway.control.records import ControlRecord
 from gateway.control.webhook_secrets import WebhookSecrets
+from kit.audit_entries import an_entry
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
 
 SECRET = SERVER_SECRET.encode()
@@ -61,7 +62,7 @@ def test_keys_are_kept_under_a_derived_key_and_those_of_the_version_before_stay_
     key = made(offline.control.data)
     plain = hmac.digest(SECRET, key.key.encode(), "sha256").hex()
     assert key.kept.digest != plain
-    asyncio.run(offline.control.write([key.record]))
+    asyncio.run(offline.control.write([key.record], an_entry()))
     assert opens(offline, key.key) == 200
     older = made(offline.control.data)
     kept = replace(
@@ -69,7 +70,7 @@ def test_keys_are_kept_under_a_derived_key_and_those_of_the_version_before_stay_
         digest=hmac.digest(SECRET, older.key.encode(), "sha256").hex(),
         secret_id=hmac.digest(SECRET, b"axonstream server secret", "sha256").hex()[:12],
     )
-    asyncio.run(offline.control.write([ControlRecord(older.record.place, kept)]))
+    asyncio.run(offline.control.write([ControlRecord(older.record.place, kept)], an_entry()))
     assert opens(offline, older.key) == 200
 
 
@@ -77,5 +78,7 @@ def test_a_key_of_another_server_secret_opens_nothing(offline: OfflineGateway) -
     other = OfflineGateway()
     key = made(offline.control.data)
     for secret_id in ("", "0" * 12):
-        asyncio.run(other.control.write([ControlRecord(key.record.place, replace(key.kept, secret_id=secret_id))]))
+        asyncio.run(
+            other.control.write([ControlRecord(key.record.place, replace(key.kept, secret_id=secret_id))], an_entry())
+        )
         assert opens(other, key.key) == 401

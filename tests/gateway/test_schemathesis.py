@@ -131,7 +131,7 @@ def _name_what_exists(case: Case, offline: OfflineGateway) -> None:
         known = {"app_id": app, "channel_id": channel, "endpoint_id": endpoint}
         case.path_parameters = {name: str(known[name]) for name in case.path_parameters}
     if isinstance(case.body, dict) and not _is_wrong(case, ParameterLocation.BODY):
-        exists = {"appId": app, "channelId": channel, "url": "http://a"}
+        exists = {"appId": app, "channelId": channel, "url": "http://a.com"}
         case.body |= {name: value for name, value in exists.items() if name in case.body}
 
 
