@@ -18,7 +18,7 @@ from gateway.control.audit_entry import Action, AuditEntry
 from gateway.control.audit_log import read_newest
 
 READ_WITHIN_S = 120.0
-_ACTIONS = sorted({*Action, *(action.partition(".")[0] for action in Action)})
+_ACTIONS = sorted({words for action in Action for words in (action.value, action.partition(".")[0])})
 
 
 @click.group()

@@ -47,6 +47,10 @@ class AuditTrail:
         else:
             ids[int(number)] = None
 
+    def ids(self, row: bytes) -> list[int]:
+        """Those of one tenant and kind, which `row` names as its keys begin, the oldest first."""
+        return list(self._rows.get(row, ()))
+
     def clear(self) -> None:
         """Before the topic is read from its start."""
         self._rows.clear()
