@@ -29,6 +29,7 @@ from gateway.control.data import ControlData
 from gateway.control.log import ControlLog
 from kit.audit_entries import an_entry
 from kit.dead_letter_box import environment, letter, listed, put, run
+from kit.gateway_process import gateway_process
 from kit.sample_events import event_value
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
@@ -120,6 +121,17 @@ def test_what_two_gateways_did_is_listed_also_after_both_have_ended(server_setti
     ]
     assert {row["origin"] for row in found} == {"127.0.0.1"}
     assert {row["who"][:11] for row in found} == {"static key "}
+
+
+@pytest.mark.services
+def test_a_running_gateway_does_not_believe_what_a_client_says_of_its_address(server_settings: Settings) -> None:
+    port = free_port()
+    with gateway_process(server_settings, port) as (_, printed):
+        assert printed.readline() == "ready gateway\n"
+        claims = {"X-Forwarded-For": "9.9.9.9", "Forwarded": "for=9.9.9.9", "X-Real-IP": "9.9.9.9"}
+        address = f"http://127.0.0.1:{port}/apps"
+        assert httpx.post(address, headers=HEADERS | claims, json={"name": "a"}).status_code == 201
+    assert entries(server_settings)[0]["origin"] == "127.0.0.1"
 
 
 @pytest.mark.services

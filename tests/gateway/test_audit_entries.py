@@ -192,6 +192,19 @@ def test_the_oldest_entries_of_a_tenant_are_beyond_its_limit_and_no_other_tenant
     assert len(trail) == 12
 
 
+def test_a_publisher_cannot_push_out_what_people_did(offline: OfflineGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_trail, "MOST_OF_A_TENANT", 3)
+    monkeypatch.setattr(audit_trail, "MOST_PUBLISHED", 2)
+    data = offline.control.data
+    offline.send("POST", "/apps", json={"name": "a"})
+    [made] = data.audit.ids(b"audit/1")
+    for number in range(10, 20):
+        offline.send("POST", "/event", json=EVENT | {"channel_id": number})
+    asyncio.run(AuditLimits(data.audit, offline.control, lambda: data.loaded).keep())
+    assert data.audit.ids(b"audit/1") == [made]
+    assert len(data.audit) == 3
+
+
 def test_of_all_tenants_together_who_has_the_most_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_trail, "MOST_OF_ALL", 20)
     trail = AuditTrail()
