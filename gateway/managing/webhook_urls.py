@@ -104,7 +104,7 @@ def _check_name(host: str) -> None:
     if len(host) > _MOST_OF_A_NAME or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError(f"the host {host[:_MOST_OF_A_NAME]} is no name: check its dots and hyphens")
     for label in labels:
-        if label[:4].lower() == "xn--" and not _stays_as_it_is(label[4:]):
+        if label[:4].lower() == "xn--" and not _stays_as_it_is(label[4:].lower()):
             raise ValueError(f"the part {label} of the host means no name of its own: write what it stands for")
 
 
@@ -112,7 +112,7 @@ def _stays_as_it_is(punycode: str) -> bool:
     """Whether what it stands for is beyond ASCII and normalised: nothing makes 127.0.0.1 or localhost of it."""
     try:
         text = punycode.encode().decode("punycode")
-        stays = text.isprintable() and unicodedata.normalize("NFKC", text.casefold()) == text
+        stays = text.isprintable() and unicodedata.normalize("NFKC", text.lower()) == text
         return stays and not text.isascii()
     except (UnicodeError, ValueError, OverflowError):
         return False
