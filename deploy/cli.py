@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 try:
     import click
 
+    from deploy.audit_command import audit
     from deploy.dead_letters_command import dead_letters
     from deploy.keys_command import keys
     from deploy.sql_command import sql
@@ -136,6 +137,7 @@ def sink() -> None:
     _part(run)
 
 
+main.add_command(audit)
 main.add_command(dead_letters)
 main.add_command(keys)
 main.add_command(sql)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +14,21 @@ from typing import Any, Literal, TypeVar
 import click
 
 from deploy.checked_settings import checked_settings
+from deploy.dead_letters_audit import letters_entry
 from deploy.dead_letters_options import Selection, filter_options
 from deploy.dead_letters_view import print_letter, print_letters, print_reasons
 from deploy.endpoints import with_endpoints
 from deploy.terminal_text import harmless
+from gateway.control.audit_entry import Action
+from gateway.control.data import ControlData
+from gateway.control.log import ControlLog
+from gateway.errors import UnavailableError
 from producers.errors import NotAcknowledgedError
 from producers.event_log import EventLog
 from producers.settings import Settings
 from producers.topics import Topics
 from sinks.clickhouse import connect
-from sinks.letter_box import LetterBox
+from sinks.letter_box import LetterBox, LetterHead
 from sinks.replay import replay as replay_letters
 from sinks.table_writer import CLICKHOUSE_ERRORS
 
@@ -117,12 +122,11 @@ def replay(selection: Selection, all_open: bool, dry_run: bool, data_dir: Path |
 
     async def act(box: LetterBox) -> tuple[int, int]:
         counts = [0, 0]
-        async with _log(settings, dry_run) as log:
+        async with _log(settings, dry_run) as log, _audit(settings, Action.DEAD_LETTERS_REPLAY, "replayed") as enter:
             slices = box.opened(selection.which, everything=selection.everything, limit=selection.limit)
             async with aclosing(slices):
-                async for outcome in replay_letters(
-                    slices, box, log, Topics(settings.topic_prefix).events, lambda: time.time_ns() // 1_000_000
-                ):
+                events = Topics(settings.topic_prefix).events
+                async for outcome in replay_letters(slices, box, log, events, _now_ms, enter):
                     counts[outcome.done] += 1
                     said = ("would replay" if dry_run else "replayed") if outcome.done else "not replayed"
                     click.echo(harmless(f"{said} {outcome.place}: {outcome.what}"), err=not outcome.done)
@@ -146,13 +150,15 @@ def discard(selection: Selection, all_open: bool, dry_run: bool, data_dir: Path 
 
     async def act(box: LetterBox) -> int:
         count = 0
-        pages = box.reasons_by_place(selection.which, everything=selection.everything, limit=selection.limit)
-        async with aclosing(pages):
+        pages = box.heads(selection.which, everything=selection.everything, limit=selection.limit)
+        async with aclosing(pages), _audit(settings, Action.DEAD_LETTERS_DISCARD, "discarded") as enter:
             async for letters in pages:
                 if not dry_run:
-                    await box.decide(list(letters), "discarded", time.time_ns() // 1_000_000)
-                for place, reason in letters.items():
-                    click.echo(harmless(f"{'would discard' if dry_run else 'discarded'} {place}: {reason}"))
+                    await enter(letters)  # first, so that nothing is discarded without its entry
+                    await box.decide([letter.place for letter in letters], "discarded", _now_ms())
+                for letter in letters:
+                    said = "would discard" if dry_run else "discarded"
+                    click.echo(harmless(f"{said} {letter.place}: {letter.reason}"))
                 count += len(letters)
         return count
 
@@ -177,6 +183,26 @@ async def _log(settings: Settings, dry_run: bool) -> AsyncGenerator[EventLog | N
         await log.stop()
 
 
+@asynccontextmanager
+async def _audit(
+    settings: Settings, action: Action, state: str
+) -> AsyncGenerator[Callable[[Sequence[LetterHead]], Awaitable[None]]]:
+    """Enters letters in the audit log, before they are decided on. Connects at the first of them."""
+    control = ControlLog(settings, ControlData())
+
+    async def enter(heads: Sequence[LetterHead]) -> None:
+        await control.enter(letters_entry(action, heads, state, _now_ms()))
+
+    try:
+        yield enter
+    finally:
+        await control.stop()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _run(settings: Settings, act: Callable[[LetterBox], Coroutine[Any, Any, T]]) -> T:
     """What `act` returns; servers that do not answer are one line and exit code 1."""
 
@@ -193,6 +219,11 @@ def _run(settings: Settings, act: Callable[[LetterBox], Coroutine[Any, Any, T]])
         raise click.ClickException(
             f"{harmless(str(error))}: check that Kafka runs at {settings.kafka_bootstrap_servers}, and run it again; "
             "what was published already counts once"
+        ) from None
+    except UnavailableError as error:
+        raise click.ClickException(
+            f"the audit log cannot be written ({harmless(str(error.message))}), so nothing more was done: check that "
+            f"Kafka runs at {settings.kafka_bootstrap_servers} and that `axonstream init` has made the topics"
         ) from None
     except CLICKHOUSE_ERRORS as error:
         words = harmless(" ".join(str(error).split())[:300])

@@ -30,7 +30,9 @@ class Selection:
             raise click.UsageError("--all-open means every letter: leave it out, or the filters")
 
 
-class _Time(click.ParamType):
+class Time(click.ParamType):
+    """ISO 8601, as milliseconds since 1970; UTC where no zone is given."""
+
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -76,8 +78,8 @@ def _options(limit: int | None) -> list[Callable[[Callable[..., None]], Callable
         click.option("--reason", help="A part of the reason, in any case."),
         click.option("--tenant", help="That the record claims to be of."),
         click.option("--trace", help="That the record claims to be of."),
-        click.option("--since", type=_Time(), help="ISO 8601; UTC where no zone is given."),
-        click.option("--until", type=_Time(), help="Likewise; the time itself is not meant."),
+        click.option("--since", type=Time(), help="ISO 8601; UTC where no zone is given."),
+        click.option("--until", type=Time(), help="Likewise; the time itself is not meant."),
         click.option("--limit", type=click.IntRange(1), default=limit, show_default=limit is not None),
         click.option("--all", "everything", is_flag=True, help="Also letters that were replayed or discarded."),
     ]

@@ -19,11 +19,13 @@ from typing import Any, Literal, TypeVar
 import click
 
 from deploy.checked_settings import checked_settings
+from deploy.command_actor import command_actor
 from deploy.endpoints import with_endpoints
 from deploy.server_secret import server_secret
 from deploy.terminal_text import harmless, print_table
 from gateway.control.api_keys import KeyRefusedError, make_key, revocation
-from gateway.control.credentials import KeyScope, secret_id
+from gateway.control.audit_entry import Action, entry, shown
+from gateway.control.credentials import KeyDigests, KeyScope
 from gateway.control.data import ControlData
 from gateway.control.log import ControlLog
 from gateway.control.records import ApiKey
@@ -100,7 +102,17 @@ def create(
             now_ms=now_ms,
             expires_at=_expiry(expires, now_ms),
         )
-        await control.write([made.record])
+        await control.write(
+            [made.record],
+            entry(
+                command_actor(),
+                Action.KEY_CREATE,
+                f"key {made.kept.id}",
+                at=now_ms,
+                tenant_id=tenant,
+                after=shown(made.kept),
+            ),
+        )
         return made.key, made.kept
 
     key, contents = _run(data_dir, act)
@@ -159,7 +171,15 @@ def revoke(key_id: int, data_dir: Path | None) -> None:
     async def act(control: ControlLog, _: bytes) -> str:
         for tenant, key, _used in control.data.api_keys():
             if key.id == key_id:
-                await control.write(revocation(tenant, key_id))
+                revoked = entry(
+                    command_actor(),
+                    Action.KEY_REVOKE,
+                    f"key {key_id}",
+                    at=time.time_ns() // 1_000_000,
+                    tenant_id=tenant,
+                    before=shown(key),
+                )
+                await control.write(revocation(tenant, key_id), revoked)
                 return f"revoked {key.name} of tenant {tenant}"
         raise click.ClickException(f"there is no key {key_id}; `axonstream keys list` prints them")
 
@@ -222,7 +242,7 @@ def _members(tenant: str, key: ApiKey, used: int | None) -> dict[str, Any]:
 
 
 def _state(key: ApiKey, secret: bytes, now_ms: int) -> str:
-    if key.secret_id != secret_id(secret):
+    if key.secret_id not in KeyDigests(secret).secret_ids:
         return "of another server secret"
     return "expired" if key.expires_at is not None and key.expires_at <= now_ms else "active"
 

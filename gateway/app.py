@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway.authentication import Authentication
+from gateway.control.audit_trail import AuditLimits
 from gateway.control.data import ControlData
 from gateway.control.key_use import KeyUses
 from gateway.control.log import Control, ControlLog
@@ -74,7 +75,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     health = Health(offsets, queries, control)
     managing = Managing(authentication, control, _now_ms)
     apps, app_channels = Apps(managing), Channels(managing)
-    webhooks = WebhookEndpoints(managing, WebhookSecrets(secret))
+    webhooks = WebhookEndpoints(managing, WebhookSecrets(secret), private_addresses=settings.webhook_private_addresses)
     live = LiveTail(settings, authentication, channels.exists, control.data.app_of)
 
     requests = RequestCounts()
@@ -98,6 +99,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
         background = [
             asyncio.create_task(_connect(log_of_events, control, connected)),
             asyncio.create_task(KeyUses(control, _now_ms).run()),
+            asyncio.create_task(AuditLimits(control.data.audit, control, lambda: control.data.loaded).run()),
         ]
         try:
             yield

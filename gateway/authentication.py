@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from secrets import token_bytes
 
+from starlette.datastructures import Address
 from starlette.requests import Request
 
-from gateway.control.credentials import Credential, Generation, Identity, KeyScope, key_digest
+from gateway.control.audit_entry import Actor
+from gateway.control.credentials import Credential, Generation, Identity, KeyDigests, KeyScope, static_key_name
 from gateway.control.data import ControlData
 from gateway.errors import RefusedError, UnavailableError
 from gateway.rate_limits import RateLimits
@@ -39,13 +41,14 @@ class Authentication:
         limits: RateLimits,
     ) -> None:
         self._limits = limits if limits.on else None
-        self._secret = secret or token_bytes()
+        self._digests = KeyDigests(secret or token_bytes())
         self._control = control
         self._shown: dict[bytes, Credential] = {}
         self._clock = clock
         for key, tenant_id in tenants_by_key.items():
-            credential = Credential(tenant_id, control.tenant(tenant_id).channel_apps)
-            control.credentials[key_digest(self._secret, key.encode())] = credential
+            name = static_key_name(secret, key.encode())
+            credential = Credential(tenant_id, control.tenant(tenant_id).channel_apps, name=name)
+            control.credentials[self._digests.of(key.encode())] = credential
 
     def identify(self, request: Request, scope: KeyScope) -> Identity:
         """The sender's identity; raises as `identify_by` does."""
@@ -103,7 +106,8 @@ class Authentication:
             )
 
     def _recognise(self, key: bytes) -> Credential:
-        credential = self._control.credentials.get(key_digest(self._secret, key))
+        known = self._control.credentials
+        credential = known.get(self._digests.of(key)) or known.get(self._digests.earlier(key))
         if credential is not None and (self._control.loaded or not credential.key_id):  # its revocation may come yet
             if len(self._shown) >= MOST_SHOWN:
                 self._shown.clear()
@@ -113,6 +117,12 @@ class Authentication:
         if not self._control.loaded:
             raise UnavailableError("the keys have not been read from Kafka yet", "Send the request again.")
         raise RefusedError(401, "the API key is not known here", "Check the key; it may be revoked.")
+
+
+def actor_of(identity: Identity, client: tuple[str, int] | Address | None) -> Actor:
+    """Who the audit log says a sender is. `client` is the other end of the connection; a proxy's where there is one."""
+    name = "" if identity.credential is None else identity.credential.name
+    return Actor(name, "" if client is None else client[0])
 
 
 def _two_headers(early: bytes | None, recent: bytes | None) -> str:

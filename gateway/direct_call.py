@@ -36,7 +36,8 @@ class DirectCall:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         headers: Headers = dict(scope["headers"])
-        sent = RequestBody(headers, receive, None if exchange is None else exchange.body_at_hand())
+        at_hand = None if exchange is None else exchange.body_at_hand()
+        sent = RequestBody(headers, receive, at_hand, scope.get("client"))
         try:
             status, body = await self._answer(headers, sent)
         except GatewayError as error:

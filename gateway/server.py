@@ -75,7 +75,7 @@ def run(settings: Settings) -> None:
         lifespan="on",
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing asks for the address of a sender
+        proxy_headers=False,  # the audit log has the address of the connection, which nobody can claim
         log_config=None,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_DRAIN_S,

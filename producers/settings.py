@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     strict_channels: bool = Field(
         default=False, description="refuse what is published to a channel that nobody made, instead of making it"
     )
+    webhook_private_addresses: bool = Field(
+        default=False, description="take webhook URLs whose host is an address or a name inside your network"
+    )
     rate_limit_key_per_s: float = Field(
         default=0, ge=0, description="requests of one key, events of a bulk request counted; of one gateway; 0: any"
     )

@@ -26,9 +26,10 @@ _PLACE = "topic, _topic_epoch, partition, offset"
 _LETTERS = """FROM dead_letters AS l FINAL LEFT JOIN (SELECT * FROM dead_letter_decisions FINAL) AS d
 ON l.topic = d.topic AND l._topic_epoch = d._topic_epoch AND l.partition = d.partition AND l.offset = d.offset
 WHERE """
-_COLUMNS = """l.topic, l._topic_epoch, l.partition, l.offset, toUnixTimestamp64Milli(l.failed_at), l.tenant_id,
-  l.trace_id, l.reason, toUInt64(length(l.value)), if(d.decision = '', 'open', d.decision) """
-_REASONS = "l.topic, l._topic_epoch, l.partition, l.offset, l.reason "
+_STATE = "if(d.decision = '', 'open', d.decision) "
+_COLUMNS = f"""l.topic, l._topic_epoch, l.partition, l.offset, toUnixTimestamp64Milli(l.failed_at), l.tenant_id,
+  l.trace_id, l.reason, toUInt64(length(l.value)), {_STATE}"""
+_HEADS = f"l.topic, l._topic_epoch, l.partition, l.offset, l.tenant_id, l.reason, {_STATE}"
 _OPEN = " AND d.decision = ''"
 _IN_ORDER = " ORDER BY l.topic, l._topic_epoch, l.partition, l.offset"
 
@@ -55,6 +56,15 @@ class Letter:
     trace_id: str
     reason: str
     value_bytes: int
+    state: State
+
+
+class LetterHead(NamedTuple):
+    """What is told of a letter without reading its record; `tenant_id` is the one that the record claims."""
+
+    place: Place
+    tenant_id: str
+    reason: str
     state: State
 
 
@@ -110,12 +120,12 @@ class LetterBox:
             for some in _slices([_letter(row) for row in rows]):
                 yield await self._open(some)
 
-    async def reasons_by_place(
+    async def heads(
         self, which: LetterFilter, *, everything: bool, limit: int | None = None
-    ) -> AsyncGenerator[dict[Place, str]]:
-        """As `opened`, of each letter its reason alone: nothing of the records is read."""
-        async for rows in self._pages(_REASONS, which, everything, limit):
-            yield {Place(*row[:4]): row[4] for row in rows}
+    ) -> AsyncGenerator[list[LetterHead]]:
+        """As `opened`, of each letter its head alone: nothing of the records is read."""
+        async for rows in self._pages(_HEADS, which, everything, limit):
+            yield [LetterHead(Place(*row[:4]), *row[4:]) for row in rows]
 
     async def stored_places(self, places: Sequence[Place]) -> set[tuple[int, int, int]]:
         """(epoch, partition, offset) of those that are rows of events_log all the same.
@@ -175,6 +185,10 @@ class LetterBox:
     ) -> Sequence[Sequence[Any]]:
         sql = f"SELECT {columns}{_LETTERS}{which.sql()}{'' if everything else _OPEN}{end}"
         return (await self._client.query(sql, parameters=which.given() | values)).result_rows
+
+
+def head_of(letter: Letter) -> LetterHead:
+    return LetterHead(letter.place, letter.tenant_id, letter.reason, letter.state)
 
 
 def _letter(row: Sequence[Any]) -> Letter:

@@ -6,7 +6,7 @@ replays of one letter are two publishes of one event. Everything else of the rec
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from producers.event import encode_again
 from producers.event_log import EventLog
 from producers.event_record import EventRecord
 from producers.verdict import Refusal, verdict
-from sinks.letter_box import LetterBox, OpenedLetter, Place
+from sinks.letter_box import LetterBox, LetterHead, OpenedLetter, Place, head_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,15 @@ async def replay(
     log: EventLog | None,
     events_topic: str,
     now_ms: Callable[[], int],
+    enter: Callable[[Sequence[LetterHead]], Awaitable[None]],
 ) -> AsyncIterator[Outcome]:
-    """Replay slice after slice; nothing is published or decided when `log` is None. The steps for each slice:
+    """Replay slice after slice; nothing is published, decided or entered when `log` is None. The steps for each slice:
 
     1. leave out what is stored already: an upgraded sink took the record after all;
     2. judge each record again, and derive the dedup key of those that have none;
-    3. publish, and wait for Kafka's acknowledgement of all;
-    4. only then decide: whoever dies in between publishes the same event again, which counts once.
+    3. `enter` in the audit log what is about to be replayed: whoever dies later has left the entry;
+    4. publish, and wait for Kafka's acknowledgement of all;
+    5. only then decide: whoever dies in between publishes the same event again, which counts once.
 
     Raises NotAcknowledgedError: then the letters of the slice are still open, and may be replayed again.
     """
@@ -83,11 +85,11 @@ async def replay(
             else:
                 records.append(record)
                 outcomes.append(Outcome(place, True, f"event {record.event_id} of trace {record.trace_id}"))
-        if log is not None:
+        done = {outcome.place for outcome in outcomes if outcome.done}
+        if log is not None and done:
+            await enter([head_of(x.letter) for x in letters if x.letter.place in done])
             if records:
                 await log.append(records)
-            done = [outcome.place for outcome in outcomes if outcome.done]
-            if done:
-                await box.decide(done, "replayed", now_ms())
+            await box.decide(sorted(done), "replayed", now_ms())
         for outcome in outcomes:
             yield outcome

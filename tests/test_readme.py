@@ -55,7 +55,7 @@ def test_the_first_three_commands_are_demo_test_and_up() -> None:
 
 def test_every_axonstream_command_that_is_named_exists() -> None:
     named = {line.split()[1] for line in commands(README) if re.match(r"(\.venv/bin/)?axonstream ", line)}
-    assert named == {"trace", "sql", "verify", "dead-letters", "keys", "init", "gateway", "processor", "sink"}
+    assert named == {"trace", "sql", "verify", "dead-letters", "audit", "keys", "init", "gateway", "processor", "sink"}
     assert named <= main.commands.keys()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
-from gateway.control.credentials import KeyScope, key_digest, new_key, secret_id
+from gateway.control.credentials import KeyDigests, KeyScope, new_key
 from gateway.control.data import MAX_KEYS, ControlData
 from gateway.control.records import ApiKey, ControlRecord, Kind, Place, new_id
 
@@ -57,11 +57,11 @@ def make_key(
         raise KeyRefusedError("a public token may only publish: its one scope is ingest")
     if len(data.tenant(tenant_id).keys) >= MAX_KEYS:
         raise KeyRefusedError(f"the tenant has {MAX_KEYS} keys already: revoke some that are not used")
-    key, number = new_key(public=public), new_id()
+    key, number, digests = new_key(public=public), new_id(), KeyDigests(secret)
     kept = ApiKey(
         id=number,
-        digest=key_digest(secret, key.encode()).hex(),
-        secret_id=secret_id(secret),
+        digest=digests.of(key.encode()).hex(),
+        secret_id=digests.secret_id,
         name=name,
         creator=creator,
         scopes=tuple(sorted(wanted)),

@@ -1,7 +1,8 @@
 """What a shown key is worth: its tenant, its scopes, until when; and how keys are made and recognised.
 
-A key is kept as HMAC-SHA256 under the server's secret: who reads the control topic learns no key, and looking one up
-takes a microsecond, because keys are random and need no slow hash.
+A key is kept as HMAC-SHA256 under a key derived from the server's secret: the control topic tells nobody a key, and
+a look-up takes microseconds, because keys are random and need no slow hash. Keys that the version before HKDF made are
+kept under the secret itself and stay valid: `secret_id` tells them apart.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from enum import Enum, StrEnum
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
+from gateway.control.derived_keys import derived_key
+
 if TYPE_CHECKING:
     from gateway.rate_limits import TokenBucket
 
 PUBLIC_PREFIX = "pt_"
 _RANDOM_BYTES = 32
+_ID_DIGITS = 12
 
 
 class Generation(Enum):
@@ -51,10 +55,11 @@ class Identity:
 class Credential:
     """One key. `key_id` is 0 for a key of the settings; `expires_at` is ms since 1970; `used` since last looked.
 
+    `name` tells it from other keys in the audit log, and nothing of it.
     `live` becomes false when the key is revoked, or its record replaced.
     """
 
-    __slots__ = ("bucket", "expires_at", "identities", "key_id", "live", "scopes", "tenant", "used")
+    __slots__ = ("bucket", "expires_at", "identities", "key_id", "live", "name", "scopes", "tenant", "used")
 
     def __init__(
         self,
@@ -63,8 +68,10 @@ class Credential:
         scopes: frozenset[str] = EVERY_SCOPE,
         key_id: int = 0,
         expires_at: int | None = None,
+        name: str = "",
     ) -> None:
         self.key_id = key_id
+        self.name = name or f"key {key_id}"
         self.tenant = tenant_id.encode()
         self.scopes = scopes
         self.expires_at = expires_at
@@ -74,14 +81,28 @@ class Credential:
         self.identities = {generation: Identity(tenant_id, generation, channels, self) for generation in Generation}
 
 
-def key_digest(secret: bytes, key: bytes) -> bytes:
-    """What is kept of a key."""
-    return hmac.digest(secret, key, "sha256")
+class KeyDigests:
+    """What is kept of keys under one server secret; nothing of the secret can be told from it."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._derived = derived_key(secret, "digests of API keys")
+        self.secret_id = derived_key(secret, "id of the server secret").hex()[:_ID_DIGITS] if secret else ""
+        earlier = hmac.digest(secret, b"axonstream server secret", "sha256").hex()[:_ID_DIGITS] if secret else ""
+        self.secret_ids = frozenset({self.secret_id, earlier})
+
+    def of(self, key: bytes) -> bytes:
+        """The digest that a key made now is kept as."""
+        return hmac.digest(self._derived, key, "sha256")
+
+    def earlier(self, key: bytes) -> bytes:
+        """The digest that the version before HKDF kept."""
+        return hmac.digest(self._secret, key, "sha256")
 
 
-def secret_id(secret: bytes) -> str:
-    """Tells a server secret from another, and nothing of it; '' for none."""
-    return hmac.digest(secret, b"axonstream server secret", "sha256").hex()[:12] if secret else ""
+def static_key_name(secret: bytes, key: bytes) -> str:
+    """The name of a key of the settings: the same at every gateway. Without a secret it is a plain hash of 32 bits."""
+    return f"static key {hmac.digest(derived_key(secret, 'names of static keys'), key, 'sha256').hex()[:8]}"
 
 
 def new_key(*, public: bool) -> str:

@@ -11,7 +11,9 @@ import asyncio
 import logging
 from collections.abc import Set as AbstractSet
 
-from gateway.control.credentials import Credential, secret_id
+from gateway.control.audit_entry import is_entry
+from gateway.control.audit_trail import AuditTrail
+from gateway.control.credentials import Credential, KeyDigests
 from gateway.control.records import (
     ApiKey,
     App,
@@ -77,8 +79,9 @@ class ControlData:
     def __init__(self, secret: bytes = b"") -> None:
         self.loaded = False
         self.credentials: dict[bytes, Credential] = {}
+        self.audit = AuditTrail()
         self._tenants: dict[str, Tenant] = {}
-        self._secret_id = secret_id(secret)
+        self._secret_ids = KeyDigests(secret).secret_ids
         self._warned = False
 
     def tenant(self, tenant_id: str) -> Tenant:
@@ -99,7 +102,12 @@ class ControlData:
         return sorted(rows, key=lambda row: (row[1].created_at, row[1].id))
 
     def read(self, key: bytes | None, value: bytes | None) -> Place | None:
-        """Take a record of the topic; what is none of ours is logged and left out (None)."""
+        """Take a record of the topic; what is none of ours is logged and left out (None), an entry of the audit log is
+        counted, and is in no place (None).
+        """
+        if key is not None and is_entry(key):
+            self.audit.read(key, gone=value is None)
+            return None
         try:
             record = decode_record(key, value)
         except ControlRecordError as error:
@@ -159,7 +167,7 @@ class ControlData:
             gone.live = False
 
     def _add_credential(self, tenant: Tenant, key: ApiKey) -> None:
-        if key.secret_id != self._secret_id:
+        if key.secret_id not in self._secret_ids:
             if not self._warned:
                 self._warned = True
                 log.warning("a key was made with another AXONSTREAM_SERVER_SECRET and is not accepted")

@@ -1,8 +1,9 @@
 """The control topic: one compacted partition that every gateway reads from its start into memory, and then follows.
 
 A write is acknowledged when this gateway has read its own record back, so that whoever wrote sees it, and a gateway
-that starts afterwards, too. Other gateways read it within milliseconds. The Schema Registry keeps its data the same
-way: https://docs.confluent.io/platform/current/schema-registry/fundamentals/index.html
+that starts afterwards, too. It carries its entry of the audit log in the same batch. Other gateways read it within
+milliseconds. The Schema Registry keeps its data the same way:
+https://docs.confluent.io/platform/current/schema-registry/fundamentals/index.html
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from gateway.control.audit_entry import AuditEntry, encode_entry
 from gateway.control.data import ControlData
+from gateway.control.one_batch import BATCH_BYTES, Pair, append_in_batches
 from gateway.control.records import ControlRecord, Place, encode_record
 from gateway.errors import UnavailableError
 from producers.kafka_client import kafka_options
@@ -41,8 +44,10 @@ class Control(Protocol):
     def offset(self) -> int: ...
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
-    async def write(self, records: Sequence[ControlRecord]) -> None: ...
+    async def write(self, records: Sequence[ControlRecord], entry: AuditEntry) -> None: ...
     async def note(self, records: Sequence[ControlRecord]) -> None: ...
+    async def enter(self, entry: AuditEntry) -> None: ...
+    async def forget(self, keys: Sequence[bytes]) -> None: ...
     async def catch_up(self) -> bool: ...
     def state(self) -> str: ...
 
@@ -88,14 +93,15 @@ class ControlLog:
         if self._closing:
             await asyncio.wait(self._closing, timeout=_CLOSE_S)
 
-    async def write(self, records: Sequence[ControlRecord]) -> None:
-        """Append the records, and return when they were read back.
+    async def write(self, records: Sequence[ControlRecord], entry: AuditEntry) -> None:
+        """Append the records with their entry of the audit log, and return when they were read back.
 
+        A change is never there without its entry: they are one batch, or the entry stands in the first of several.
         Raises UnavailableError when that did not happen in time: they may still come to be.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                last = await self._append(records)
+                last = await self._append([encode_entry(entry), *map(encode_record, records)])
                 await self._until(last + 1)
         except asyncio.CancelledError:
             self._renew_producer()
@@ -108,13 +114,19 @@ class ControlLog:
             ) from error
 
     async def note(self, records: Sequence[ControlRecord]) -> None:
-        """As `write`, without reading back: for what nobody waits for."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._append(records)
-        except (KafkaError, OSError, TimeoutError) as error:
-            self._renew_producer()
-            raise UnavailableError(f"Kafka did not acknowledge: {error!r}", "Try again.") from error
+        """Append what changes nothing that the audit log is about, and nobody waits to read."""
+        await self._acknowledged([encode_record(record) for record in records])
+
+    async def enter(self, entry: AuditEntry) -> None:
+        """Append an entry alone, before a change that is made elsewhere. `start` need not have been called.
+
+        Raises UnavailableError: then make no change.
+        """
+        await self._acknowledged([encode_entry(entry)])
+
+    async def forget(self, keys: Sequence[bytes]) -> None:
+        """Delete the records of these keys. Raises UnavailableError."""
+        await self._acknowledged([(key, None) for key in keys])
 
     async def catch_up(self) -> bool:
         """Read what any gateway has had acknowledged before this call; False when that is not done within a second.
@@ -147,18 +159,25 @@ class ControlLog:
         async with self._progress:
             await self._progress.wait_for(lambda: self._next >= offset)
 
-    async def _append(self, records: Sequence[ControlRecord]) -> int:
-        producer = await self._live_producer()
-        sent: list[asyncio.Future[Any]] = []
-        for record in records:
-            key, value = encode_record(record)
-            sent.append(await producer.send(self._topic, value, key, partition=0))
-        return max([metadata.offset for metadata in await asyncio.gather(*sent)])
+    async def _acknowledged(self, pairs: Sequence[Pair]) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._append(pairs)
+        except (KafkaError, OSError, TimeoutError) as error:
+            self._renew_producer()
+            raise UnavailableError(f"Kafka did not acknowledge: {error!r}", "Try again.") from error
+
+    async def _append(self, pairs: Sequence[Pair]) -> int:
+        return await append_in_batches(await self._live_producer(), self._topic, pairs)
 
     async def _live_producer(self) -> AIOKafkaProducer:
         async with self._connecting:
             if self._producer is None:
-                producer = AIOKafkaProducer(**self._options, acks="all", enable_idempotence=True, linger_ms=0)
+                if self._following is None:
+                    await self._check_topic()
+                producer = AIOKafkaProducer(
+                    **self._options, acks="all", enable_idempotence=True, linger_ms=0, max_batch_size=BATCH_BYTES
+                )
                 try:
                     await producer.start()
                 except BaseException:
@@ -216,6 +235,8 @@ class ControlLog:
             seen: set[Place] = set()
             consumer.seek(self._partition, begins if anew else self._next)
             self._consumer = consumer
+            if anew:
+                self.data.audit.clear()
             position = begins if anew else self._next
             while True:
                 if anew and position >= ends:

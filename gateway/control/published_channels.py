@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from gateway.control.audit_entry import MOST_SHOWN, Action, Actor, entry
 from gateway.control.data import FIRST_APP, MAX_PUBLISHED_CHANNELS
 from gateway.control.log import Control, not_caught_up
 from gateway.control.records import Channel, ControlRecord, Kind, Place
@@ -30,24 +31,24 @@ class PublishedChannels:
             raise not_caught_up()
         return channel_id in known
 
-    async def make(self, tenant_id: str, channel_id: int) -> None:
-        """Return when the tenant has the channel.
+    async def make(self, tenant_id: str, channel_id: int, actor: Actor) -> None:
+        """Return when the tenant has the channel; `actor` is who publishes to it, for the audit log.
 
         Raises RefusedError, 404 where the server is strict and 409 at the limit, and UnavailableError without Kafka.
         """
-        refused = await self.make_all(tenant_id, [channel_id])
+        refused = await self.make_all(tenant_id, [channel_id], actor)
         if channel_id in refused:
             raise refused[channel_id]
 
-    async def make_all(self, tenant_id: str, channel_ids: Iterable[int]) -> dict[int, RefusedError]:
+    async def make_all(self, tenant_id: str, channel_ids: Iterable[int], actor: Actor) -> dict[int, RefusedError]:
         """As `make`, for many at once; which of them are refused, and why."""
         try:
             async with asyncio.timeout(self._timeout_s), self._control.data.tenant(tenant_id).making_channels:
-                return await self._make_all(tenant_id, channel_ids)
+                return await self._make_all(tenant_id, channel_ids, actor)
         except TimeoutError:
             raise UnavailableError("the channel could not be made in time", "Publish again.") from None
 
-    async def _make_all(self, tenant_id: str, channel_ids: Iterable[int]) -> dict[int, RefusedError]:
+    async def _make_all(self, tenant_id: str, channel_ids: Iterable[int], actor: Actor) -> dict[int, RefusedError]:
         tenant = self._control.data.tenant(tenant_id)
         caught_up = await self._control.catch_up()  # another gateway may have made it just now
         missing = sorted({number for number in channel_ids if number not in tenant.channel_apps})
@@ -65,7 +66,11 @@ class PublishedChannels:
             for number in missing[:room]
         ]
         if made:
-            await self._control.write(made)
+            numbers = missing[:room]
+            subject = f"channel {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} channels"
+            after = {"channels": numbers[:MOST_SHOWN], "app_id": FIRST_APP}
+            published = entry(actor, Action.CHANNEL_PUBLISH, subject, at=now, tenant_id=tenant_id, after=after)
+            await self._control.write(made, published)
         return {number: _too_many(number) for number in missing[room:]}
 
 

@@ -69,7 +69,7 @@ class WebhookEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key without the key: `digest` is its HMAC in hex, under the server secret that `secret_id` tells."""
+    """A key without the key: `digest` is its HMAC in hex, under a key of the server secret that `secret_id` tells."""
 
     id: AnId
     digest: ADigest

@@ -10,8 +10,9 @@ import hmac
 from base64 import urlsafe_b64encode
 from secrets import token_urlsafe
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from gateway.control.derived_keys import derived_key
 from gateway.errors import RefusedError
 
 
@@ -19,8 +20,12 @@ class WebhookSecrets:
     """Seals and opens; without a server secret it refuses to seal."""
 
     def __init__(self, server_secret: bytes) -> None:
-        key = hmac.digest(server_secret, b"axonstream webhook secrets", "sha256")
-        self._fernet = Fernet(urlsafe_b64encode(key)) if server_secret else None
+        keys = [
+            derived_key(server_secret, "webhook secrets"),
+            # Nothing is sealed with it any more; what the version before HKDF has sealed is opened.
+            hmac.digest(server_secret, b"axonstream webhook secrets", "sha256"),
+        ]
+        self._fernet = MultiFernet([Fernet(urlsafe_b64encode(key)) for key in keys]) if server_secret else None
 
     def new(self) -> str:
         """A secret for an endpoint whose owner gave none."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing_extensions import TypedDict
 
 from gateway.answers import WireId
-from gateway.control.credentials import Identity
+from gateway.control.credentials import Identity, KeyScope
 from gateway.control.records import App, Channel, WebhookEndpoint
+from gateway.control.shown_url import shown_url
 from gateway.wire_values import iso_time, opaque_id, wire_id
 
 
@@ -36,7 +37,10 @@ class ChannelAnswer(TypedDict):
 
 
 class EndpointAnswer(TypedDict):
-    """A webhook endpoint; no `eventTypes` are all. One that was deactivated is listed with `active` false."""
+    """A webhook endpoint; no `eventTypes` are all. One that was deactivated is listed with `active` false.
+
+    Keys without the scope admin see scheme, host and port of `url`, and /... for what follows.
+    """
 
     id: WireId
     endpointId: WireId
@@ -129,11 +133,13 @@ def channel_answer(channel: Channel, identity: Identity) -> ChannelAnswer:
 
 
 def endpoint_answer(endpoint: WebhookEndpoint, identity: Identity) -> EndpointAnswer:
+    """With the whole URL for a key of scope admin alone: who knows a receiver's URL can often send to it."""
+    whole = identity.credential is not None and KeyScope.ADMIN in identity.credential.scopes
     number = wire_id(endpoint.id, identity.generation)
     return {
         "id": number,
         "endpointId": number,
-        "url": endpoint.url,
+        "url": endpoint.url if whole else shown_url(endpoint.url),
         "channelId": wire_id(endpoint.channel_id, identity.generation),
         "orgId": opaque_id(identity.tenant_id, identity.generation),
         "active": endpoint.active,

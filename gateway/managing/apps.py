@@ -7,10 +7,11 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.control.audit_entry import Action, shown
 from gateway.control.data import BUILT_IN, MAX_APPS
 from gateway.control.records import App, ControlRecord, Kind, Place, new_id
 from gateway.managing.answers import app_answer
-from gateway.managing.channels import channel_places
+from gateway.managing.channels import channel_places, gone_with_it
 from gateway.managing.inputs import AppInput
 from gateway.managing.routes import Managing, built_in, done, json_answer, limit_reached, listed, records_gone
 
@@ -45,22 +46,28 @@ class Apps:
             raise limit_reached("apps", MAX_APPS)
         now = self._managing.clock()
         app = App(new_id(), given.name, now, now)
-        await self._managing.write(ControlRecord(Place(Kind.APP, tenant.id, app.id), app))
+        made = [ControlRecord(Place(Kind.APP, tenant.id, app.id), app)]
+        await self._managing.change(request, identity, Action.APP_CREATE, f"app {app.id}", made, after=shown(app))
         return json_answer(app_answer(app, identity), 201)
 
     async def _rename(self, request: Request) -> Response:
         identity, tenant = self._managing.admin(request)
         app = await self._managing.named(request, "app", tenant.apps.get)
         given = await self._managing.input(request, AppInput)
-        app = replace(app, name=given.name, updated_at=self._managing.clock())
-        await self._managing.write(ControlRecord(Place(Kind.APP, tenant.id, app.id), app))
+        before, app = shown(app), replace(app, name=given.name, updated_at=self._managing.clock())
+        changed = [ControlRecord(Place(Kind.APP, tenant.id, app.id), app)]
+        await self._managing.change(
+            request, identity, Action.APP_CHANGE, f"app {app.id}", changed, before=before, after=shown(app)
+        )
         return json_answer(app_answer(app, identity))
 
     async def _delete(self, request: Request) -> Response:
-        _, tenant = self._managing.admin(request)
+        identity, tenant = self._managing.admin(request)
         app = await self._managing.named(request, "app", tenant.apps.get)
         if app.id in BUILT_IN[Kind.APP]:
             raise built_in("app")
         gone = [place for channel in tenant.channels(app.id) for place in channel_places(tenant, channel.id)]
-        await self._managing.write(*records_gone([*gone, Place(Kind.APP, tenant.id, app.id)]))
+        records = records_gone([*gone, Place(Kind.APP, tenant.id, app.id)])
+        before = shown(app) | gone_with_it(gone)
+        await self._managing.change(request, identity, Action.APP_DELETE, f"app {app.id}", records, before=before)
         return done("the app is deleted, and its channels")

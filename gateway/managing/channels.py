@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.control.audit_entry import MOST_SHOWN, Action, shown
 from gateway.control.credentials import Identity
 from gateway.control.data import BUILT_IN, MAX_CHANNELS, Tenant
 from gateway.control.records import Channel, ControlRecord, Kind, Place, new_id
@@ -30,6 +33,15 @@ def channel_places(tenant: Tenant, channel_id: int) -> list[Place]:
     return [Place(Kind.WEBHOOK, tenant.id, w) for w in webhooks] + [Place(k, tenant.id, channel_id) for k in kinds]
 
 
+def gone_with_it(places: Sequence[Place]) -> dict[str, Any]:
+    """What the audit log says of the channels and webhook endpoints that are deleted with what they belong to."""
+    found: dict[str, Any] = {}
+    for name, kinds in (("channels", (Kind.CHANNEL, Kind.PUBLISHED_CHANNEL)), ("webhooks", (Kind.WEBHOOK,))):
+        ids = sorted({place.id for place in places if place.kind in kinds})
+        found |= {name: ids[:MOST_SHOWN], f"{name}_deleted": len(ids)} if ids else {}
+    return found
+
+
 class Channels:
     """The handlers. Channels 1 and 2 of app 1 are there from the start."""
 
@@ -41,7 +53,7 @@ class Channels:
         identity, tenant = self._managing.admin(request)
         given = await self._managing.input(request, ChannelInput)
         app = await self._managing.referred(given.app_id, "app", tenant.apps.get)
-        return await self._create(identity, tenant, app.id, given.name)
+        return await self._create(request, identity, tenant, app.id, given.name)
 
     async def of_app(self, request: Request) -> Response:
         """GET /apps/{app}/channels, the oldest first; POST: 201, and 409 at the limit."""
@@ -49,7 +61,7 @@ class Channels:
             identity, tenant = self._managing.admin(request)
             app = await self._managing.named(request, "app", tenant.apps.get)
             given = await self._managing.input(request, AppChannelInput)
-            return await self._create(identity, tenant, app.id, given.name)
+            return await self._create(request, identity, tenant, app.id, given.name)
         identity, tenant = self._managing.reader(request)
         app = await self._managing.named(request, "app", tenant.apps.get)
         rows: list[ChannelAnswer] = []
@@ -78,7 +90,12 @@ class Channels:
             return await self._change(request, identity, tenant, channel)
         if channel.id in BUILT_IN[Kind.CHANNEL]:
             raise built_in("channel")
-        await self._managing.write(*records_gone(channel_places(tenant, channel.id)))
+        gone = channel_places(tenant, channel.id)
+        before = shown(channel) | gone_with_it([place for place in gone if place.kind is Kind.WEBHOOK])
+        subject = f"channel {channel.id}"
+        await self._managing.change(
+            request, identity, Action.CHANNEL_DELETE, subject, records_gone(gone), before=before
+        )
         return done("the channel is deleted; its events stay, and publishing to it makes it again")
 
     async def _change(self, request: Request, identity: Identity, tenant: Tenant, channel: Channel) -> Response:
@@ -89,14 +106,21 @@ class Channels:
         if given.app_id is not None:
             app_id = (await self._managing.referred(given.app_id, "app", tenant.apps.get)).id
         now = self._managing.clock()
+        before = shown(channel)
         channel = replace(channel, name=given.name or channel.name, app_id=app_id, updated_at=now)
-        await self._managing.write(ControlRecord(Place(Kind.CHANNEL, tenant.id, channel.id), channel))
+        changed = [ControlRecord(Place(Kind.CHANNEL, tenant.id, channel.id), channel)]
+        subject = f"channel {channel.id}"
+        await self._managing.change(
+            request, identity, Action.CHANNEL_CHANGE, subject, changed, before=before, after=shown(channel)
+        )
         return json_answer(channel_answer(channel, identity))
 
-    async def _create(self, identity: Identity, tenant: Tenant, app_id: int, name: str) -> Response:
+    async def _create(self, request: Request, identity: Identity, tenant: Tenant, app_id: int, name: str) -> Response:
         if len(tenant.made_channels) >= MAX_CHANNELS:
             raise limit_reached("channels", MAX_CHANNELS)
         now = self._managing.clock()
         channel = Channel(new_id(), app_id, name, now, now)
-        await self._managing.write(ControlRecord(Place(Kind.CHANNEL, tenant.id, channel.id), channel))
+        made = [ControlRecord(Place(Kind.CHANNEL, tenant.id, channel.id), channel)]
+        subject = f"channel {channel.id}"
+        await self._managing.change(request, identity, Action.CHANNEL_CREATE, subject, made, after=shown(channel))
         return json_answer(channel_answer(channel, identity), 201)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
 
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -12,18 +10,19 @@ from pydantic.alias_generators import to_camel
 
 from axonstream.event_contract import EVENT_TYPE_PATTERN, MAX_EVENT_BYTES, MAX_ID, MAX_NAME_BYTES
 from gateway.errors import RefusedError
+from gateway.managing.webhook_urls import host_of
 from gateway.publishing.request_body import RequestBody
 
 MAX_URL_BYTES = 2048
 MAX_TEXT_BYTES = 1024
 MAX_EVENT_TYPES = 64
-_URL_CHARACTERS = re.compile(r"[!-~]+")
 
 _MUST_BE = {
     "name": f"must be a non-empty string of at most {MAX_NAME_BYTES} bytes without control characters",
     "appId": f"must be the id of an app: a whole number from 0 to {MAX_ID}, or its digits in a string",
     "channelId": f"must be the id of a channel: a whole number from 0 to {MAX_ID}, or its digits in a string",
-    "url": f"must be an http:// or https:// URL with a host, without a password, of at most {MAX_URL_BYTES} bytes",
+    "url": f"must be written http(s)://host/path in at most {MAX_URL_BYTES} bytes of ASCII: a plain name or IP address "
+    "as the host, no user, backslash or fragment, and as the port, if any, 80, 443 or one from 1024 on",
     "eventTypes": f"must be a list of at most {MAX_EVENT_TYPES} event types, as agent.error, or left out for all",
     "description": f"must be a string of at most {MAX_TEXT_BYTES} bytes, or left out",
     "secret": f"must be a string of 8 to {MAX_TEXT_BYTES} bytes, or left out for the server to make one",
@@ -46,18 +45,18 @@ def _id(value: object) -> object:
     return value
 
 
-def _http_url(url: str) -> str:
-    """An address that a POST can go to; whether it may go there is decided when something is sent."""
-    if not _URL_CHARACTERS.fullmatch(url):
-        raise ValueError("must be ASCII without spaces")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.port == 0:
-        raise ValueError("must be an http(s) URL with a host")
+def _webhook_url(url: str) -> str:
+    """How it is written; whether its host may be a receiver depends on the server's settings."""
+    host_of(url)
     return url
 
 
 _ID_FORMS = [{"type": "integer", "minimum": 0, "maximum": MAX_ID}, {"type": "string", "pattern": "^[0-9]{1,19}$"}]
-_URL_FORM = {"type": "string", "pattern": "^[hH][tT][tT][pP][sS]?://[!-~]+$", "maxLength": MAX_URL_BYTES}
+_URL_FORM = {
+    "type": "string",
+    "pattern": "^[hH][tT][tT][pP][sS]?://[0-9A-Za-z._:\\[\\]-]+(/[!-~]*)?$",
+    "maxLength": MAX_URL_BYTES,
+}
 
 AnId = Annotated[int, BeforeValidator(_id), Field(ge=0, le=MAX_ID), WithJsonSchema({"anyOf": _ID_FORMS})]
 AName = Annotated[str, Field(min_length=1), _at_most(MAX_NAME_BYTES)]
@@ -97,7 +96,7 @@ class ChannelChange(_Input):
 class EndpointInput(_Input):
     """POST /webhooks/endpoints."""
 
-    url: Annotated[str, _at_most(MAX_URL_BYTES), AfterValidator(_http_url), WithJsonSchema(_URL_FORM)]
+    url: Annotated[str, _at_most(MAX_URL_BYTES), AfterValidator(_webhook_url), WithJsonSchema(_URL_FORM)]
     channel_id: AnId
     event_types: Annotated[list[AType], Field(max_length=MAX_EVENT_TYPES)] | None = None
     description: Annotated[str, _at_most(MAX_TEXT_BYTES)] | None = None

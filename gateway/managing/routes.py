@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import MAX_ID
-from gateway.authentication import Authentication
+from gateway.authentication import Authentication, actor_of
+from gateway.control.audit_entry import Action, entry
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.control.data import Tenant
 from gateway.control.log import Control, not_caught_up
@@ -77,9 +78,28 @@ class Managing:
                 raise not_caught_up()
         return found
 
-    async def write(self, *records: ControlRecord) -> None:
-        """Raises UnavailableError when Kafka does not acknowledge in time."""
-        await self._control.write(records)
+    async def change(
+        self,
+        request: Request,
+        identity: Identity,
+        action: Action,
+        subject: str,
+        records: Sequence[ControlRecord],
+        *,
+        before: dict[str, Any] | None = None,
+        after: dict[str, Any] | None = None,
+    ) -> None:
+        """Write the records and who changed what. Raises UnavailableError when Kafka does not acknowledge in time."""
+        made = entry(
+            actor_of(identity, request.client),
+            action,
+            subject,
+            at=self.clock(),
+            tenant_id=identity.tenant_id,
+            before=before,
+            after=after,
+        )
+        await self._control.write(records, made)
 
     def _who(self, request: Request, scope: KeyScope) -> tuple[Identity, Tenant]:
         identity = self._authentication.identify(request, scope)

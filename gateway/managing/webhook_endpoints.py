@@ -10,25 +10,36 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.control.audit_entry import Action, shown
 from gateway.control.data import MAX_WEBHOOKS, Tenant
 from gateway.control.records import ControlRecord, Kind, Place, WebhookEndpoint, new_id
 from gateway.control.webhook_secrets import WebhookSecrets
+from gateway.errors import RefusedError
 from gateway.managing.answers import NewEndpointAnswer, endpoint_answer
 from gateway.managing.inputs import EndpointInput
 from gateway.managing.routes import Managing, done, json_answer, limit_reached, listed
+from gateway.managing.webhook_urls import host_of, why_not_public
 
 
 class WebhookEndpoints:
     """The handlers."""
 
-    def __init__(self, managing: Managing, secrets: WebhookSecrets) -> None:
+    def __init__(self, managing: Managing, secrets: WebhookSecrets, *, private_addresses: bool) -> None:
         self._managing = managing
         self._secrets = secrets
+        self._private_addresses = private_addresses
 
     async def create(self, request: Request) -> Response:
-        """201 with the secret, which is told only here; 400 for a URL that is no http(s), 409 at the limit."""
+        """201 with the secret, which is told only here; 400 for a URL that nothing can be sent to, 409 at the limit."""
         identity, tenant = self._managing.admin(request)
         given = await self._managing.input(request, EndpointInput)
+        if not self._private_addresses and (why := why_not_public(host_of(given.url))):
+            raise RefusedError(
+                400,
+                [f"url must be one of a receiver on the internet: {why}"],
+                "Use the receiver's public name. The operator can allow addresses inside the network: "
+                "AXONSTREAM_WEBHOOK_PRIVATE_ADDRESSES=true.",
+            )
         channel = await self._managing.referred(given.channel_id, "channel", tenant.channel)
         secret = given.secret or self._secrets.new()
         now = self._managing.clock()
@@ -43,8 +54,15 @@ class WebhookEndpoints:
             created_at=now,
             updated_at=now,
         )
-        made = ControlRecord(Place(Kind.WEBHOOK, tenant.id, endpoint.id), endpoint)
-        await self._managing.write(made, *_room(tenant))
+        made, given_up = [ControlRecord(Place(Kind.WEBHOOK, tenant.id, endpoint.id), endpoint)], _room(tenant)
+        before = None
+        if given_up is not None:
+            made.append(ControlRecord(Place(Kind.WEBHOOK, tenant.id, given_up.id), None))
+            before = {"deleted_for_room": given_up.id, **shown(given_up)}
+        subject = f"webhook endpoint {endpoint.id}"
+        await self._managing.change(
+            request, identity, Action.WEBHOOK_CREATE, subject, made, before=before, after=shown(endpoint)
+        )
         answer: NewEndpointAnswer = {**endpoint_answer(endpoint, identity), "secret": secret, "rawSecret": secret}
         return json_answer(answer, 201)
 
@@ -58,11 +76,20 @@ class WebhookEndpoints:
 
     async def deactivate(self, request: Request) -> Response:
         """Nothing will be sent to it any more, and its secret is forgotten; doing it again changes nothing."""
-        _, tenant = self._managing.admin(request)
+        identity, tenant = self._managing.admin(request)
         endpoint = await self._managing.named(request, "endpoint", tenant.webhooks.get)
         if endpoint.active:
             ended = replace(endpoint, active=False, sealed_secret="", updated_at=self._managing.clock())
-            await self._managing.write(ControlRecord(Place(Kind.WEBHOOK, tenant.id, endpoint.id), ended))
+            changed = [ControlRecord(Place(Kind.WEBHOOK, tenant.id, endpoint.id), ended)]
+            await self._managing.change(
+                request,
+                identity,
+                Action.WEBHOOK_DEACTIVATE,
+                f"webhook endpoint {endpoint.id}",
+                changed,
+                before=shown(endpoint),
+                after=shown(ended),
+            )
         return done("the webhook endpoint is deactivated")
 
     async def deliveries(self, request: Request) -> Response:
@@ -72,12 +99,11 @@ class WebhookEndpoints:
         return listed([], "data", identity)
 
 
-def _room(tenant: Tenant) -> list[ControlRecord]:
+def _room(tenant: Tenant) -> WebhookEndpoint | None:
     """At the limit the endpoint that was deactivated first makes room. Raises RefusedError 409 when none was."""
     if len(tenant.webhooks) < MAX_WEBHOOKS:
-        return []
+        return None
     ended = [endpoint for endpoint in tenant.webhooks.values() if not endpoint.active]
     if not ended:
         raise limit_reached("webhook endpoints", MAX_WEBHOOKS)
-    oldest = min(ended, key=lambda endpoint: (endpoint.updated_at, endpoint.id))
-    return [ControlRecord(Place(Kind.WEBHOOK, tenant.id, oldest.id), None)]
+    return min(ended, key=lambda endpoint: (endpoint.updated_at, endpoint.id))

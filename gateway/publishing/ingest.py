@@ -14,7 +14,7 @@ import orjson
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
 from axonstream.traceparent import Traceparent, read_traceparent
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
-from gateway.authentication import Authentication
+from gateway.authentication import Authentication, actor_of
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.control.published_channels import PublishedChannels
 from gateway.direct_call import Headers
@@ -93,7 +93,7 @@ class Ingest:
             raise RefusedError(400, str(error), "Send one JSON object in UTF-8; nothing was stored.") from None
         record = self._encode(event, identity, sent)
         if event.channel_id not in identity.channels:
-            await self._channels.make(identity.tenant_id, event.channel_id)
+            await self._channels.make(identity.tenant_id, event.channel_id, actor_of(identity, body.client))
         await self._log.append((record,))
         stored, app_id = _stored(event, record, sent), identity.channels.get(event.channel_id)
         answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
@@ -120,7 +120,7 @@ class Ingest:
                     taken.append(_Taken(index, *self._record_of(raw, identity, environment, parent)))
                 except (BodyError, InvalidEventError) as error:
                     rejected.append({"index": index, "message": str(error)})
-            taken = await self._of_known_channels(identity, taken, rejected)
+            taken = await self._of_known_channels(identity, body, taken, rejected)
             records = [one.record for one in taken]
             if records:
                 await self._log.append(records)
@@ -130,11 +130,13 @@ class Ingest:
         return 200, orjson.dumps(answer)
 
     async def _of_known_channels(
-        self, identity: Identity, taken: list[_Taken], rejected: list[RefusedEventAnswer]
+        self, identity: Identity, body: RequestBody, taken: list[_Taken], rejected: list[RefusedEventAnswer]
     ) -> list[_Taken]:
         """Those whose channel exists, or was made; the others are rejected."""
         unknown = {one.channel_id for one in taken} - identity.channels.keys()
-        refused = await self._channels.make_all(identity.tenant_id, unknown) if unknown else {}
+        if not unknown:
+            return taken
+        refused = await self._channels.make_all(identity.tenant_id, unknown, actor_of(identity, body.client))
         if not refused:
             return taken
         rejected += [

@@ -15,11 +15,18 @@ LEAST_BYTES_PER_S = 16 << 10  # from then on: a body of which one byte comes now
 
 
 class RequestBody:
-    """The body of one request; `at_hand` is all of it where it has come already."""
+    """The body of one request; `at_hand` is all of it where it has come already, `client` who sends it: host, port."""
 
-    __slots__ = ("_at_hand", "_headers", "_receive")
+    __slots__ = ("_at_hand", "_headers", "_receive", "client")
 
-    def __init__(self, headers: dict[bytes, bytes], receive: Receive, at_hand: bytes | None = None) -> None:
+    def __init__(
+        self,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+        at_hand: bytes | None = None,
+        client: tuple[str, int] | None = None,
+    ) -> None:
+        self.client = client
         self._headers = headers
         self._receive = receive
         self._at_hand = at_hand

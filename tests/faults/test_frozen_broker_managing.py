@@ -17,6 +17,7 @@ from gateway.control.api_keys import make_key
 from gateway.control.credentials import KeyScope
 from gateway.control.data import ControlData
 from gateway.control.log import ControlLog
+from kit.audit_entries import an_entry
 from kit.fault_run import HEALS_WITHIN_S
 from kit.gateway_process import gateway_process
 from kit.kafka_cluster import KafkaCluster
@@ -58,7 +59,7 @@ async def stored_key(settings: Settings) -> str:
             now_ms=time_ns() // 1_000_000,
             expires_at=None,
         )
-        await control.write([made.record])
+        await control.write([made.record], an_entry())
     finally:
         await control.stop()
     return made.key
@@ -90,14 +91,14 @@ def test_while_the_broker_is_frozen_reads_go_on_changes_are_refused_in_time_and_
             async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=30) as client:
                 app = await made(client, "/apps", name="before")
                 channel = await made(client, "/channel", name="c", appId=app)
-                hook = await made(client, "/webhooks/endpoints", url="http://127.0.0.1:9/", channelId=channel)
+                hook = await made(client, "/webhooks/endpoints", url="https://example.com/hook", channelId=channel)
                 reads = ["/apps", f"/apps/{app}", f"/channel/{channel}", f"/webhooks/endpoints/channel/{channel}"]
                 changes: list[tuple[str, str, dict[str, Any] | None]] = [
                     ("POST", "/apps", {"name": "during"}),
                     ("PATCH", f"/apps/{app}", {"name": "changed"}),
                     ("POST", "/channel", {"name": "d", "appId": app}),
                     ("PUT", f"/channel/{channel}", {"name": "changed"}),
-                    ("POST", "/webhooks/endpoints", {"url": "http://a/", "channelId": channel}),
+                    ("POST", "/webhooks/endpoints", {"url": "http://a.com/", "channelId": channel}),
                     ("DELETE", f"/webhooks/endpoints/{hook}", None),
                 ]
                 before = {path: (await client.get(path)).json() for path in reads}

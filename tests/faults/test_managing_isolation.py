@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.control.api_keys import make_key
 from gateway.control.credentials import KeyScope
+from kit.audit_entries import an_entry
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
 
 KEYS = {"1": "ak_local", "2": "ak_other"}
@@ -29,7 +30,7 @@ def made(gateway: OfflineGateway, tenant: str, what: str) -> tuple[str, int]:
     path, body = {
         "app": ("/apps", {"name": mark}),
         "channel": ("/channel", {"name": mark, "appId": 1}),
-        "hook": ("/webhooks/endpoints", {"url": "http://a", "channelId": 1, "description": mark}),
+        "hook": ("/webhooks/endpoints", {"url": "http://a.com", "channelId": 1, "description": mark}),
         "publish": ("/event", {"identifier": mark, "payload": {}, "channel_id": 100 + int(tenant)}),
     }[what]
     answer = gateway.send("POST", path, json=body, headers=headers(tenant))
@@ -39,7 +40,7 @@ def made(gateway: OfflineGateway, tenant: str, what: str) -> tuple[str, int]:
 
 def calls(what: str, number: int) -> list[tuple[str, str, dict[str, Any]]]:
     """Everything that can be done with a thing by its id."""
-    name, new = {"json": {"name": "mine now"}}, {"url": "http://b", "channelId": number}
+    name, new = {"json": {"name": "mine now"}}, {"url": "http://b.com", "channelId": number}
     return {
         "app": [
             ("GET", f"/apps/{number}", {}),
@@ -104,7 +105,7 @@ def test_a_key_of_one_tenant_opens_no_other(tenant: str) -> None:
         gateway.control.data, SERVER_SECRET.encode(), tenant_id=tenant, name="n", creator="c", scopes=list(KeyScope),
         public=False, now_ms=1, expires_at=None,
     )  # fmt: skip
-    asyncio.run(gateway.control.write([key.record]))
+    asyncio.run(gateway.control.write([key.record], an_entry()))
     for claimed in ("2", "other", "1/", f"{tenant}{tenant}"):
         for name in ("X-API-Key", "x-axonpush-api-key", "X-Public-Token"):
             answer = gateway.send("GET", "/apps", headers={name: key.key, "x-tenant-id": claimed})

@@ -18,6 +18,7 @@ from gateway.control.data import ControlData
 from gateway.control.log import ControlLog
 from gateway.control.records import App, Channel, ControlRecord, Kind, Place, new_id
 from gateway.errors import UnavailableError
+from kit.audit_entries import an_entry
 from kit.until import until
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
@@ -54,14 +55,14 @@ def test_a_write_is_known_here_at_once_there_within_a_second_and_to_who_starts_l
     async def scenario() -> None:
         async with following(server_settings) as one, following(server_settings) as other:
             for name in ("first", "second"):
-                await one.write([app(name)])
+                await one.write([app(name)], an_entry())
                 assert one.data.tenant("1").apps[7].name == name
                 began = monotonic()
                 await until(lambda name=name: other.data.tenant("1").apps.get(7) == App(7, name, 5, 5), name, 5)
                 assert monotonic() - began < 1
             async with following(server_settings) as later:
                 assert later.data.tenant("1").apps[7].name == "second"
-            await other.write([gone()])
+            await other.write([gone()], an_entry())
             await one.catch_up()
             assert 7 not in one.data.tenant("1").apps
         async with following(server_settings) as restarted:
@@ -77,7 +78,7 @@ def test_two_that_write_at_once_end_with_the_same(server_settings: Settings) -> 
 
             async def write(control: ControlLog, name: str) -> None:
                 for place in places:
-                    await control.write([ControlRecord(place, Channel(place.id, 1, name, 5, 5))])
+                    await control.write([ControlRecord(place, Channel(place.id, 1, name, 5, 5))], an_entry())
 
             await asyncio.gather(write(one, "one"), write(other, "other"))
             await one.catch_up()
@@ -106,7 +107,7 @@ def test_what_is_none_of_ours_is_left_out(server_settings: Settings, caplog: pyt
                 await producer.send_and_wait(topic, value, key)
         async with following(server_settings) as control:
             assert set(control.data.tenant("1").apps) == {1}
-            await control.write([app("good")])
+            await control.write([app("good")], an_entry())
             assert control.data.tenant("1").apps[7].name == "good"
 
     asyncio.run(scenario())
@@ -142,7 +143,7 @@ def test_without_kafka_a_write_is_refused_in_time_and_what_was_read_stays(server
         starting = asyncio.create_task(control.start())
         began = monotonic()
         with pytest.raises(UnavailableError, match="did not acknowledge"):
-            await control.write([app("never")])
+            await control.write([app("never")], an_entry())
         assert monotonic() - began < 5
         assert not control.data.loaded
         assert control.state() != "ok"
@@ -156,7 +157,7 @@ def test_a_topic_that_was_made_anew_is_read_anew(server_settings: Settings) -> N
     async def scenario() -> None:
         topic = Topics(server_settings.topic_prefix).control
         async with following(server_settings) as control:
-            await control.write([app("old", number) for number in (7, 8, 9)])
+            await control.write([app("old", number) for number in (7, 8, 9)], an_entry())
             admin = AIOKafkaAdminClient(**kafka_options(server_settings))
             await admin.start()
             try:
@@ -165,7 +166,7 @@ def test_a_topic_that_was_made_anew_is_read_anew(server_settings: Settings) -> N
                 await admin.close()
             await make_topics(server_settings)
             async with following(server_settings) as other:
-                await other.write([app("new")])
+                await other.write([app("new")], an_entry())
             await until(
                 lambda: control.data.tenant("1").apps.get(7) == App(7, "new", 5, 5), "the new topic is read", 60
             )

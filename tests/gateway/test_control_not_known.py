@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from gateway.control.api_keys import make_key
+from gateway.control.audit_entry import Actor, AuditEntry
 from gateway.control.credentials import KeyScope
 from gateway.control.published_channels import PublishedChannels
 from gateway.control.records import ControlRecord
+from kit.audit_entries import an_entry
 from kit.memory_control import MemoryControl
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
 
@@ -36,6 +38,9 @@ def test_while_the_topic_is_being_read_a_channel_is_not_called_unknown(strict: b
     assert offline.log.records == []
 
 
+SOMEBODY = Actor("a test", "here")
+
+
 def test_without_kafka_what_another_gateway_may_have_made_is_not_called_unknown() -> None:
     strict = OfflineGateway(strict_channels=True)
     strict.control.acknowledges = False
@@ -53,7 +58,7 @@ def test_before_the_topic_is_read_to_its_end_no_key_of_it_opens_anything(offline
         offline.control.data, SERVER_SECRET.encode(), tenant_id="1", name="n", creator="c", scopes=[KeyScope.INGEST],
         public=False, now_ms=5, expires_at=None,
     )  # fmt: skip
-    asyncio.run(offline.control.write([key.record]))
+    asyncio.run(offline.control.write([key.record], an_entry()))
     headers = {"x-axonpush-api-key": key.key}
     offline.control.data.loaded = False
     assert offline.send("POST", "/event", headers=headers, json=EVENT | {"channel_id": 1}).status_code == 503
@@ -63,17 +68,17 @@ def test_before_the_topic_is_read_to_its_end_no_key_of_it_opens_anything(offline
 
 def test_a_tenant_that_makes_channels_holds_up_no_other() -> None:
     class Slow(MemoryControl):
-        async def write(self, records: Sequence[ControlRecord]) -> None:
+        async def write(self, records: Sequence[ControlRecord], entry: AuditEntry) -> None:
             if records[0].place.tenant_id == "1":
                 await asyncio.Event().wait()
-            await super().write(records)
+            await super().write(records, entry)
 
     async def scenario() -> None:
         channels = PublishedChannels(Slow(), lambda: 5, timeout_ms=60_000, strict=False)
-        waiting = asyncio.create_task(channels.make("1", 57))
+        waiting = asyncio.create_task(channels.make("1", 57, SOMEBODY))
         await asyncio.sleep(0)
         async with asyncio.timeout(5):
-            await channels.make("2", 57)
+            await channels.make("2", 57, SOMEBODY)
         waiting.cancel()
         await asyncio.wait([waiting])
 

@@ -15,6 +15,7 @@ from gateway.control.credentials import KeyScope
 from gateway.control.data import MAX_KEYS, ControlData
 from gateway.control.key_use import LEAST_BETWEEN_MS, KeyUses
 from gateway.control.records import ControlRecord
+from kit.audit_entries import an_entry
 from kit.memory_control import MemoryControl
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
 
@@ -34,7 +35,7 @@ def made(data: ControlData, *scopes: KeyScope, tenant: str = "3", public: bool =
 def kept(offline: OfflineGateway, *scopes: KeyScope, **options: Any) -> str:
     """A key that the gateway knows."""
     key = made(offline.control.data, *scopes, **options)
-    asyncio.run(offline.control.write([key.record]))
+    asyncio.run(offline.control.write([key.record], an_entry()))
     return key.key
 
 
@@ -57,9 +58,9 @@ def test_a_key_opens_its_tenant_and_nothing_of_it_is_on_the_topic(offline: Offli
 
 def test_a_revoked_key_is_unknown_at_once(offline: OfflineGateway) -> None:
     key = made(offline.control.data, KeyScope.INGEST)
-    asyncio.run(offline.control.write([key.record]))
+    asyncio.run(offline.control.write([key.record], an_entry()))
     assert offline.send("POST", "/event", headers=early(key.key), json=EVENT).status_code == 201
-    asyncio.run(offline.control.write(revocation("3", key.kept.id)))
+    asyncio.run(offline.control.write(revocation("3", key.kept.id), an_entry()))
     answer = offline.send("POST", "/event", headers=early(key.key), json=EVENT)
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
@@ -72,7 +73,7 @@ def test_a_key_whose_record_is_replaced_is_as_its_new_record_says(offline: Offli
         (replace(key.kept, scopes=("read",)), 403, 401),
         (replace(other.kept, id=key.kept.id), 401, 201),
     ):
-        asyncio.run(offline.control.write([ControlRecord(place, kept)]))
+        asyncio.run(offline.control.write([ControlRecord(place, kept)], an_entry()))
         for shown, status in ((key.key, first), (other.key, second)):
             assert offline.send("POST", "/event", headers=early(shown), json=EVENT).status_code == status
 
@@ -165,7 +166,7 @@ def test_before_the_control_data_is_read_an_unknown_key_is_503_and_one_of_the_se
 
 def test_the_last_use_is_written_at_most_once_a_minute_a_key(offline: OfflineGateway) -> None:
     key = made(offline.control.data, KeyScope.INGEST)
-    asyncio.run(offline.control.write([key.record]))
+    asyncio.run(offline.control.write([key.record], an_entry()))
     now = [1_000_000_000]
     uses = KeyUses(offline.control, lambda: now[0])
 
@@ -208,9 +209,9 @@ def test_a_key_that_cannot_be_is_refused(scopes: tuple[KeyScope, ...], changes: 
 def test_a_tenant_has_so_many_keys_and_no_more() -> None:
     control = MemoryControl(ControlData(SECRET))
     keys = [made(control.data, KeyScope.READ) for _ in range(MAX_KEYS)]
-    asyncio.run(control.write([key.record for key in keys]))
+    asyncio.run(control.write([key.record for key in keys], an_entry()))
     with pytest.raises(KeyRefusedError, match="revoke some"):
         made(control.data, KeyScope.READ)
     made(control.data, KeyScope.READ, tenant="4")
-    asyncio.run(control.write(revocation("3", keys[0].kept.id)))
+    asyncio.run(control.write(revocation("3", keys[0].kept.id), an_entry()))
     made(control.data, KeyScope.READ)

@@ -13,6 +13,7 @@ from gateway.control.api_keys import make_key, revocation
 from gateway.control.credentials import KeyScope
 from gateway.control.data import ControlData
 from gateway.control.log import ControlLog
+from kit.audit_entries import an_entry
 from kit.live_events import live
 from kit.live_gateways import live_gateways
 
@@ -34,7 +35,7 @@ def test_a_stream_ends_when_its_key_is_revoked_or_expires(kafka_bootstrap: str) 
             for expires in (None, None, now + 8000)
         )  # fmt: skip
         try:
-            await control.write([kept.record, revoked.record, expiring.record])
+            await control.write([kept.record, revoked.record, expiring.record], an_entry())
             async with httpx.AsyncClient(base_url=gateways.urls[0], timeout=30) as client:
                 headers = [{"X-API-Key": key.key, "x-tenant-id": "1"} for key in (kept, revoked, expiring)]
                 async with (
@@ -42,7 +43,7 @@ def test_a_stream_ends_when_its_key_is_revoked_or_expires(kafka_bootstrap: str) 
                     live(client, "/live", headers=headers[1]) as ends,
                     live(client, "/live", headers=headers[2]) as expires,
                 ):
-                    await control.write(revocation("1", revoked.kept.id))
+                    await control.write(revocation("1", revoked.kept.id), an_entry())
                     for stream in (ends, expires):
                         with pytest.raises(EOFError):
                             await stream.next(20)

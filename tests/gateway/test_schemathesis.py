@@ -126,12 +126,12 @@ def _name_what_exists(case: Case, offline: OfflineGateway) -> None:
         return
     app = made("/apps", name="a")
     channel = made("/channel", name="c", appId=app)
-    endpoint = made("/webhooks/endpoints", url="http://a", channelId=channel)
+    endpoint = made("/webhooks/endpoints", url="http://a.com", channelId=channel)
     if not _is_wrong(case, ParameterLocation.PATH):
         known = {"app_id": app, "channel_id": channel, "endpoint_id": endpoint}
         case.path_parameters = {name: str(known[name]) for name in case.path_parameters}
     if isinstance(case.body, dict) and not _is_wrong(case, ParameterLocation.BODY):
-        exists = {"appId": app, "channelId": channel, "url": "http://a"}
+        exists = {"appId": app, "channelId": channel, "url": "http://a.com"}
         case.body |= {name: value for name, value in exists.items() if name in case.body}
 
 

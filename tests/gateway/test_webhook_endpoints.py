@@ -70,11 +70,6 @@ def test_a_webhook_url_that_is_no_http_url_is_400(offline: OfflineGateway, url: 
     assert answer.json()["message"][0].startswith("url must be")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9000/x", "https://[::1]:8443/", "HTTPS://a.b", "http://host"])
-def test_any_http_url_is_taken(offline: OfflineGateway, url: str) -> None:
-    assert created(offline, ENDPOINT | {"url": url})["url"] == url
-
-
 def test_otlp_is_501_for_who_may_publish(offline: OfflineGateway) -> None:
     for headers in (HEADERS, RECENT, {"Authorization": "Bearer ak_local"}):
         answer = offline.send("POST", "/v1/traces", headers=headers, content=b"\x0a")

@@ -1,0 +1,19 @@
+"""Who the audit log says has run a command: the user of the operating system, and the machine."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+
+from gateway.control.audit_entry import Actor
+
+
+def command_actor() -> Actor:
+    """By the process's user id, not by what the environment says; in a container a user often has a number alone."""
+    number = os.getuid()
+    try:
+        name = pwd.getpwuid(number).pw_name
+    except KeyError:
+        name = str(number)
+    return Actor(f"user {name}", f"host {socket.gethostname()}")
