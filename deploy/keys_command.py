@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import json
 import os
 import re
 import time
@@ -21,7 +20,7 @@ import click
 from deploy.checked_settings import checked_settings
 from deploy.endpoints import with_endpoints
 from deploy.server_secret import server_secret
-from deploy.terminal_text import harmless, print_table
+from deploy.terminal_text import HarmlessGroup, harmless, print_table, say, say_json
 from gateway.control.api_keys import KeyRefusedError, make_key, revocation
 from gateway.control.credentials import KeyScope, secret_id
 from gateway.control.data import ControlData
@@ -50,7 +49,7 @@ def _user() -> str:
         return f"user {os.getuid()}"
 
 
-@click.group()
+@click.group(cls=HarmlessGroup)
 def keys() -> None:
     """Make, list and revoke API keys.
 
@@ -105,12 +104,13 @@ def create(
 
     key, contents = _run(data_dir, act)
     if output == "json":
-        click.echo(json.dumps({"key": key, **_members(tenant, contents, None)}))
+        say_json({"key": key, **_members(tenant, contents, None)})
         return
-    click.echo(
-        f"key {contents.id} of tenant {tenant}, for {' and '.join(contents.scopes)}. It is not shown again:", err=True
+    say(
+        f"key {contents.id} of tenant {tenant}, for {' and '.join(contents.scopes)}. It is not shown again:",
+        to_stderr=True,
     )
-    click.echo(key)
+    say(key)
 
 
 @keys.command(name="list")
@@ -130,7 +130,7 @@ def list_keys(tenant: str | None, output: Output, data_dir: Path | None) -> None
 
     found = _run(data_dir, act)
     if output == "json":
-        click.echo(json.dumps([row | {"state": state} for row, state in found]))
+        say_json([row | {"state": state} for row, state in found])
         return
     names = ["id", "tenant", "name", "scopes", "creator", "created", "last used", "expires", "state"]
     rows = [
@@ -163,7 +163,7 @@ def revoke(key_id: int, data_dir: Path | None) -> None:
                 return f"revoked {key.name} of tenant {tenant}"
         raise click.ClickException(f"there is no key {key_id}; `axonstream keys list` prints them")
 
-    click.echo(harmless(_run(data_dir, act)))
+    say(harmless(_run(data_dir, act)))
 
 
 def _run(data_dir: Path | None, act: Callable[[ControlLog, bytes], Coroutine[Any, Any, T]]) -> T:

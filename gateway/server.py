@@ -16,8 +16,12 @@ from socket import socket
 import uvicorn
 
 from gateway.app import create_app
+from gateway.control.api_keys import MAKE_A_KEY
 from gateway.http_protocol import GatewayProtocol
+from producers.log_lines import log_to_stderr
 from producers.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _DRAIN_S = 15
 _KEEP_ALIVE_S = 75
@@ -63,7 +67,8 @@ def run(settings: Settings) -> None:
     Kafka's acknowledgement, for at most 15 s; 3. the producer and the connections close. Prints "ready gateway" once it
     listens and Kafka has answered.
     """
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr(settings.log_level)
+    _tell_how_to_make_keys(settings)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -81,3 +86,11 @@ def run(settings: Settings) -> None:
         timeout_graceful_shutdown=_DRAIN_S,
     )
     _Server(config, app.state.connected, app.state.drain).run()
+
+
+def _tell_how_to_make_keys(settings: Settings) -> None:
+    """One line of the log where the settings have no key, so that an operator does not look for one."""
+    if settings.tenants_by_key():
+        return
+    first = "" if settings.server_secret.get_secret_value() else "set AXONSTREAM_SERVER_SECRET for every gateway, then "
+    log.warning("AXONSTREAM_API_KEYS has no key: %smake one with `%s`", first, MAKE_A_KEY)

@@ -10,6 +10,8 @@ from gateway.control.credentials import KeyScope, key_digest, new_key, secret_id
 from gateway.control.data import MAX_KEYS, ControlData
 from gateway.control.records import ApiKey, ControlRecord, Kind, Place, new_id
 
+MAKE_A_KEY = "axonstream keys create --tenant TENANT --name NAME --scope ingest --scope read"
+
 
 class KeyRefusedError(ValueError):
     """A key cannot be made so; the message says why."""
