@@ -68,6 +68,13 @@ def keys() -> None:
     help="What it may do; may be given several times.  [default: ingest and read]",
 )
 @click.option("--public", is_flag=True, help="A token pt_... that may only publish, to be sent in X-Public-Token.")
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="A web page that may publish with the public token, as https://app.example; may be given several times.",
+)
 @click.option("--expires", metavar="TIME", help="30m, 12h, 90d, or ISO 8601 with a zone.  [default: never]")
 @click.option("--creator", default=_user, help="Who makes it.  [default: your user name]")
 @_OUTPUT
@@ -77,6 +84,7 @@ def create(
     name: str,
     scopes: tuple[str, ...],
     public: bool,
+    origins: tuple[str, ...],
     expires: str | None,
     creator: str,
     output: Output,
@@ -98,6 +106,7 @@ def create(
             public=public,
             now_ms=now_ms,
             expires_at=_expiry(expires, now_ms),
+            origins=origins,
         )
         await control.write([made.record])
         return made.key, made.kept
@@ -138,7 +147,7 @@ def list_keys(tenant: str | None, output: Output, data_dir: Path | None) -> None
             str(row["id"]),
             row["tenant"],
             row["name"],
-            "publishing only" if row["public"] else " ".join(row["scopes"]),
+            _purpose(row),
             row["creator"],
             row["createdAt"],
             row["lastUsedAt"] or "never",
@@ -214,11 +223,18 @@ def _members(tenant: str, key: ApiKey, used: int | None) -> dict[str, Any]:
         "name": key.name,
         "scopes": list(key.scopes),
         "public": key.public,
+        "origins": list(key.origins),
         "creator": key.creator,
         "createdAt": _time(key.created_at),
         "lastUsedAt": _time(used),
         "expiresAt": _time(key.expires_at),
     }
+
+
+def _purpose(row: dict[str, Any]) -> str:
+    if not row["public"]:
+        return " ".join(row["scopes"])
+    return " ".join(["publishing only", *(["from", *row["origins"]] if row["origins"] else [])])
 
 
 def _state(key: ApiKey, secret: bytes, now_ms: int) -> str:

@@ -16,6 +16,9 @@ EARLY_KEY = b"x-api-key"
 RECENT_KEY = b"x-axonpush-api-key"
 PUBLIC_TOKEN = b"x-public-token"
 TENANT = b"x-tenant-id"
+ORIGIN = b"origin"
+
+Headers = dict[bytes, bytes]  # names in lower case
 
 MOST_SHOWN = 10_000  # valid keys whose HMAC need not be made again
 
@@ -55,12 +58,12 @@ class Authentication:
         """As `identify`, for a request that goes on and is not a new one: it does not count for the rate limits."""
         return self.identify_by(dict(request.scope["headers"]), scope, new=False)
 
-    def identify_by(self, headers: dict[bytes, bytes], scope: KeyScope, *, new: bool = True) -> Identity:
+    def identify_by(self, headers: Headers, scope: KeyScope, *, new: bool = True) -> Identity:
         """The identity that the headers of a request show, by their names in lower case.
 
         Raises RefusedError: 400 for two key headers at once and for a missing tenant, 401 for a missing, unknown,
-        revoked or expired key, 403 for a tenant that is not the key's and for a key that may not do this;
-        RateLimitedError; UnavailableError while it cannot be said whether a key is known.
+        revoked or expired key, 403 for a tenant that is not the key's, for a key that may not do this and for a
+        web page that may not use it; RateLimitedError; UnavailableError while it cannot be said whether a key is known.
         """
         early, recent, public = headers.get(EARLY_KEY), headers.get(RECENT_KEY), headers.get(PUBLIC_TOKEN)
         if recent is None and public is None:
@@ -75,10 +78,21 @@ class Authentication:
         if credential is None or not credential.live:
             credential = self._recognise(key)
         self._check(credential, headers.get(TENANT), generation, scope)
+        if (origin := headers.get(ORIGIN)) is not None and origin not in credential.origins:
+            _check_page(origin, headers, credential)
         if new and self._limits is not None:
             self._limits.take(credential)
         credential.used = True
         return credential.identities[generation]
+
+    def page_of(self, headers: Headers) -> bytes | None:
+        """The origin of the web page that sent this, where the token that it shows names it."""
+        origin = headers.get(ORIGIN)
+        key = headers.get(PUBLIC_TOKEN) or headers.get(RECENT_KEY) or headers.get(EARLY_KEY)
+        if origin is None or key is None:
+            return None
+        credential = self._control.credentials.get(key_digest(self._secret, key))
+        return origin if credential is not None and origin in credential.origins else None
 
     def charge(self, identity: Identity, number: int) -> None:
         """Count so many requests more: those of a bulk request."""
@@ -113,6 +127,21 @@ class Authentication:
         if not self._control.loaded:
             raise UnavailableError("the keys have not been read from Kafka yet", "Send the request again.")
         raise RefusedError(401, "the API key is not known here", "Check the key; it may be revoked.")
+
+
+def _check_page(origin: bytes, headers: Headers, credential: Credential) -> None:
+    """A browser says which page sends a request. Raises RefusedError 403 for a page that may not use the key.
+
+    Other keys than public tokens are none for pages; what the gateway's own address serves is no foreign page.
+    """
+    _, _, authority = origin.partition(b"://")
+    if not credential.public and authority and authority == headers.get(b"host"):
+        return
+    raise RefusedError(
+        403,
+        "a page of this origin may not use this key",
+        "Pages publish with a public token that names their origin: axonstream keys create --public --origin ORIGIN.",
+    )
 
 
 def _two_headers(early: bytes | None, recent: bytes | None) -> str:

@@ -7,7 +7,7 @@ takes a microsecond, because keys are random and need no slow hash.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from secrets import token_urlsafe
@@ -51,10 +51,22 @@ class Identity:
 class Credential:
     """One key. `key_id` is 0 for a key of the settings; `expires_at` is ms since 1970; `used` since last looked.
 
-    `live` becomes false when the key is revoked, or its record replaced.
+    `origins` are of the web pages that may publish with it, as the header `Origin` names them. `live` becomes false
+    when the key is revoked, or its record replaced.
     """
 
-    __slots__ = ("bucket", "expires_at", "identities", "key_id", "live", "scopes", "tenant", "used")
+    __slots__ = (
+        "bucket",
+        "expires_at",
+        "identities",
+        "key_id",
+        "live",
+        "origins",
+        "public",
+        "scopes",
+        "tenant",
+        "used",
+    )
 
     def __init__(
         self,
@@ -63,11 +75,16 @@ class Credential:
         scopes: frozenset[str] = EVERY_SCOPE,
         key_id: int = 0,
         expires_at: int | None = None,
+        origins: Iterable[str] = (),
+        *,
+        public: bool = False,
     ) -> None:
         self.key_id = key_id
         self.tenant = tenant_id.encode()
         self.scopes = scopes
         self.expires_at = expires_at
+        self.origins = frozenset(origin.encode() for origin in origins)
+        self.public = public
         self.used = False
         self.live = True
         self.bucket: TokenBucket | None = None

@@ -15,10 +15,9 @@ import orjson
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
 from axonstream.traceparent import Traceparent, read_traceparent
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
-from gateway.authentication import Authentication
+from gateway.authentication import Authentication, Headers
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.control.published_channels import PublishedChannels
-from gateway.direct_call import Headers
 from gateway.errors import RefusedError
 from gateway.publishing.event_validation import InvalidEventError, joined, validate_event
 from gateway.publishing.request_body import MAX_BULK_BYTES, RequestBody
