@@ -98,9 +98,13 @@ def init(new_epoch: bool) -> None:
 @click.option("--controller-port", default=9093, show_default=True)
 def kafka(data_dir: Path, port: int, controller_port: int) -> None:
     """Run one Kafka broker on loopback."""
+    from deploy.errors import DeployError
     from deploy.kafka_broker import run
 
-    run(data_dir / "kafka", port, controller_port)
+    try:
+        run(data_dir / "kafka", port, controller_port)
+    except DeployError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()
