@@ -80,7 +80,7 @@ def clickhouse_url(settings: Settings, data_dir: Path) -> str:
 def gateway_url(settings: Settings, data_dir: Path) -> str:
     """AXONSTREAM_GATEWAY_PORT on this machine, or else the stack of `data_dir`, or else the default."""
     stack = None if "gateway_port" in settings.model_fields_set else read_endpoints(data_dir)
-    return stack.gateway_url if stack else f"http://127.0.0.1:{settings.gateway_port}"
+    return stack.gateway_url if stack else settings.local_gateway_url
 
 
 def api_key(settings: Settings, data_dir: Path) -> str | None:

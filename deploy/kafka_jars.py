@@ -1,4 +1,4 @@
-"""Kafka's jars: resolved once from Maven coordinates by jgo, then remembered, and held to known hashes at each start."""
+"""Kafka's jars: resolved once from Maven coordinates by jgo, remembered, and held to known hashes at each start."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class LocalStack:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.settings.gateway_port}"
+        return self.settings.local_gateway_url
 
     async def start(self) -> None:
         """Returns when the whole way is ready. Raises DeployError or the error of `initialise`; then stop it."""

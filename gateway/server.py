@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from socket import socket
@@ -18,8 +19,10 @@ import uvicorn
 from gateway.app import create_app
 from gateway.control.api_keys import MAKE_A_KEY
 from gateway.http_protocol import GatewayProtocol
+from gateway.tls import TlsError, server_context
 from producers.log_lines import log_to_stderr
 from producers.settings import Settings
+from sinks.errors import EXIT_MISMATCH
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +68,14 @@ def run(settings: Settings) -> None:
 
     1. no new connection is taken, and live streams end at once; 2. requests in flight are answered, publishes after
     Kafka's acknowledgement, for at most 15 s; 3. the producer and the connections close. Prints "ready gateway" once it
-    listens and Kafka has answered.
+    listens and Kafka has answered. Ends with EXIT_MISMATCH where certificate and key cannot be used.
     """
     log_to_stderr(settings.log_level)
+    try:
+        tls = server_context(settings)
+    except TlsError as error:
+        log.critical("the gateway does not start: %s", error)
+        sys.exit(EXIT_MISMATCH)
     _tell_how_to_make_keys(settings)
     app = create_app(settings)
     config = uvicorn.Config(
@@ -82,6 +90,7 @@ def run(settings: Settings) -> None:
         server_header=False,
         proxy_headers=False,  # nothing asks for the address of a sender
         log_config=None,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_DRAIN_S,
     )

@@ -71,6 +71,11 @@ class Settings(BaseSettings):
     # Gateway
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8080, ge=0, le=65535)
+    gateway_tls_cert_file: Path | None = Field(
+        default=None, description="certificate chain in PEM; with it and its key the gateway serves HTTPS, and no HTTP"
+    )
+    gateway_tls_key_file: Path | None = Field(default=None, description="in PEM; set with gateway_tls_cert_file")
+    gateway_tls_key_password: SecretStr = Field(default=SecretStr(""), description="of a key that is encrypted")
     api_keys: SecretStr = Field(
         default=SecretStr(""),
         description="key=tenant,key=tenant, which may do everything and never end; empty: none. Where gateway and "
@@ -127,6 +132,13 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".axonstream")
     log_level: str = "INFO"
 
+    @field_validator("gateway_tls_key_file")
+    @classmethod
+    def _with_its_certificate(cls, key: Path | None, validated: ValidationInfo) -> Path | None:
+        if (key is None) != (validated.data.get("gateway_tls_cert_file") is None):
+            raise ValueError("set AXONSTREAM_GATEWAY_TLS_CERT_FILE and AXONSTREAM_GATEWAY_TLS_KEY_FILE, or neither")
+        return key
+
     @field_validator("api_keys")
     @classmethod
     def _keys_are_pairs(cls, keys: SecretStr, validated: ValidationInfo) -> SecretStr:
@@ -165,6 +177,14 @@ class Settings(BaseSettings):
                 f"{_WITHOUT[str(validated.field_name)]}. Set it to {least} or more"
             )
         return days
+
+    @property
+    def local_gateway_url(self) -> str:
+        """The gateway's address for programs of the same machine."""
+        everywhere = self.gateway_host in ("", "0.0.0.0", "::")
+        host = "127.0.0.1" if everywhere else self.gateway_host
+        scheme = "http" if self.gateway_tls_cert_file is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.gateway_port}"
 
     @property
     def on_loopback(self) -> bool:
