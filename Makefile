@@ -3,15 +3,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo up test quick check soak guards bench bench-quick clean
+# Every file that pip gets here pins the SHA-256 of whatever it downloads. The locks are complete, so nothing is resolved:
+# --no-deps also keeps pandas and pyarrow out, which chdb asks for and does not need here.
+INSTALL := python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+
+.PHONY: install install-test demo up test quick check soak guards bench bench-quick lock clean
 
 install: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "axonstream needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/$(INSTALL) -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What tests and checks need on top of what runs.
+install-test: $(VENV)/.installed-test
+
+$(VENV)/.installed-test: $(VENV)/.installed requirements-test.lock
+	$(BIN)/$(INSTALL) -r requirements-test.lock
 	@touch $@
 
 demo: install
@@ -20,38 +31,53 @@ demo: install
 up: install
 	@exec $(BIN)/axonstream up
 
-test: install check
+test: install-test check
 	$(BIN)/python -m pytest
 
 # Without what schemathesis draws: importing it and asking every call takes longer than a fifth of the rest.
-quick: install
+quick: install-test
 	$(BIN)/python -m pytest -m "not services" --hypothesis-profile=quick -p no:schemathesis --ignore=tests/gateway/test_schemathesis.py
 
-check: install
+check: install-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
 # Faults are injected in tests/faults, and where the part has tests of its own that do.
 FAULTS := tests/faults tests/end_to_end tests/sinks/test_sink_on_kafka.py tests/deploy/test_dead_letters_replay.py tests/gateway/test_schemathesis.py
-soak: install
+soak: install-test
 	$(BIN)/python -m pytest $(FAULTS) --soak -v -o timeout=1800 --durations=0
 
-guards: install
+guards: install-test
 	$(BIN)/python tests/guards/remove_each_guard.py
 
 # The peers of the benchmarks have an environment of their own: their requirements are none of the product's.
 BENCH_VENV := .venv-bench
-$(BENCH_VENV)/.installed: benchmarks/requirements.txt
+$(BENCH_VENV)/.installed: benchmarks/requirements.lock
 	$(PYTHON) -m venv $(BENCH_VENV)
-	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BENCH_VENV)/bin/$(INSTALL) -r benchmarks/requirements.lock
 	@touch $@
 
-bench: install $(BENCH_VENV)/.installed
+bench: install-test $(BENCH_VENV)/.installed
 	$(BIN)/python -m benchmarks
 
-bench-quick: install $(BENCH_VENV)/.installed
+bench-quick: install-test $(BENCH_VENV)/.installed
 	$(BIN)/python -m benchmarks --quick
+
+# Writes the locks from pyproject.toml and its likes. Versions stay as they are: `make lock UPGRADE=--upgrade` moves them.
+UV ?= uv
+UPGRADE ?=
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --no-header $(UPGRADE)
+LEFT_OUT := --no-emit-package pandas --no-emit-package pyarrow --no-emit-package numpy
+CLIENTS := tests/compatibility/clients
+lock:
+	$(COMPILE) --extra kafka --extra server --extra local --group build $(LEFT_OUT) pyproject.toml -o requirements.lock
+	$(COMPILE) --extra test --extra dev -c requirements.lock pyproject.toml -o requirements-test.lock
+	$(COMPILE) benchmarks/requirements.txt -o benchmarks/requirements.lock
+	for version in 0.0.1 0.0.5 0.0.9 0.0.19; do \
+	  { echo "axonpush==$$version"; cat $(CLIENTS)/integrations.txt; } | $(COMPILE) - -o $(CLIENTS)/axonpush-$$version.lock || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV)

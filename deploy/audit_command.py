@@ -13,7 +13,7 @@ from deploy.audit_view import print_entries
 from deploy.checked_settings import checked_settings
 from deploy.dead_letters_options import Time
 from deploy.endpoints import with_endpoints
-from deploy.terminal_text import harmless
+from deploy.terminal_text import HarmlessGroup, harmless, say
 from gateway.control.audit_entry import Action, AuditEntry
 from gateway.control.audit_log import read_newest
 
@@ -21,7 +21,7 @@ READ_WITHIN_S = 120.0
 _ACTIONS = sorted({words for action in Action for words in (action.value, action.partition(".")[0])})
 
 
-@click.group()
+@click.group(cls=HarmlessGroup)
 def audit() -> None:
     """Look at the audit log: who did what, from where and when, and what it was before and after.
 
@@ -69,6 +69,6 @@ def list_entries(
     entries.reverse()
     print_entries(entries[:limit], output)
     if len(entries) > limit:
-        click.echo(f"more entries match: raise --limit ({limit})", err=True)
+        say(f"more entries match: raise --limit ({limit})", to_stderr=True)
     if unreadable:
-        click.echo(f"{unreadable} entries cannot be read: axonstream did not write them", err=True)
+        say(f"{unreadable} entries cannot be read: axonstream did not write them", to_stderr=True)

@@ -8,11 +8,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.text import Text
 
-from deploy.terminal_text import harmless
+from deploy.terminal_text import harmless, say, say_json
 from gateway.control.audit_entry import AuditEntry
 
 WIDTH = 80
@@ -24,11 +23,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def print_entries(entries: Sequence[AuditEntry], output: str) -> None:
     """A block of lines for each entry, or one JSON array (ASCII, times in ms since 1970)."""
     if output == "json":
-        click.echo(json.dumps([asdict(one) for one in entries], indent=2))
+        say_json([asdict(one) for one in entries], indent=2)
         return
     for one in entries:
         for line in entry_lines(one):
-            click.echo(line)
+            say(line)
 
 
 def entry_lines(one: AuditEntry) -> Iterator[str]:

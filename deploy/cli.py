@@ -10,17 +10,21 @@ try:
     import click
 
     from deploy.audit_command import audit
+    from deploy.checked_settings import checked_settings
     from deploy.dead_letters_command import dead_letters
     from deploy.keys_command import keys
     from deploy.sql_command import sql
+    from deploy.terminal_text import HarmlessGroup, say
     from deploy.trace_command import trace
     from deploy.verify_command import verify
-    from producers.settings import Settings
+    from producers.log_lines import harmless_errors, log_to_stderr
 except ImportError as error:
     sys.exit(f'axonstream: the command needs the server parts ({error}): pip install "axonstream[server,local]"')
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from producers.settings import Settings
 
 _DATA_DIR = click.option(
     "--data-dir",
@@ -32,10 +36,11 @@ _DATA_DIR = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=HarmlessGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="axonstream")
 def main() -> None:
     """Trace agent runs end to end: Kafka in, rolling per-trace aggregates, SQL over ClickHouse."""
+    harmless_errors()
 
 
 @main.command()
@@ -58,7 +63,7 @@ def up(port: int, data_dir: Path, processors: int, sinks: int, kafka_port: int, 
         processors=processors,
         sinks=sinks,
     )
-    run_stack(options, _settings())
+    run_stack(options, checked_settings())
 
 
 @main.command()
@@ -67,7 +72,7 @@ def demo(data_dir: Path) -> None:
     """Play a 12-step run of a multi-service agent that fails at step 8, and show its trace."""
     from deploy.demo_command import run_demo
 
-    run_demo(data_dir.resolve(), _settings())
+    run_demo(data_dir.resolve(), checked_settings())
 
 
 @main.command()
@@ -82,10 +87,10 @@ def init(new_epoch: bool) -> None:
     from sinks.errors import SinkError
 
     try:
-        asyncio.run(initialise(_settings(), new_epoch=new_epoch))
+        asyncio.run(initialise(checked_settings(), new_epoch=new_epoch))
     except (DeployError, ProducerError, SinkError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo("topics and schema are ready")
+    say("topics and schema are ready")
 
 
 @main.command()
@@ -94,9 +99,13 @@ def init(new_epoch: bool) -> None:
 @click.option("--controller-port", default=9093, show_default=True)
 def kafka(data_dir: Path, port: int, controller_port: int) -> None:
     """Run one Kafka broker on loopback."""
+    from deploy.errors import DeployError
     from deploy.kafka_broker import run
 
-    run(data_dir / "kafka", port, controller_port)
+    try:
+        run(data_dir / "kafka", port, controller_port)
+    except DeployError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()
@@ -108,7 +117,7 @@ def clickhouse(data_dir: Path, port: int) -> None:
     from deploy.clickhouse_http.server import run
 
     try:
-        run(data_dir / "clickhouse", "127.0.0.1", port, _settings().clickhouse_password.get_secret_value())
+        run(data_dir / "clickhouse", "127.0.0.1", port, checked_settings().clickhouse_password.get_secret_value())
     except (DirectoryInUseError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
@@ -146,21 +155,9 @@ main.add_command(verify)
 
 
 def _part(run: Callable[[Settings], None]) -> None:
-    import logging
-
-    settings = _settings()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = checked_settings()
+    log_to_stderr(settings.log_level)
     run(settings)
-
-
-def _settings() -> Settings:
-    from pydantic import ValidationError
-
-    try:
-        return Settings()
-    except ValidationError as error:
-        problems = "; ".join(f"AXONSTREAM_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-        raise click.ClickException(f"the settings in the environment are wrong: {problems}") from None
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from deploy.dead_letters_audit import letters_entry
 from deploy.dead_letters_options import Selection, filter_options
 from deploy.dead_letters_view import print_letter, print_letters, print_reasons
 from deploy.endpoints import with_endpoints
-from deploy.terminal_text import harmless
+from deploy.terminal_text import HarmlessGroup, harmless, say
 from gateway.control.audit_entry import Action
 from gateway.control.data import ControlData
 from gateway.control.log import ControlLog
@@ -44,7 +44,7 @@ _ALL_OPEN = click.option("--all-open", is_flag=True, help="Mean every letter: ne
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 
-@click.group(name="dead-letters")
+@click.group(name="dead-letters", cls=HarmlessGroup)
 def dead_letters() -> None:
     """Look at the records that could not be stored, publish them again, or put them aside.
 
@@ -70,7 +70,7 @@ def list_letters(selection: Selection, by_reason: bool, output: Output, data_dir
         letters = await box.newest(selection.which, limit + 1, everything=selection.everything)
         print_letters(letters[:limit], output)
         if len(letters) > limit:
-            click.echo(f"more letters match: raise --limit ({limit}), or count them with --by-reason", err=True)
+            say(f"more letters match: raise --limit ({limit}), or count them with --by-reason", to_stderr=True)
 
     _run(settings, ask)
 
@@ -129,11 +129,11 @@ def replay(selection: Selection, all_open: bool, dry_run: bool, data_dir: Path |
                 async for outcome in replay_letters(slices, box, log, events, _now_ms, enter):
                     counts[outcome.done] += 1
                     said = ("would replay" if dry_run else "replayed") if outcome.done else "not replayed"
-                    click.echo(harmless(f"{said} {outcome.place}: {outcome.what}"), err=not outcome.done)
+                    say(harmless(f"{said} {outcome.place}: {outcome.what}"), to_stderr=not outcome.done)
         return counts[True], counts[False]
 
     done, refused = _run(settings, act)
-    click.echo(f"{done} {'would be replayed' if dry_run else 'replayed'}, {refused} not")
+    say(f"{done} {'would be replayed' if dry_run else 'replayed'}, {refused} not")
     if refused:
         sys.exit(EXIT_SOME_REFUSED)
 
@@ -158,11 +158,11 @@ def discard(selection: Selection, all_open: bool, dry_run: bool, data_dir: Path 
                     await box.decide([letter.place for letter in letters], "discarded", _now_ms())
                 for letter in letters:
                     said = "would discard" if dry_run else "discarded"
-                    click.echo(harmless(f"{said} {letter.place}: {letter.reason}"))
+                    say(harmless(f"{said} {letter.place}: {letter.reason}"))
                 count += len(letters)
         return count
 
-    click.echo(f"{_run(settings, act)} {'would be discarded' if dry_run else 'discarded'}")
+    say(f"{_run(settings, act)} {'would be discarded' if dry_run else 'discarded'}")
 
 
 def _settings(data_dir: Path | None) -> Settings:

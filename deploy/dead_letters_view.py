@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import click
-
-from deploy.terminal_text import harmless, print_table
+from deploy.terminal_text import harmless, print_table, say, say_json
 from sinks.letter_box import Letter, OpenedLetter, ReasonCount
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,13 +65,13 @@ def print_letter(letter: OpenedLetter, output: str) -> None:
         ("key", _text(letter.key) if _text(letter.key) is not None else f"(hex) {letter.key.hex(' ')}"),
         ("value", f"{head.value_bytes} bytes"),
     ):
-        click.echo(f"{name.ljust(11)}{harmless(text or '')}".rstrip())
+        say(f"{name.ljust(11)}{harmless(text or '')}".rstrip())
     text = _text(letter.value)
     if text is not None:
-        click.echo(harmless(text))
+        say(harmless(text))
         return
     for at in range(0, len(letter.value), _HEX_BYTES):
-        click.echo(letter.value[at : at + _HEX_BYTES].hex(" "))
+        say(letter.value[at : at + _HEX_BYTES].hex(" "))
 
 
 def _members(letter: Letter) -> dict[str, Any]:
@@ -96,4 +93,4 @@ def _time(ms: int) -> str:
 
 def _print_json(document: Any) -> None:
     """ASCII only, so that no control character of a sender is printed raw."""
-    click.echo(json.dumps(document, indent=2))
+    say_json(document, indent=2)

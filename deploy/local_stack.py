@@ -66,8 +66,12 @@ class LocalStack:
         self._running: list[SupervisedPart] = []
 
     @property
+    def data_dir(self) -> Path:
+        return self._options.data_dir
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.settings.gateway_port}"
+        return self.settings.local_gateway_url
 
     async def start(self) -> None:
         """Returns when the whole way is ready. Raises DeployError or the error of `initialise`; then stop it."""
@@ -76,8 +80,10 @@ class LocalStack:
         await self._start(self._servers)
         self._say("preparing topics and schema")
         await initialise(self.settings)
-        secret = {"AXONSTREAM_SERVER_SECRET": self.settings.server_secret.get_secret_value()}
-        gateway = PartSpec("gateway", ("gateway",), self._environment | secret, stop_grace_s=5)
+        secrets = {"AXONSTREAM_SERVER_SECRET": self.settings.server_secret.get_secret_value()}
+        if "api_keys" in self.settings.model_fields_set:
+            secrets["AXONSTREAM_API_KEYS"] = self.settings.api_keys.get_secret_value()
+        gateway = PartSpec("gateway", ("gateway",), self._environment | secrets, stop_grace_s=5)
         await self._start([*self._workers, gateway])
         write_endpoints(
             self._options.data_dir,
@@ -85,7 +91,7 @@ class LocalStack:
                 gateway_url=self.url,
                 kafka_bootstrap_servers=self.settings.kafka_bootstrap_servers,
                 clickhouse_url=self.settings.clickhouse_url,
-                api_key=next(iter(self.settings.tenants_by_key())),
+                api_key=next(iter(self.settings.tenants_by_key()), None),
             ),
         )
 

@@ -13,7 +13,7 @@ import orjson
 
 from deploy.checked_settings import checked_settings
 from deploy.endpoints import clickhouse_url
-from deploy.terminal_text import harmless, print_table
+from deploy.terminal_text import harmless, print_table, say
 from producers.settings import Settings
 
 Output = Literal["table", "json", "csv"]
@@ -53,7 +53,7 @@ def sql(query: str, output: Output, data_dir: Path | None) -> None:
         _print_rows(answer.content)
     elif sys.stdout.isatty():
         for line in answer.content.decode("utf-8", "replace").splitlines():
-            click.echo(harmless(line))
+            say(line)
     else:
         click.get_binary_stream("stdout").write(answer.content)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.errors import PartFailedError
+from deploy.terminal_text import harmless
 from sinks.errors import EXIT_MISMATCH
 
 POLL_S = 0.05
@@ -120,7 +121,8 @@ class SupervisedPart:
             return any(line.startswith(b"ready ") for line in log)
 
     def _complaint(self, what: str) -> str:
-        lines = [line[:300] for line in self._log_file.read_text(errors="replace").splitlines()[-5:]]
+        text = self._log_file.read_bytes().decode(errors="replace").rstrip("\n")
+        lines = [harmless(line[:300]) for line in text.split("\n")[-5:]]
         return "\n  ".join([f"{self.spec.name} {what}; the whole log is {self._log_file}. Its last lines:", *lines])
 
     async def _keep_running(self, process: asyncio.subprocess.Process) -> None:

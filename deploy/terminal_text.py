@@ -1,11 +1,16 @@
-"""Text of unknown origin on a terminal: made harmless, aligned by what a terminal shows, in colour only where seen.
+"""The one way to a terminal: made harmless, aligned by what a terminal shows, in colour only where seen.
+
+No other file of this package writes to one, because what is printed comes from logs, servers, events and exceptions.
 
 Colour follows rich: none when the output is no terminal or NO_COLOR is set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import click
 from rich.cells import cell_len, set_cell_size
@@ -13,12 +18,40 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from producers.harmless_text import harmless, harmless_lines
 
-def harmless(text: str) -> str:
-    """`text` with every control, bidi and invisible character spelled out (ESC as \\x1b): one line, no effects."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+__all__ = ["HarmlessGroup", "cut", "harmless", "pad", "print_lines", "print_table", "say", "say_json", "table_lines"]
+
+
+def say(text: str, *, to_stderr: bool = False) -> None:
+    """Print `text`, of which line feeds stay."""
+    click.echo(harmless_lines(text), err=to_stderr)
+
+
+def say_json(document: Any, indent: int | None = None) -> None:
+    """Print JSON in ASCII: a control character stands there as its escape, and programs read the same text."""
+    click.echo(json.dumps(document, indent=indent).replace("\x7f", "\\u007f"))
+
+
+class HarmlessGroup(click.Group):
+    """A group of commands whose error messages are harmless, whatever exception they were made of."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _harmless_errors():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _harmless_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _harmless_errors() -> Generator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = harmless_lines(error.message)
+        raise
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
@@ -50,7 +83,7 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequ
     console = Console()
     if not console.is_terminal:
         for line in table_lines(names, rows, right):
-            click.echo(line)
+            say(line)
         return
     table = Table()
     for name, at in zip(names, right, strict=True):
@@ -67,4 +100,4 @@ def print_lines(lines: Iterable[Text]) -> None:
         if console.is_terminal:
             console.print(line, soft_wrap=True)
         else:
-            click.echo(line.plain)
+            say(line.plain)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -15,8 +14,8 @@ from axonstream import AxonPush, wire_json
 from axonstream.errors import APIConnectionError, AuthenticationError, AxonStreamError, ForbiddenError, NotFoundError
 from deploy.checked_settings import checked_settings
 from deploy.endpoints import api_key as key_of_stack
-from deploy.endpoints import gateway_url
-from deploy.terminal_text import harmless, print_lines, print_table
+from deploy.endpoints import gateway_url, no_key
+from deploy.terminal_text import HarmlessGroup, harmless, print_lines, print_table, say_json
 from deploy.trace_view import duration_text, trace_lines
 
 Output = Literal["text", "json"]
@@ -25,7 +24,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 TIMEOUT = 30.0  # seconds, of one step of one request
 
 
-@click.group()
+@click.group(cls=HarmlessGroup)
 def trace() -> None:
     """Show one trace, or list them."""
 
@@ -102,6 +101,8 @@ def connected(
     settings = checked_settings()
     where = data_dir or settings.data_dir
     key = api_key or key_of_stack(settings, where)
+    if key is None:
+        raise no_key()
     tenant_id = tenant or settings.tenants_by_key().get(key, "1")
     address = url or gateway_url(settings, where)
     with _said_plainly(), AxonPush(key, tenant_id, base_url=address, timeout=TIMEOUT, max_retries=1) as client:
@@ -128,6 +129,6 @@ def _said_plainly(trace_id: str = "") -> Generator[None]:
 
 def _print_json(document: Any) -> None:
     if sys.stdout.isatty():  # senders' control characters must not reach a terminal raw
-        click.echo(json.dumps(document))
+        say_json(document)
     else:
         click.get_binary_stream("stdout").write(wire_json.encode(document) + b"\n")

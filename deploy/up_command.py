@@ -12,6 +12,8 @@ import click
 from deploy.data_directory import DataDirectory
 from deploy.errors import DeployError
 from deploy.local_stack import LocalStack, StackOptions
+from deploy.terminal_text import say
+from gateway.control.api_keys import MAKE_A_KEY
 from producers.errors import ProducerError
 from producers.settings import Settings
 from sinks.errors import SinkError
@@ -37,8 +39,8 @@ async def _run(
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopped.set)
-    stack = LocalStack(options, settings, say=lambda line: click.echo(f"  {line}", err=True))
-    started = asyncio.ensure_future(_work(stack, settings, during))
+    stack = LocalStack(options, settings, say=lambda line: say(f"  {line}", to_stderr=True))
+    started = asyncio.ensure_future(_work(stack, during))
     waiter = asyncio.ensure_future(stopped.wait())
     try:
         await asyncio.wait({started, waiter}, return_when=asyncio.FIRST_COMPLETED)
@@ -53,10 +55,13 @@ async def _run(
         await stack.stop()
 
 
-async def _work(stack: LocalStack, settings: Settings, during: Callable[[LocalStack], Awaitable[None]] | None) -> None:
+async def _work(stack: LocalStack, during: Callable[[LocalStack], Awaitable[None]] | None) -> None:
     await stack.start()
     if during is not None:
         await during(stack)
         return
-    key, tenant = next(iter(settings.tenants_by_key().items()))
-    click.echo(f"axonstream is ready: {stack.url} (API key {key}, tenant {tenant})")
+    key, tenant = next(iter(stack.settings.tenants_by_key().items()), ("", ""))
+    if key:
+        say(f"axonstream is ready: {stack.url} (API key {key}, tenant {tenant})")
+    else:
+        say(f"axonstream is ready: {stack.url} (no API key; make one with `{MAKE_A_KEY} --data-dir {stack.data_dir}`)")

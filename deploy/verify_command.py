@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
-import orjson
 from aiokafka.errors import KafkaError
 
 from deploy.checked_settings import checked_settings
 from deploy.endpoints import with_endpoints
-from deploy.terminal_text import harmless, print_table
+from deploy.terminal_text import print_table, say, say_json
 from producers.settings import Settings
 from sinks.errors import SinkError
 from sinks.table_writer import CLICKHOUSE_ERRORS
@@ -39,7 +39,7 @@ def verify(output: Literal["text", "json"], most: int, data_dir: Path | None) ->
     settings = with_endpoints(settings, data_dir or settings.data_dir)
     result = _result(settings, most)
     if output == "json":
-        click.echo(_as_json(result))
+        say_json(_members(result))
     else:
         _print(result)
     sys.exit(0 if result.clean else DIFFERENCES_FOUND)
@@ -54,24 +54,25 @@ def _result(settings: Settings, most: int) -> Verification:
         problem = f"no Kafka answers at {settings.kafka_bootstrap_servers}: {error!r}"
     except CLICKHOUSE_ERRORS as error:
         problem = f"ClickHouse cannot answer at {settings.clickhouse_url}: {str(error)[:300]}"
-    click.echo(f"Error: not verified: {problem}", err=True)
+    say(f"Error: not verified: {problem}", to_stderr=True)
     sys.exit(NOT_VERIFIED)
 
 
-def _as_json(result: Verification) -> bytes:
+def _members(result: Verification) -> dict[str, Any]:
     figures = {name: getattr(result, name) for name in _FIGURES}
     counts = {kind.value: count for kind, count in result.counts.items()}
-    return orjson.dumps({"clean": result.clean, **figures, "counts": counts, "findings": result.findings})
+    findings = [asdict(finding) for finding in result.findings]
+    return {"clean": result.clean, **figures, "counts": counts, "findings": findings}
 
 
 def _print(result: Verification) -> None:
     looked_at = f"{result.events:,} events, {result.dead_letters:,} dead letters, {result.summaries:,} summaries"
-    click.echo(f"{looked_at} compared with Kafka; {result.pending:,} records are not stored yet")
+    say(f"{looked_at} compared with Kafka; {result.pending:,} records are not stored yet")
     if result.inexact or result.expired:
-        click.echo(f"{result.inexact:,} summaries are recomputed by each read, {result.expired:,} have expired events")
+        say(f"{result.inexact:,} summaries are recomputed by each read, {result.expired:,} have expired events")
     if result.clean:
-        click.echo("nothing is lost, nothing is twice, every summary equals its events")
+        say("nothing is lost, nothing is twice, every summary equals its events")
         return
-    click.echo(", ".join(f"{kind.value}: {count:,}" for kind, count in sorted(result.counts.items())))
-    rows = [(finding.kind.value, harmless(finding.where), harmless(finding.what)) for finding in result.findings]
+    say(", ".join(f"{kind.value}: {count:,}" for kind, count in sorted(result.counts.items())))
+    rows = [(finding.kind.value, finding.where, finding.what) for finding in result.findings]
     print_table(["kind", "where", "what"], rows, [False] * 3)

@@ -29,6 +29,7 @@ from gateway.managing.webhook_endpoints import WebhookEndpoints
 from gateway.metrics import Metrics, Parts
 from gateway.openapi import OpenApi
 from gateway.otlp import Otlp
+from gateway.publishing.browser_pages import BrowserPages
 from gateway.publishing.ingest import Ingest, Log
 from gateway.rate_limits import RateLimits
 from gateway.reading.event_lists import EventLists
@@ -79,7 +80,11 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     live = LiveTail(settings, authentication, channels.exists, control.data.app_of)
 
     requests = RequestCounts()
-    direct = {"/event": DirectCall(ingest.publish), "/events": DirectCall(ingest.publish_many)}
+    direct = {
+        "/event": DirectCall(ingest.publish, authentication.page_of),
+        "/events": DirectCall(ingest.publish_many, authentication.page_of),
+    }
+    pages = BrowserPages(control.data, _now_ms)
     metrics = Metrics(
         Parts(
             requests=requests,
@@ -120,6 +125,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
         routes=[
             Route("/event", direct["/event"], methods=["POST"]),
             Route("/events", lists.search, methods=["GET", "POST"]),  # a POST is answered before it comes to the routes
+            *(Route(path, pages.preflight, methods=["OPTIONS"]) for path in direct),
             Route("/traces", reads.traces),
             Route("/traces/{trace_id:trace_id}/summary", reads.summary),
             Route("/traces/{trace_id:trace_id}/events", reads.events),

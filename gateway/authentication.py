@@ -18,6 +18,9 @@ EARLY_KEY = b"x-api-key"
 RECENT_KEY = b"x-axonpush-api-key"
 PUBLIC_TOKEN = b"x-public-token"
 TENANT = b"x-tenant-id"
+ORIGIN = b"origin"
+
+Headers = dict[bytes, bytes]  # names in lower case
 
 MOST_SHOWN = 10_000  # valid keys whose HMAC need not be made again
 
@@ -58,12 +61,12 @@ class Authentication:
         """As `identify`, for a request that goes on and is not a new one: it does not count for the rate limits."""
         return self.identify_by(dict(request.scope["headers"]), scope, new=False)
 
-    def identify_by(self, headers: dict[bytes, bytes], scope: KeyScope, *, new: bool = True) -> Identity:
+    def identify_by(self, headers: Headers, scope: KeyScope, *, new: bool = True) -> Identity:
         """The identity that the headers of a request show, by their names in lower case.
 
         Raises RefusedError: 400 for two key headers at once and for a missing tenant, 401 for a missing, unknown,
-        revoked or expired key, 403 for a tenant that is not the key's and for a key that may not do this;
-        RateLimitedError; UnavailableError while it cannot be said whether a key is known.
+        revoked or expired key, 403 for a tenant that is not the key's, for a key that may not do this and for a
+        web page that may not use it; RateLimitedError; UnavailableError while it cannot be said whether a key is known.
         """
         early, recent, public = headers.get(EARLY_KEY), headers.get(RECENT_KEY), headers.get(PUBLIC_TOKEN)
         if recent is None and public is None:
@@ -78,10 +81,21 @@ class Authentication:
         if credential is None or not credential.live:
             credential = self._recognise(key)
         self._check(credential, headers.get(TENANT), generation, scope)
+        if (origin := headers.get(ORIGIN)) is not None and origin not in credential.origins:
+            _check_page(origin, headers, credential)
         if new and self._limits is not None:
             self._limits.take(credential)
         credential.used = True
         return credential.identities[generation]
+
+    def page_of(self, headers: Headers) -> bytes | None:
+        """The origin of the web page that sent this, where the token that it shows names it."""
+        origin = headers.get(ORIGIN)
+        key = headers.get(PUBLIC_TOKEN) or headers.get(RECENT_KEY) or headers.get(EARLY_KEY)
+        if origin is None or key is None:
+            return None
+        credential = self._find(key)
+        return origin if credential is not None and origin in credential.origins else None
 
     def charge(self, identity: Identity, number: int) -> None:
         """Count so many requests more: those of a bulk request."""
@@ -105,9 +119,12 @@ class Authentication:
                 f"Use a key that has it: axonstream keys create --scope {scope}.",
             )
 
-    def _recognise(self, key: bytes) -> Credential:
+    def _find(self, key: bytes) -> Credential | None:
         known = self._control.credentials
-        credential = known.get(self._digests.of(key)) or known.get(self._digests.earlier(key))
+        return known.get(self._digests.of(key)) or known.get(self._digests.earlier(key))
+
+    def _recognise(self, key: bytes) -> Credential:
+        credential = self._find(key)
         if credential is not None and (self._control.loaded or not credential.key_id):  # its revocation may come yet
             if len(self._shown) >= MOST_SHOWN:
                 self._shown.clear()
@@ -123,6 +140,21 @@ def actor_of(identity: Identity, client: tuple[str, int] | Address | None) -> Ac
     """Who the audit log says a sender is. `client` is the other end of the connection; a proxy's where there is one."""
     name = "" if identity.credential is None else identity.credential.name
     return Actor(name, "" if client is None else client[0])
+
+
+def _check_page(origin: bytes, headers: Headers, credential: Credential) -> None:
+    """A browser says which page sends a request. Raises RefusedError 403 for a page that may not use the key.
+
+    Other keys than public tokens are none for pages; what the gateway's own address serves is no foreign page.
+    """
+    _, _, authority = origin.partition(b"://")
+    if not credential.public and authority and authority == headers.get(b"host"):
+        return
+    raise RefusedError(
+        403,
+        "a page of this origin may not use this key",
+        "Pages publish with a public token that names their origin: axonstream keys create --public --origin ORIGIN.",
+    )
 
 
 def _two_headers(early: bytes | None, recent: bytes | None) -> str:

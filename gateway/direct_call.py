@@ -11,31 +11,40 @@ from collections.abc import Awaitable, Callable
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from gateway.authentication import ORIGIN, Headers
 from gateway.errors import GatewayError, answer_defect, answer_gateway_error, answer_not_acknowledged
 from gateway.http_protocol import exchange_of
+from gateway.publishing.browser_pages import cors_headers
 from gateway.publishing.request_body import RequestBody
 from gateway.request_counts import RequestCounts
 from producers.errors import NotAcknowledgedError
 
 USUAL = (200, 201, 400, 401, 413, 429, 500, 503)  # counted from 0 on, so that the first of them is seen to come
-Headers = dict[bytes, bytes]  # names in lower case; of a name that is sent twice the last
 
 
 class DirectCall:
     """Answers a request with the status and the JSON that `answer` gives, or with its error in the gateway's form.
 
-    `answers` counts them, which takes 0.03 us: `request_counts` costs more.
+    `answers` counts them, which takes 0.03 us: `request_counts` costs more. `page_of` gives the origin of the web page
+    that may read the answer.
     """
 
-    def __init__(self, answer: Callable[[Headers, RequestBody], Awaitable[tuple[int, bytes]]]) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Headers, RequestBody], Awaitable[tuple[int, bytes]]],
+        page_of: Callable[[Headers], bytes | None],
+    ) -> None:
         self._answer = answer
+        self._page_of = page_of
         self.answers: defaultdict[int, int] = defaultdict(int, dict.fromkeys(USUAL, 0))  # by status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         headers: Headers = dict(scope["headers"])
+        if ORIGIN in headers and (page := self._page_of(headers)) is not None:
+            exchange, send = None, _with_headers(send, cors_headers(page))
         at_hand = None if exchange is None else exchange.body_at_hand()
         sent = RequestBody(headers, receive, at_hand, scope.get("client"))
         try:
@@ -54,6 +63,17 @@ class DirectCall:
             self.answers[status] += 1
             if exchange is None or not exchange.answer(status, body):
                 await Response(body, status, media_type="application/json")(scope, receive, send)
+
+
+def _with_headers(send: Send, headers: dict[str, str]) -> Send:
+    more = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *more]
+        await send(message)
+
+    return sending
 
 
 class DirectlyCalled(Starlette):

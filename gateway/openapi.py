@@ -54,9 +54,13 @@ def document() -> dict[str, Any]:
         "info": {"title": "axonstream", "version": "1"},
         "security": [{"key": [], "tenant": []}, {"recentKey": []}, {"publicToken": []}],
         "paths": {
-            "/event": {"post": _publishing("Publish one event", _json(_schema("EventInput")), ("200", "201"), event)},
+            "/event": {
+                "post": _publishing("Publish one event", _json(_schema("EventInput")), ("200", "201"), event),
+                "options": _preflight(),
+            },
             "/events": {
                 "post": _publishing("Publish many events", _many_events(), ("200",), _schema("BulkAnswer")),
+                "options": _preflight(),
                 "get": _reading(
                     "Events, the newest first", [*_filters("channelId", "appId"), *times], _schema("EventsAnswer")
                 ),
@@ -140,6 +144,15 @@ def _publishing(
     parent = {**_parameter("traceparent", "header", "string"), "description": _TRACEPARENT}
     body = {"required": True, **body}
     return {"summary": summary, "parameters": [parent], "requestBody": body, "responses": answers}
+
+
+def _preflight() -> dict[str, Any]:
+    """The answers' headers are those of https://fetch.spec.whatwg.org/#http-cors-protocol."""
+    asked = [_parameter(name, "header", "string") for name in ("Origin", "Access-Control-Request-Method")]
+    allowed = {"204": {"description": "A public token names the page's origin: it may publish"}}
+    answers = {**allowed, **{status: answer for status, answer in errors().items() if status in ("403", "503")}}
+    summary = "A browser asks whether a page may publish (CORS preflight)"
+    return {"summary": summary, "security": [], "parameters": asked, "responses": answers}
 
 
 def _reading(summary: str, parameters: list[dict[str, Any]], schema: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 _MEANINGS = {
     400: "The request is wrong; the message names what is",
     401: "No key, or one that is not known",
-    403: "The key is not for this",
+    403: "The key is not for this, or not for the web page that sends it",
     404: "There is no such thing for this tenant",
     409: "It cannot be while something else is as it is",
     413: "More than one request may carry",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from socket import socket
@@ -16,8 +17,14 @@ from socket import socket
 import uvicorn
 
 from gateway.app import create_app
+from gateway.control.api_keys import MAKE_A_KEY
 from gateway.http_protocol import GatewayProtocol
+from gateway.tls import TlsError, server_context
+from producers.log_lines import log_to_stderr
 from producers.settings import Settings
+from sinks.errors import EXIT_MISMATCH
+
+log = logging.getLogger(__name__)
 
 _DRAIN_S = 15
 _KEEP_ALIVE_S = 75
@@ -61,9 +68,15 @@ def run(settings: Settings) -> None:
 
     1. no new connection is taken, and live streams end at once; 2. requests in flight are answered, publishes after
     Kafka's acknowledgement, for at most 15 s; 3. the producer and the connections close. Prints "ready gateway" once it
-    listens and Kafka has answered.
+    listens and Kafka has answered. Ends with EXIT_MISMATCH where certificate and key cannot be used.
     """
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr(settings.log_level)
+    try:
+        tls = server_context(settings)
+    except TlsError as error:
+        log.critical("the gateway does not start: %s", error)
+        sys.exit(EXIT_MISMATCH)
+    _tell_how_to_make_keys(settings)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -77,7 +90,16 @@ def run(settings: Settings) -> None:
         server_header=False,
         proxy_headers=False,  # the audit log has the address of the connection, which nobody can claim
         log_config=None,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_DRAIN_S,
     )
     _Server(config, app.state.connected, app.state.drain).run()
+
+
+def _tell_how_to_make_keys(settings: Settings) -> None:
+    """One line of the log where the settings have no key, so that an operator does not look for one."""
+    if settings.tenants_by_key():
+        return
+    first = "" if settings.server_secret.get_secret_value() else "set AXONSTREAM_SERVER_SECRET for every gateway, then "
+    log.warning("AXONSTREAM_API_KEYS has no key: %smake one with `%s`", first, MAKE_A_KEY)

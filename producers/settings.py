@@ -5,16 +5,21 @@ The SDK does not use it; its settings are arguments.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from axonstream.event_contract import MAX_NAME_BYTES
+from producers.loopback import all_loopback, is_loopback
+from producers.secret_strength import weakness
 
 LOCAL_KEYS = "ak_local=1"
 DAYS_BEYOND_EVENTS = 7
-LEAST_SECRET = 16
+LEAST_SECRET = 16  # characters
+LEAST_KEY = 20  # characters of a key of AXONSTREAM_API_KEYS that other machines may try
 _WITHOUT = {
     "summaries_ttl_days": "events would be left of traces that no list shows, because their summaries are gone",
     "dead_letters_ttl_days": "a summary that counts a record of the dead letters would pass for exact once its letter "
@@ -25,7 +30,13 @@ _WITHOUT = {
 class Settings(BaseSettings):
     """Every field has a default that serves the local stack; a cluster needs only these settings changed."""
 
-    model_config = SettingsConfigDict(env_prefix="AXONSTREAM_", extra="ignore", frozen=True, validate_default=True)
+    model_config = SettingsConfigDict(
+        env_prefix="AXONSTREAM_",
+        extra="ignore",
+        frozen=True,
+        validate_default=True,
+        hide_input_in_errors=True,  # it may be a secret
+    )
 
     # Kafka
     kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", description="host:port, comma separated")
@@ -60,7 +71,17 @@ class Settings(BaseSettings):
     # Gateway
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8080, ge=0, le=65535)
-    api_keys: SecretStr = Field(default=SecretStr(LOCAL_KEYS), description="key=tenant,key=tenant")
+    gateway_tls_cert_file: Path | None = Field(
+        default=None, description="certificate chain in PEM; with it and its key the gateway serves HTTPS, and no HTTP"
+    )
+    gateway_tls_key_file: Path | None = Field(default=None, description="in PEM; set with gateway_tls_cert_file")
+    gateway_tls_key_password: SecretStr = Field(default=SecretStr(""), description="of a key that is encrypted")
+    api_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="key=tenant,key=tenant, which may do everything and never end; empty: none. Where gateway and "
+        f"Kafka are on loopback it is {LOCAL_KEYS} by default and keys may be short; elsewhere none is the default, "
+        f"and a key has {LEAST_KEY} characters or more",
+    )
     server_secret: SecretStr = Field(
         default=SecretStr(""),
         description="keys are kept as HMAC under it, webhook secrets encrypted; the same for every gateway, and kept: "
@@ -114,22 +135,34 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".axonstream")
     log_level: str = "INFO"
 
+    @field_validator("gateway_tls_key_file")
+    @classmethod
+    def _with_its_certificate(cls, key: Path | None, validated: ValidationInfo) -> Path | None:
+        if (key is None) != (validated.data.get("gateway_tls_cert_file") is None):
+            raise ValueError("set AXONSTREAM_GATEWAY_TLS_CERT_FILE and AXONSTREAM_GATEWAY_TLS_KEY_FILE, or neither")
+        return key
+
     @field_validator("api_keys")
     @classmethod
-    def _keys_are_pairs(cls, keys: SecretStr) -> SecretStr:
+    def _keys_are_pairs(cls, keys: SecretStr, validated: ValidationInfo) -> SecretStr:
         pairs = _pairs(keys.get_secret_value())
         if len(dict(pairs)) != len(pairs):
             raise ValueError("a key stands twice: each key belongs to one tenant")
         for word in (word for pair in pairs for word in pair):
             if not 0 < len(word) <= MAX_NAME_BYTES or not word.isascii() or not word.isprintable():
                 raise ValueError("must read key=tenant,key=tenant, each of 1 to 256 printable ASCII characters")
+        others_reach_it = not _on_loopback(validated.data)
+        for number, (key, _) in enumerate(pairs, 1):
+            if others_reach_it and (problem := weakness(key, LEAST_KEY)):
+                raise ValueError(f"key {number} can be tried from other machines and {problem}")
         return keys
 
     @field_validator("server_secret")
     @classmethod
-    def _secret_is_long(cls, secret: SecretStr) -> SecretStr:
-        if 0 < len(secret.get_secret_value()) < LEAST_SECRET:
-            raise ValueError(f"must have {LEAST_SECRET} characters or more: openssl rand -hex 32")
+    def _secret_is_strong(cls, secret: SecretStr) -> SecretStr:
+        text = secret.get_secret_value()
+        if text and (problem := weakness(text, LEAST_SECRET)):
+            raise ValueError(f"the secret {problem}")
         return secret
 
     @field_validator("summaries_ttl_days", "dead_letters_ttl_days")
@@ -148,11 +181,32 @@ class Settings(BaseSettings):
             )
         return days
 
+    @property
+    def local_gateway_url(self) -> str:
+        """The gateway's address for programs of the same machine."""
+        everywhere = self.gateway_host in ("", "0.0.0.0", "::")
+        host = "127.0.0.1" if everywhere else self.gateway_host
+        scheme = "http" if self.gateway_tls_cert_file is None else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.gateway_port}"
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether gateway and Kafka can be reached from this machine alone."""
+        return _on_loopback({name: getattr(self, name) for name in ("gateway_host", "kafka_bootstrap_servers")})
+
     def tenants_by_key(self) -> dict[str, str]:
-        """API key -> tenant id."""
+        """API key -> tenant id. LOCAL_KEYS where no keys are set, on loopback alone: everybody knows that key."""
+        if "api_keys" not in self.model_fields_set and self.on_loopback:
+            return dict(_pairs(LOCAL_KEYS))
         return dict(_pairs(self.api_keys.get_secret_value()))
 
 
+def _on_loopback(values: Mapping[str, Any]) -> bool:
+    return is_loopback(values.get("gateway_host", "")) and all_loopback(values.get("kafka_bootstrap_servers", ""))
+
+
 def _pairs(text: str) -> list[tuple[str, str]]:
+    if not text.strip():
+        return []
     split = [pair.partition("=") for pair in text.split(",")]
     return [(key.strip(), tenant.strip()) for key, _, tenant in split]

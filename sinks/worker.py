@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.kafka_client import kafka_options
+from producers.log_lines import log_to_stderr
 from producers.settings import Settings
 from producers.topics import Topics
 from sinks.assignment import Assignment, RebalanceListener, renew_at_heartbeats
@@ -56,7 +57,7 @@ def run(settings: Settings) -> None:
     Prints "ready sink" once partitions are assigned and their ledgers are loaded. Exits with EXIT_MISMATCH when a
     restart cannot help, with another non-zero code when it can.
     """
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr(settings.log_level)
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         uvloop.run(_run(settings))

@@ -18,6 +18,7 @@ from faust.types.auth import CredentialsT
 from yarl import URL
 
 from producers.kafka_client import kafka_options
+from producers.log_lines import log_config
 from producers.loop_share import LoopShare
 from producers.settings import Settings
 from producers.topics import Topics
@@ -88,6 +89,7 @@ def create_app(settings: Settings) -> ProcessorApp:
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
+        logging_config=log_config(settings.log_level),
     )
     app.topics_to_check = settings
     app.sensors.add(ReadyLine())

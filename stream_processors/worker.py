@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from producers.harmless_text import harmless
+from producers.log_lines import harmless_errors
 from producers.settings import Settings
 from stream_processors.application import create_app
 from stream_processors.errors import TopicsNotReadyError
@@ -17,10 +19,11 @@ def run(settings: Settings) -> None:
     Prints "ready processor" when partitions are assigned and recovered. Ends the process with exit code 70 when an
     invariant is broken (see fail_stop), and with 1 and a message when the topics are not as they must be.
     """
+    harmless_errors()
     try:
         asyncio.run(check_topics(settings))
     except TopicsNotReadyError as error:
-        sys.exit(f"axonstream processor: {error}")
+        sys.exit(harmless(f"axonstream processor: {error}"))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = create_app(settings).Worker(

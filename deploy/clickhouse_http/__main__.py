@@ -8,6 +8,8 @@ from pathlib import Path
 
 from deploy.clickhouse_http.clickhouse_error import DirectoryInUseError
 from deploy.clickhouse_http.server import run
+from producers.harmless_text import harmless
+from producers.log_lines import harmless_errors
 from producers.settings import Settings
 
 
@@ -17,10 +19,11 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8123, help="(%(default)s)")
     given = parser.parse_args()
+    harmless_errors()
     try:
         run(given.directory, given.host, given.port, Settings().clickhouse_password.get_secret_value())
     except (DirectoryInUseError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(harmless(str(error)), file=sys.stderr)
         return 1
     return 0
 

@@ -8,7 +8,11 @@ from typing import NamedTuple
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
 from gateway.control.credentials import KeyDigests, KeyScope, new_key
 from gateway.control.data import MAX_KEYS, ControlData
+from gateway.control.origins import read_origin
 from gateway.control.records import ApiKey, ControlRecord, Kind, Place, new_id
+
+MAX_ORIGINS = 20  # of one public token
+MAKE_A_KEY = "axonstream keys create --tenant TENANT --name NAME --scope ingest --scope read"
 
 
 class KeyRefusedError(ValueError):
@@ -39,8 +43,12 @@ def make_key(
     public: bool,
     now_ms: int,
     expires_at: int | None,
+    origins: Iterable[str] = (),
 ) -> NewKey:
-    """A new key, not yet written. A public one may publish and nothing else. Raises KeyRefusedError."""
+    """A new key, not yet written. A public one may publish and nothing else; pages of `origins` may use it.
+
+    Raises KeyRefusedError.
+    """
     for what, text in (("tenant", tenant_id), ("name", name), ("creator", creator)):
         if not 0 < len(text.encode("utf-8", "surrogatepass")) <= MAX_NAME_BYTES or not text.isprintable():
             raise KeyRefusedError(f"the {what} must be 1 to {MAX_NAME_BYTES} bytes of printable text")
@@ -55,6 +63,9 @@ def make_key(
         raise KeyRefusedError("a key needs a scope")
     if public and wanted - {KeyScope.INGEST}:
         raise KeyRefusedError("a public token may only publish: its one scope is ingest")
+    pages = _read_origins(origins)
+    if pages and not public:
+        raise KeyRefusedError("origins are for public tokens alone: everybody who opens a page can read its key")
     if len(data.tenant(tenant_id).keys) >= MAX_KEYS:
         raise KeyRefusedError(f"the tenant has {MAX_KEYS} keys already: revoke some that are not used")
     key, number, digests = new_key(public=public), new_id(), KeyDigests(secret)
@@ -68,8 +79,19 @@ def make_key(
         public=public,
         created_at=now_ms,
         expires_at=expires_at,
+        origins=pages,
     )
     return NewKey(key, tenant_id, kept)
+
+
+def _read_origins(origins: Iterable[str]) -> tuple[str, ...]:
+    try:
+        pages = tuple(sorted({read_origin(origin) for origin in origins}))
+    except ValueError as error:
+        raise KeyRefusedError(str(error)) from None
+    if len(pages) > MAX_ORIGINS:
+        raise KeyRefusedError(f"a token names {MAX_ORIGINS} origins or fewer: make another one for the others")
+    return pages
 
 
 def revocation(tenant_id: str, key_id: int) -> list[ControlRecord]:

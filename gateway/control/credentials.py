@@ -8,7 +8,7 @@ kept under the secret itself and stay valid: `secret_id` tells them apart.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from secrets import token_urlsafe
@@ -55,11 +55,23 @@ class Identity:
 class Credential:
     """One key. `key_id` is 0 for a key of the settings; `expires_at` is ms since 1970; `used` since last looked.
 
-    `name` tells it from other keys in the audit log, and nothing of it.
-    `live` becomes false when the key is revoked, or its record replaced.
+    `name` tells it from other keys in the audit log, and nothing of it. `origins` are of the web pages that may publish
+    with it, as the header `Origin` names them. `live` becomes false when the key is revoked, or its record replaced.
     """
 
-    __slots__ = ("bucket", "expires_at", "identities", "key_id", "live", "name", "scopes", "tenant", "used")
+    __slots__ = (
+        "bucket",
+        "expires_at",
+        "identities",
+        "key_id",
+        "live",
+        "name",
+        "origins",
+        "public",
+        "scopes",
+        "tenant",
+        "used",
+    )
 
     def __init__(
         self,
@@ -69,12 +81,17 @@ class Credential:
         key_id: int = 0,
         expires_at: int | None = None,
         name: str = "",
+        origins: Iterable[str] = (),
+        *,
+        public: bool = False,
     ) -> None:
         self.key_id = key_id
         self.name = name or f"key {key_id}"
         self.tenant = tenant_id.encode()
         self.scopes = scopes
         self.expires_at = expires_at
+        self.origins = frozenset(origin.encode() for origin in origins)
+        self.public = public
         self.used = False
         self.live = True
         self.bucket: TokenBucket | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Set as AbstractSet
 
 from gateway.control.audit_entry import is_entry
@@ -82,6 +83,7 @@ class ControlData:
         self.audit = AuditTrail()
         self._tenants: dict[str, Tenant] = {}
         self._secret_ids = KeyDigests(secret).secret_ids
+        self._by_origin: defaultdict[bytes, dict[int, Credential]] = defaultdict(dict)  # then by key id
         self._warned = False
 
     def tenant(self, tenant_id: str) -> Tenant:
@@ -100,6 +102,11 @@ class ControlData:
         """Tenant, key and last use (ms) of every key of the topic, the oldest first."""
         rows = [(t.id, key, t.key_uses.get(key.id)) for t in self._tenants.values() for key in t.keys.values()]
         return sorted(rows, key=lambda row: (row[1].created_at, row[1].id))
+
+    def is_named(self, origin: str, now_ms: int) -> bool:
+        """Whether a valid public token of any tenant names this origin of web pages."""
+        named = self._by_origin.get(origin.encode("latin-1"), {})
+        return any(one.expires_at is None or one.expires_at > now_ms for one in named.values())
 
     def read(self, key: bytes | None, value: bytes | None) -> Place | None:
         """Take a record of the topic; what is none of ours is logged and left out (None), an entry of the audit log is
@@ -165,6 +172,10 @@ class ControlData:
         gone = None if key is None else self.credentials.pop(bytes.fromhex(key.digest), None)
         if gone is not None:
             gone.live = False
+            for origin in gone.origins:
+                self._by_origin[origin].pop(gone.key_id, None)
+                if not self._by_origin[origin]:
+                    del self._by_origin[origin]
 
     def _add_credential(self, tenant: Tenant, key: ApiKey) -> None:
         if key.secret_id not in self._secret_ids:
@@ -174,7 +185,12 @@ class ControlData:
             return
         digest = bytes.fromhex(key.digest)
         scopes = frozenset(key.scopes)
-        self.credentials[digest] = Credential(tenant.id, tenant.channel_apps, scopes, key.id, key.expires_at)
+        credential = Credential(
+            tenant.id, tenant.channel_apps, scopes, key.id, key.expires_at, origins=key.origins, public=key.public
+        )
+        self.credentials[digest] = credential
+        for origin in credential.origins:
+            self._by_origin[origin][key.id] = credential
 
 
 def _parts(tenant: Tenant) -> dict[Kind, dict[int, object]]:

@@ -10,13 +10,15 @@ from enum import StrEnum
 from secrets import randbits
 from typing import Annotated, NamedTuple
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
+from gateway.control.origins import read_origin
 
 AnId = Annotated[int, Field(ge=0, le=MAX_ID)]
 ATime = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
+AnOrigin = Annotated[str, AfterValidator(read_origin)]
 ADigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -69,7 +71,10 @@ class WebhookEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key without the key: `digest` is its HMAC in hex, under a key of the server secret that `secret_id` tells."""
+    """A key without the key: `digest` is its HMAC in hex, under a key of the server secret that `secret_id` tells.
+
+    `origins` are of the web pages that may use a public one; records of earlier versions have none.
+    """
 
     id: AnId
     digest: ADigest
@@ -80,6 +85,7 @@ class ApiKey:
     public: bool
     created_at: ATime
     expires_at: ATime | None = None
+    origins: tuple[AnOrigin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,9 @@ import orjson
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
 from axonstream.traceparent import Traceparent, read_traceparent
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
-from gateway.authentication import Authentication, actor_of
+from gateway.authentication import Authentication, Headers, actor_of
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.control.published_channels import PublishedChannels
-from gateway.direct_call import Headers
 from gateway.errors import RefusedError
 from gateway.publishing.bulk_body import TooLargeError, split_events
 from gateway.publishing.event_validation import InvalidEventError, joined, validate_event

@@ -105,7 +105,7 @@ def test_two_gateways_know_a_new_key_and_its_revocation_within_a_second(server_s
 @pytest.mark.services
 def test_the_list_says_what_each_key_is_for(server_settings: Settings) -> None:
     created(server_settings, "--scope", "admin", "--expires", "90d", "--creator", "ana")
-    created(server_settings, "--public")
+    created(server_settings, "--public", "--origin", "https://app.example", "--origin", "http://localhost:3000")
     [first, second] = listed(server_settings)
     assert (first["scopes"], first["creator"], first["state"], first["lastUsedAt"]) == (
         ["admin"],
@@ -117,7 +117,8 @@ def test_the_list_says_what_each_key_is_for(server_settings: Settings) -> None:
     assert (second["scopes"], second["public"], second["expiresAt"]) == (["ingest"], True, None)
     assert listed(server_settings, "--tenant", "4") == []
     table = run(server_settings, "list").stdout
-    assert "publishing only" in table
+    assert "publishing only from http://localhost:3000 https://app.example" in table
+    assert second["origins"] == ["http://localhost:3000", "https://app.example"]
     assert "key" not in first
     other = run(server_settings, "list", "-o", "json", secret="another server secret here")
     assert {row["state"] for row in json.loads(other.stdout)} == {"of another server secret"}
@@ -130,6 +131,8 @@ def test_the_list_says_what_each_key_is_for(server_settings: Settings) -> None:
         (["create", "--tenant", "3", "--name", "x", "--expires", "tomorrow"], "--expires takes"),
         (["create", "--tenant", "3", "--name", "x", "--expires", "2020-01-01T00:00:00Z"], "expired already"),
         (["create", "--tenant", "3", "--name", "x", "--public", "--scope", "read"], "may only publish"),
+        (["create", "--tenant", "3", "--name", "x", "--origin", "https://app.example"], "public tokens alone"),
+        (["create", "--tenant", "3", "--name", "x", "--public", "--origin", "*"], "an origin reads"),
         (["revoke", "12345"], "there is no key 12345"),
     ],
 )

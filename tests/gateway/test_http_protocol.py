@@ -29,7 +29,7 @@ async def echo(_: Headers, body: RequestBody) -> tuple[int, bytes]:
 @asynccontextmanager
 async def serving(protocol: type[asyncio.Protocol]) -> AsyncGenerator[int]:
     config = uvicorn.Config(
-        DirectlyCalled({"/event": DirectCall(echo)}, RequestCounts()),
+        DirectlyCalled({"/event": DirectCall(echo, lambda _: None)}, RequestCounts()),
         port=0,
         http=protocol,
         ws="none",

@@ -1,8 +1,9 @@
-"""An environment of its own for a version of the public package, made once a machine (which needs pip's index)."""
+"""An environment for each version of the public package, made once a machine (pip needs its index for that)."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import subprocess
@@ -13,13 +14,13 @@ from typing import Any
 
 CACHE = Path.home() / ".cache" / "axonstream" / "clients"
 VERSIONS: tuple[str, ...] = ("0.0.1", "0.0.5", "0.0.9", "0.0.19")
-INTEGRATED = ("langchain-core", "loguru", "structlog")  # what the package's own integrations are for
+LOCKS = Path(__file__).parent.parent / "compatibility" / "clients"  # written by `make lock`
 INSTALL_S = 240
 PROGRAM_S = 90
 
 
 def client_python(version: str) -> Path:
-    """The Python of an environment with `axonpush` of this version, INTEGRATED, and nothing of ours.
+    """The Python of an environment with `axonpush` of this version, what its integrations need, and nothing of ours.
 
     The first who asks makes those of all VERSIONS, at the same time: they mostly wait for the index.
     """
@@ -32,13 +33,15 @@ def client_python(version: str) -> Path:
 
 
 def _made(version: str) -> Path:
-    home = CACHE / f"axonpush-{version}-integrated-py{sys.version_info.major}.{sys.version_info.minor}"
+    lock = LOCKS / f"axonpush-{version}.lock"
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
+    home = CACHE / f"axonpush-{version}-{digest}-py{sys.version_info.major}.{sys.version_info.minor}"
     python, complete = home / "bin" / "python", home / "complete"
     if not complete.exists():
         make = [sys.executable, "-m", "venv", "--clear", "--without-pip", str(home)]
         subprocess.run(make, check=True, timeout=INSTALL_S)
         install = ["-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"]
-        wanted = [f"axonpush=={version}", *INTEGRATED]
+        wanted = ["--no-deps", "--require-hashes", "-r", str(lock)]
         subprocess.run([sys.executable, *install, *wanted], check=True, timeout=INSTALL_S)
         complete.touch()
     return python

@@ -8,6 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import IO
 
+from pydantic import SecretStr
+
 from producers.settings import LOCAL_KEYS, Settings
 
 _RUN = """
@@ -19,7 +21,7 @@ secrets = {"api_keys": SecretStr(sys.argv[2]), "server_secret": SecretStr(sys.ar
 run(Settings.model_validate_json(sys.argv[1]).model_copy(update=secrets))
 """
 # Their defaults are the local ones.
-_SECRET_FIELDS = {"server_secret", "api_keys", "kafka_sasl_password", "clickhouse_password"}
+_SECRET_FIELDS = {name for name, info in Settings.model_fields.items() if info.annotation is SecretStr}
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from deploy.free_ports import free_port
 from deploy.init import initialise
 from deploy.supervised_part import PartSpec, SupervisedPart
@@ -18,7 +20,7 @@ from producers.settings import Settings
 HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
 RESTARTS_WITHIN_S = 60.0
 # Their defaults are the local ones.
-_SECRET_FIELDS = {"server_secret", "api_keys", "kafka_sasl_password", "clickhouse_password"}
+_SECRET_FIELDS = {name for name, info in Settings.model_fields.items() if info.annotation is SecretStr}
 
 
 class RunningStack:

@@ -1,0 +1,93 @@
+"""A record of the log is one line, whatever a sender or a server has put into it."""
+
+from __future__ import annotations
+
+import ast
+import io
+import logging
+import logging.config
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from kit.hostile_text import HOSTILE, effects
+from producers.log_lines import FORMAT, HarmlessFormatter, harmless_errors, log_config
+
+ROOT = Path(__file__).parent.parent.parent
+LAYERS = ("axonstream", "producers", "stream_processors", "sinks", "gateway", "deploy")
+
+
+@pytest.fixture
+def log() -> Generator[tuple[logging.Logger, io.StringIO]]:
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(HarmlessFormatter(FORMAT))
+    logger = logging.getLogger("a logger of this test")
+    logger.addHandler(handler)
+    logger.propagate = False
+    yield logger, written
+    logger.removeHandler(handler)
+
+
+def test_a_record_is_one_line_without_effects(log: tuple[logging.Logger, io.StringIO]) -> None:
+    """S22: log lines reach terminals, by `axonstream gateway`, `up` and whoever reads a file."""
+    logger, written = log
+    logger.warning("refused: %s\n2026-01-01 00:00:00,000 INFO gateway all is well", HOSTILE)
+    assert effects(written.getvalue()) == []
+    assert written.getvalue().count("\n") == 1
+    assert "\\x1b[2J" in written.getvalue()
+
+
+def test_no_line_of_a_traceback_passes_for_a_record(log: tuple[logging.Logger, io.StringIO]) -> None:
+    logger, written = log
+    try:
+        raise ValueError(f"{HOSTILE}\nready gateway\n2026-01-01 00:00:00,000 INFO gateway all is well")
+    except ValueError:
+        logger.exception("it failed", stack_info=True)
+    first, *others = written.getvalue().splitlines()
+    assert "it failed" in first
+    assert len(others) > 5
+    assert [line for line in others if not line.startswith("    ")] == []
+    assert effects(written.getvalue()) == []
+
+
+def test_what_another_handler_has_made_of_a_traceback_is_not_taken_over() -> None:
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "it failed", (), (ValueError, ValueError(HOSTILE), None))
+    logging.Formatter().format(record)
+    assert effects(HarmlessFormatter().format(record)) == []
+
+
+def test_what_python_writes_itself_has_no_effects(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    last = logging.StreamHandler(sys.stderr)
+    monkeypatch.setattr(logging, "lastResort", last)
+    harmless_errors()
+    sys.excepthook(ValueError, ValueError(HOSTILE), None)
+    last.handle(logging.LogRecord("x", logging.ERROR, "", 0, HOSTILE, (), None))
+    printed = capsys.readouterr().err
+    assert printed.count("\\x1b[2J") == 2
+    assert effects(printed) == []
+
+
+def test_faust_is_given_the_same_lines() -> None:
+    configuration = log_config("INFO")
+    made = logging.config.DictConfigurator(configuration).configure_formatter(  # pyright: ignore[reportAttributeAccessIssue]
+        configuration["formatters"]["default"]
+    )
+    assert isinstance(made, HarmlessFormatter)
+
+
+def test_no_part_sets_its_log_up_by_itself() -> None:
+    wrong = [
+        file.relative_to(ROOT).as_posix()
+        for layer in LAYERS
+        for file in (ROOT / layer).rglob("*.py")
+        if file.name != "log_lines.py"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in {"basicConfig", "dictConfig", "StreamHandler"}
+    ]
+    assert wrong == []
