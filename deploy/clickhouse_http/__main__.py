@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from deploy.clickhouse_http.clickhouse_error import DirectoryInUseError
+from deploy.clickhouse_http.clickhouse_error import DirectoryInUseError, OpenToAllError
 from deploy.clickhouse_http.server import run
 from producers.settings import Settings
 
@@ -19,7 +19,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         run(given.directory, given.host, given.port, Settings().clickhouse_password.get_secret_value())
-    except (DirectoryInUseError, OSError) as error:
+    except (DirectoryInUseError, OpenToAllError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
