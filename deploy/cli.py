@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,6 +103,7 @@ def kafka(data_dir: Path, port: int, controller_port: int) -> None:
     from deploy.errors import DeployError
     from deploy.kafka_broker import run
 
+    _private(data_dir)
     try:
         run(data_dir / "kafka", port, controller_port)
     except DeployError as error:
@@ -112,12 +114,21 @@ def kafka(data_dir: Path, port: int, controller_port: int) -> None:
 @_DATA_DIR
 @click.option("--port", default=8123, show_default=True)
 def clickhouse(data_dir: Path, port: int) -> None:
-    """Serve the embedded ClickHouse engine over its HTTP interface on loopback."""
+    """Serve the embedded ClickHouse engine over its HTTP interface on loopback.
+
+    It asks for the password of AXONSTREAM_CLICKHOUSE_PASSWORD, or else for that in DATA_DIR/clickhouse.env.
+    """
     from deploy.clickhouse_http.clickhouse_error import DirectoryInUseError
     from deploy.clickhouse_http.server import run
+    from deploy.clickhouse_login import kept_password, write_login
 
+    _private(data_dir)
+    password = checked_settings().clickhouse_password.get_secret_value()
+    if not password:
+        password = kept_password(data_dir)
+        write_login(data_dir, f"http://127.0.0.1:{port}", password)
     try:
-        run(data_dir / "clickhouse", "127.0.0.1", port, checked_settings().clickhouse_password.get_secret_value())
+        run(data_dir / "clickhouse", "127.0.0.1", port, password)
     except (DirectoryInUseError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
@@ -158,6 +169,17 @@ def _part(run: Callable[[Settings], None]) -> None:
     settings = checked_settings()
     log_to_stderr(settings.log_level)
     run(settings)
+
+
+def _private(data_dir: Path) -> None:
+    from deploy.errors import DeployError
+    from deploy.private_file import OTHERS_NOTHING, make_private
+
+    os.umask(OTHERS_NOTHING)
+    try:
+        make_private(data_dir)
+    except DeployError as error:
+        raise click.ClickException(str(error)) from None
 
 
 if __name__ == "__main__":

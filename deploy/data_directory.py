@@ -1,4 +1,7 @@
-"""The data directory of a local stack: one owner at a time, and no process of an earlier owner left in it."""
+"""The data directory of a local stack: one owner at a time, and no process of an earlier owner left in it.
+
+Mode 700: Kafka and ClickHouse keep everything that was published below it, and its secrets open the stack.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,14 @@ from typing import Self
 import psutil
 
 from deploy.errors import AlreadyRunningError
+from deploy.private_file import make_private
 
 
 class DataDirectory:
     """Holds DATA_DIR/run/lock for as long as the stack runs; the kernel frees it when the owner dies.
 
-    Raises AlreadyRunningError on entering when another stack holds it. Processes that a killed supervisor left
+    Raises AlreadyRunningError on entering when another stack holds it, NotPrivateError when others could read it.
+    Processes that a killed supervisor left
     behind (their pid files say which) are ended first: two brokers on one log directory would not start.
     """
 
@@ -26,6 +31,7 @@ class DataDirectory:
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
+        make_private(self.path)
         for name in ("run", "logs"):
             (self.path / name).mkdir(parents=True, exist_ok=True)
         lock = os.open(self.path / "run" / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,18 +1,17 @@
 """Where the local stack listens: DATA_DIR/run/endpoints.json, written by the supervisor, read by the commands.
 
-What is set in the environment wins over the file, and the file over the defaults. The file may hold an API key, so
-only its owner may read it.
+What is set in the environment wins over the file, and the file over the defaults. The file holds an API key and the
+password of ClickHouse, so only its owner may read it.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import click
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from deploy.private_file import write_private
 from gateway.control.api_keys import MAKE_A_KEY
 from producers.settings import Settings
 
@@ -26,6 +25,7 @@ class Endpoints(BaseModel):
     kafka_bootstrap_servers: str
     clickhouse_url: str
     api_key: str | None = None
+    clickhouse_password: str | None = None
 
 
 def endpoints_file(data_dir: Path) -> Path:
@@ -45,36 +45,26 @@ def read_endpoints(data_dir: Path) -> Endpoints | None:
 
 def write_endpoints(data_dir: Path, endpoints: Endpoints) -> None:
     """Replace the file at once, so that a reader sees the old or the new one, never a half; mode 600."""
-    path = endpoints_file(data_dir)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".endpoints-")  # mkstemp makes it 600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(endpoints.model_dump_json(indent=2) + "\n")
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_private(endpoints_file(data_dir), endpoints.model_dump_json(indent=2) + "\n")
 
 
 def with_endpoints(settings: Settings, data_dir: Path) -> Settings:
-    """The settings, with the servers of the stack of `data_dir` where the environment names none."""
+    """The settings, with the servers of the stack of `data_dir` where the environment names none.
+
+    The password of its ClickHouse comes along with the address.
+    """
     stack = read_endpoints(data_dir)
     if stack is None:
         return settings
-    servers = {
+    servers: dict[str, object] = {
         "kafka_bootstrap_servers": stack.kafka_bootstrap_servers,
         "clickhouse_url": stack.clickhouse_url,
     }
+    if stack.clickhouse_password and "clickhouse_url" not in settings.model_fields_set:
+        servers["clickhouse_password"] = SecretStr(stack.clickhouse_password)
     return settings.model_copy(
         update={name: url for name, url in servers.items() if name not in settings.model_fields_set}
     )
-
-
-def clickhouse_url(settings: Settings, data_dir: Path) -> str:
-    """AXONSTREAM_CLICKHOUSE_URL, or else the stack of `data_dir`, or else the default."""
-    stack = None if "clickhouse_url" in settings.model_fields_set else read_endpoints(data_dir)
-    return stack.clickhouse_url if stack else settings.clickhouse_url
 
 
 def gateway_url(settings: Settings, data_dir: Path) -> str:

@@ -4,6 +4,7 @@ DeployError
 +- DownloadError       Kafka's jars could not be fetched, or are not those that this version knows
 +- AlreadyRunningError  another `axonstream up` owns the data directory
 +- PartFailedError     a part did not become ready in time
++- NotPrivateError     others could read the data directory
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ class DownloadError(DeployError):
 
 class AlreadyRunningError(DeployError):
     """Another stack owns the data directory."""
+
+
+class NotPrivateError(DeployError):
+    """Others could read the data directory."""
 
 
 class PartFailedError(DeployError):

@@ -1,6 +1,7 @@
 """The whole product on one machine: kafka and clickhouse, topics and schema, then processors, sinks and gateway.
 
 Given AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS or AXONSTREAM_CLICKHOUSE_URL, those servers are used in place of local ones.
+The local ClickHouse asks for a password, which the parts get in their environment, where other users cannot see it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
+from deploy.clickhouse_login import kept_password, write_login
 from deploy.endpoints import Endpoints, endpoints_file, write_endpoints
 from deploy.errors import PartFailedError
 from deploy.free_ports import free_port, is_free
@@ -53,10 +55,15 @@ class LocalStack:
             changes["kafka_bootstrap_servers"] = f"127.0.0.1:{free_port(options.kafka_port)}"
         if local_clickhouse:
             changes["clickhouse_url"] = f"http://127.0.0.1:{free_port(options.clickhouse_port)}"
+            password = settings.clickhouse_password.get_secret_value() or kept_password(options.data_dir)
+            settings = settings.model_copy(update={"clickhouse_password": SecretStr(password)})
         if not settings.server_secret.get_secret_value():
             settings = settings.model_copy(update={"server_secret": SecretStr(kept_secret(options.data_dir))})
         self.settings = settings.model_copy(update=changes)
         self._environment = {f"AXONSTREAM_{name.upper()}": str(value) for name, value in changes.items()}
+        self._password = self.settings.clickhouse_password.get_secret_value()
+        self._login = {"AXONSTREAM_CLICKHOUSE_PASSWORD": self._password}
+        self._local_clickhouse = local_clickhouse
         self._servers = [
             *([self._kafka()] if local_kafka else []),
             *([self._clickhouse()] if local_clickhouse else []),
@@ -77,13 +84,15 @@ class LocalStack:
         """Returns when the whole way is ready. Raises DeployError or the error of `initialise`; then stop it."""
         if any(spec.name == "kafka" for spec in self._servers):
             await asyncio.to_thread(kafka_classpath, Path.home() / ".cache" / "axonstream")
+        if self._local_clickhouse:
+            write_login(self._options.data_dir, self.settings.clickhouse_url, self._password)
         await self._start(self._servers)
         self._say("preparing topics and schema")
         await initialise(self.settings)
         secrets = {"AXONSTREAM_SERVER_SECRET": self.settings.server_secret.get_secret_value()}
         if "api_keys" in self.settings.model_fields_set:
             secrets["AXONSTREAM_API_KEYS"] = self.settings.api_keys.get_secret_value()
-        gateway = PartSpec("gateway", ("gateway",), self._environment | secrets, stop_grace_s=5)
+        gateway = PartSpec("gateway", ("gateway",), self._environment | self._login | secrets, stop_grace_s=5)
         await self._start([*self._workers, gateway])
         write_endpoints(
             self._options.data_dir,
@@ -92,6 +101,7 @@ class LocalStack:
                 kafka_bootstrap_servers=self.settings.kafka_bootstrap_servers,
                 clickhouse_url=self.settings.clickhouse_url,
                 api_key=next(iter(self.settings.tenants_by_key()), None),
+                clickhouse_password=self._password if self._local_clickhouse else None,
             ),
         )
 
@@ -135,7 +145,7 @@ class LocalStack:
 
     def _clickhouse(self) -> PartSpec:
         port = self.settings.clickhouse_url.rpartition(":")[2]
-        return PartSpec("clickhouse", ("clickhouse", "--port", port), self._environment, stop_grace_s=6)
+        return PartSpec("clickhouse", ("clickhouse", "--port", port), self._environment | self._login, stop_grace_s=6)
 
     def _processor(self, number: int) -> PartSpec:
         name = f"processor-{number}"
@@ -144,7 +154,7 @@ class LocalStack:
 
     def _sink(self, number: int) -> PartSpec:
         name = f"sink-{number}"
-        return PartSpec(name, ("sink",), {**self._environment, "AXONSTREAM_SINK_INSTANCE": name})
+        return PartSpec(name, ("sink",), {**self._environment, **self._login, "AXONSTREAM_SINK_INSTANCE": name})
 
     async def _kafka_answers(self) -> bool:
         if is_free(int(self.settings.kafka_bootstrap_servers.rpartition(":")[2])):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from secrets import token_hex
 
 import click
 
+from deploy.private_file import write_private
 from producers.settings import Settings
 
 _FILE = "server-secret"
@@ -17,14 +17,7 @@ def kept_secret(data_dir: Path) -> str:
     """The secret of the directory, which `axonstream up` holds; made when there is none."""
     path = data_dir / _FILE
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half = path.with_suffix(".half")
-        half.unlink(missing_ok=True)
-        with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(path)
+        write_private(path, token_hex(32))
     return path.read_text().strip()
 
 

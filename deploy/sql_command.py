@@ -12,7 +12,7 @@ import httpx
 import orjson
 
 from deploy.checked_settings import checked_settings
-from deploy.endpoints import clickhouse_url
+from deploy.endpoints import with_endpoints
 from deploy.terminal_text import harmless, print_table, say
 from producers.settings import Settings
 
@@ -30,6 +30,7 @@ _HINTS = {
     "60": "docs/sql.md names every table and view; SHOW TABLES lists them",
     "81": "`axonstream init` makes the database; AXONSTREAM_CLICKHOUSE_DATABASE names it",
     "164": "`axonstream sql` only reads",
+    "497": "`axonstream sql` reads tables, and nothing else of this machine",
     "516": "set AXONSTREAM_CLICKHOUSE_USER and AXONSTREAM_CLICKHOUSE_PASSWORD",
 }
 
@@ -41,14 +42,14 @@ _HINTS = {
 def sql(query: str, output: Output, data_dir: Path | None) -> None:
     """Print the answer to a SQL QUERY (- reads it from stdin).
 
-    It reads and cannot change anything. The tables, views and columns are in docs/sql.md. A FORMAT in the query
-    itself wins over --output.
+    It reads tables; it cannot change anything, nor read files. docs/sql.md has the tables, views and columns. A
+    FORMAT in the query itself wins over --output.
     """
     settings = checked_settings()
     text = sys.stdin.read() if query == "-" else query
     if not text.strip(" \t\r\n;"):
         raise click.ClickException("the query is empty; try: axonstream sql 'SELECT count() FROM events'")
-    answer = _ask(settings, clickhouse_url(settings, data_dir or settings.data_dir), text, output)
+    answer = _ask(with_endpoints(settings, data_dir or settings.data_dir), text, output)
     if output == "table" and answer.headers.get("X-ClickHouse-Format") == _FORMATS["table"]:
         _print_rows(answer.content)
     elif sys.stdout.isatty():
@@ -58,8 +59,9 @@ def sql(query: str, output: Output, data_dir: Path | None) -> None:
         click.get_binary_stream("stdout").write(answer.content)
 
 
-def _ask(settings: Settings, url: str, query: str, output: Output) -> httpx.Response:
+def _ask(settings: Settings, query: str, output: Output) -> httpx.Response:
     """The whole answer: `wait_end_of_query` makes the server send no status before the query has succeeded."""
+    url = settings.clickhouse_url
     parameters = {
         "database": settings.clickhouse_database,
         "default_format": _FORMATS[output],

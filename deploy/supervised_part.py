@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.errors import PartFailedError
+from deploy.private_file import OTHERS_NOTHING
 from deploy.terminal_text import harmless
 from sinks.errors import EXIT_MISMATCH
 
@@ -97,6 +98,7 @@ class SupervisedPart:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                umask=OTHERS_NOTHING,
             )
         self._process = process
         partial = self._pid_file.with_suffix(".pid.partial")

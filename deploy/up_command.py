@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -12,6 +13,7 @@ import click
 from deploy.data_directory import DataDirectory
 from deploy.errors import DeployError
 from deploy.local_stack import LocalStack, StackOptions
+from deploy.private_file import OTHERS_NOTHING
 from deploy.terminal_text import say
 from gateway.control.api_keys import MAKE_A_KEY
 from producers.errors import ProducerError
@@ -25,6 +27,7 @@ def run_stack(
     """Start the stack, do `during` (or else wait for a signal), stop the stack. Raises click.ClickException."""
     for library in ("aiokafka", "clickhouse_connect"):  # they report every attempt on a server that is starting
         logging.getLogger(library).setLevel(logging.CRITICAL)
+    os.umask(OTHERS_NOTHING)
     try:
         with DataDirectory(options.data_dir):
             asyncio.run(_run(options, settings, during))

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 from hypothesis import Phase, settings
+from pydantic import SecretStr
 
 from deploy.endpoints import Endpoints, read_endpoints
 from deploy.init import initialise
@@ -103,8 +104,11 @@ def stack_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def endpoints(stack_directory: Path) -> Endpoints:
+    """Of the session's stack. Its password of ClickHouse goes where all settings and processes of the tests find it."""
     found = read_endpoints(stack_directory)
     assert found is not None
+    if "AXONSTREAM_TEST_CLICKHOUSE" not in os.environ:
+        os.environ["AXONSTREAM_CLICKHOUSE_PASSWORD"] = found.clickhouse_password or ""
     return found
 
 
@@ -122,7 +126,10 @@ def kafka_bootstrap(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def clickhouse_url(request: pytest.FixtureRequest) -> str:
-    """AXONSTREAM_TEST_CLICKHOUSE names a server that runs already; without it, that of the session's stack."""
+    """AXONSTREAM_TEST_CLICKHOUSE names a server that runs already; without it, that of the session's stack.
+
+    Its password is that of AXONSTREAM_CLICKHOUSE_PASSWORD.
+    """
     return os.environ.get("AXONSTREAM_TEST_CLICKHOUSE") or request.getfixturevalue("endpoints").clickhouse_url
 
 
@@ -132,6 +139,7 @@ def stack_settings(endpoints: Endpoints, stack_directory: Path) -> Settings:
     return Settings(
         kafka_bootstrap_servers=endpoints.kafka_bootstrap_servers,
         clickhouse_url=endpoints.clickhouse_url,
+        clickhouse_password=SecretStr(endpoints.clickhouse_password or ""),
         data_dir=stack_directory,
     )
 

@@ -1,6 +1,7 @@
 """The servers that the subjects of a benchmark share: the embedded Kafka and ClickHouse, or those that run already.
 
-AXONSTREAM_TEST_KAFKA=host:port and AXONSTREAM_TEST_CLICKHOUSE=http://host:port name servers that run already.
+AXONSTREAM_TEST_KAFKA=host:port and AXONSTREAM_TEST_CLICKHOUSE=http://host:port name servers that run already;
+AXONSTREAM_CLICKHOUSE_PASSWORD is the password of the latter.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -22,6 +24,7 @@ from deploy.free_ports import free_port
 
 READY_S = 120.0
 KAFKA, CLICKHOUSE = "AXONSTREAM_TEST_KAFKA", "AXONSTREAM_TEST_CLICKHOUSE"
+PASSWORD = "AXONSTREAM_CLICKHOUSE_PASSWORD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Servers:
 
     def environment(self) -> dict[str, str]:
         """What tells another benchmark to use these servers."""
-        return {KAFKA: self.kafka, CLICKHOUSE: self.clickhouse}
+        return {KAFKA: self.kafka, CLICKHOUSE: self.clickhouse, PASSWORD: os.environ.get(PASSWORD, "")}
 
 
 @contextmanager
@@ -49,6 +52,7 @@ def servers() -> Generator[Servers]:
             asyncio.run(_until_kafka_answers(kafka))
         if clickhouse is None:
             port = free_port()
+            os.environ[PASSWORD] = token_hex(16)  # where all settings of this process and of its subjects find it
             process = stack.enter_context(_part(directory, "clickhouse", "--port", port))
             assert process.stdout is not None
             if process.stdout.readline() != "ready clickhouse\n":
@@ -58,8 +62,8 @@ def servers() -> Generator[Servers]:
 
 
 def clean_environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without any setting of axonstream, and with what is added."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AXONSTREAM_")}
+    """This process's environment with the password of ClickHouse, no other setting of axonstream, and what is added."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AXONSTREAM_") or name == PASSWORD}
     return {**kept, "PYTHONUNBUFFERED": "1", **(added or {})}
 
 

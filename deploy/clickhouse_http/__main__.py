@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from deploy.clickhouse_http.clickhouse_error import DirectoryInUseError
+from deploy.clickhouse_http.clickhouse_error import DirectoryInUseError, OpenToAllError
 from deploy.clickhouse_http.server import run
 from producers.harmless_text import harmless
 from producers.log_lines import harmless_errors
@@ -22,7 +22,7 @@ def main() -> int:
     harmless_errors()
     try:
         run(given.directory, given.host, given.port, Settings().clickhouse_password.get_secret_value())
-    except (DirectoryInUseError, OSError) as error:
+    except (DirectoryInUseError, OpenToAllError, OSError) as error:
         print(harmless(str(error)), file=sys.stderr)
         return 1
     return 0

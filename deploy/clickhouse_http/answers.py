@@ -15,14 +15,24 @@ from deploy.clickhouse_http.clickhouse_error import ABORTED, ClickHouseError
 from deploy.clickhouse_http.connection import Blocks, Connection, summary_of
 from deploy.clickhouse_http.engine import Engine
 from deploy.clickhouse_http.insert_statement import Insert
+from deploy.clickhouse_http.permission import Permission
 from deploy.clickhouse_http.sql_text import RESULT_VERBS, STREAMING_VERBS
 from deploy.clickhouse_http.wire_format import CONTENT_TYPES, OTHER_CONTENT_TYPE, STREAMABLE_FORMATS, exception_block
 
 READER_STALLED_S = 180.0
+# The data of VALUES are not judged, so the engine must not evaluate them.
+_LITERALS_ONLY = {
+    "input_format_values_interpret_expressions": "0",
+    "input_format_values_deduce_templates_of_expressions": "0",
+}
 
 
 async def answer(engine: Engine, request: web.Request, call: Call, headers: dict[str, str]) -> web.StreamResponse:
-    """Run the call on a connection of its own. KILL has slots of its own: it must pass when all others are taken."""
+    """Run the call, once it is allowed, on a connection of its own. KILL has slots of its own: it must pass when all
+    others are taken.
+    """
+    permission = await engine.permission(call.judged, call.settings)
+    call.check(permission)
     slots = engine.kill_slots if call.verb == "KILL" else engine.query_slots
     async with slots, engine.connection(call.session) as connection:
         if call.insert is not None:
@@ -34,21 +44,22 @@ async def answer(engine: Engine, request: web.Request, call: Call, headers: dict
         headers["Content-Type"] = CONTENT_TYPES.get(call.output_format, OTHER_CONTENT_TYPE)
         if call.verb in STREAMING_VERBS and call.output_format in STREAMABLE_FORMATS and not call.whole:
             return await _stream(engine, request, connection, call, headers)
-        return await engine.run(_whole, connection, call, headers)
+        return await engine.run(_whole, connection, call, permission, headers)
 
 
 def _insert(connection: Connection, call: Call, insert: Insert, headers: dict[str, str]) -> web.Response:
     started = time.perf_counter_ns()
-    connection.prepare(call.database, call.settings, call.query_id)
+    settings = {**call.settings, **_LITERALS_ONLY} if insert.format == "Values" else call.settings
+    connection.prepare(call.database, settings, call.query_id)
     rows, size = connection.insert(insert)
     elapsed_ns = time.perf_counter_ns() - started
     return _summarised({"written_rows": rows, "written_bytes": size, "elapsed_ns": elapsed_ns}, headers)
 
 
-def _whole(connection: Connection, call: Call, headers: dict[str, str]) -> web.Response:
+def _whole(connection: Connection, call: Call, permission: Permission, headers: dict[str, str]) -> web.Response:
     started = time.perf_counter_ns()
     connection.prepare(call.database, call.settings, call.query_id)
-    connection.tainted |= call.changes_connection
+    connection.tainted |= permission.changes_connection
     whole = connection.query(call.sql, call.output_format, call.params)
     data = whole.data
     if call.lz4 and data:

@@ -2,6 +2,7 @@
 
 ClickHouseError        every refusal and every failure of the engine
 DirectoryInUseError    another process has the data directory (deploy.clickhouse_http.server)
+OpenToAllError         the server would listen beyond this machine without a password
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 
 CANNOT_READ_ALL_DATA = 33
 BAD_ARGUMENTS = 36
+UNKNOWN_FUNCTION = 46
 SYNTAX_ERROR = 62
 UNKNOWN_SETTING = 115
 READONLY = 164
@@ -24,12 +26,14 @@ NOT_IMPLEMENTED = 48
 ACCESS_DENIED = 497
 AUTHENTICATION_FAILED = 516
 ABORTED = 236
+POCO_EXCEPTION = 1000
+TOO_DEEP_RECURSION = 306
 _UNKNOWN = 1002
 
 # After exceptionCodeToHTTPStatus() of ClickHouse; what is not named is 500.
 _STATUS = {
     **dict.fromkeys((192, 193, ACCESS_DENIED, AUTHENTICATION_FAILED), 403),
-    **dict.fromkeys((30, 46, 47, 50, 56, 60, 63, 73, 78, 81, UNKNOWN_SETTING, 336), 404),
+    **dict.fromkeys((30, UNKNOWN_FUNCTION, 47, 50, 56, 60, 63, 73, 78, 81, UNKNOWN_SETTING, 336), 404),
     **dict.fromkeys(
         (6, 8, 15, 25, 26, 27, CANNOT_READ_ALL_DATA, BAD_ARGUMENTS, 38, 41, 44, 53, 55, SYNTAX_ERROR, 65, 66, 72, 117),
         400,
@@ -65,6 +69,10 @@ class ClickHouseError(Exception):
         if found:
             told.text = found[0].strip()
         return told
+
+
+class OpenToAllError(Exception):
+    """Everybody who reaches the port would own the data; the message says what to do."""
 
 
 class DirectoryInUseError(Exception):

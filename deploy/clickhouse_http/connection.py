@@ -85,8 +85,7 @@ class Connection:
         or ran out of time, and nothing of which is stored (chdb 4.4, engine 26.9).
         """
         with _file_of(insert.pieces) as path:
-            source = f"FROM INFILE {literal(path)} COMPRESSION 'none'"
-            done = self.query(f"{insert.head} {source} {insert.settings} FORMAT {insert.format}")
+            done = self.query(insert.reading(path))
         return done.written_rows, sum(len(piece) for piece in insert.pieces)
 
     def stream(self, sql: str, output_format: str, params: Mapping[str, str]) -> Blocks:

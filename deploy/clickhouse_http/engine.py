@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,16 +20,23 @@ from deploy.clickhouse_http.clickhouse_error import (
     ABORTED,
     SESSION_IS_LOCKED,
     SESSION_NOT_FOUND,
+    TOO_DEEP_RECURSION,
     TOO_MANY_SIMULTANEOUS_QUERIES,
     ClickHouseError,
 )
 from deploy.clickhouse_http.connection import Connection
+from deploy.clickhouse_http.insert_statement import MAX_STATEMENT_BYTES
+from deploy.clickhouse_http.permission import Permission, permission
+from deploy.clickhouse_http.permitted_settings import PermittedSettings
 from deploy.clickhouse_http.sql_text import literal
+from deploy.clickhouse_http.statement_tree import tree_of
 
 QUERIES_AT_ONCE = 32
 KILLS_AT_ONCE = 8
 SESSIONS = 256
+PERMISSIONS = 4096
 _KILL_AGAIN_S = 0.2
+_KEPT_STATEMENT = 8192  # characters
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -56,6 +64,10 @@ class Engine:
         self._directory = directory
         self._control = Connection(directory)
         self._control_thread = ThreadPoolExecutor(1, "clickhouse-control")
+        self._parser = Connection(directory)
+        self._parser.query(f"SET max_query_size = {2 * MAX_STATEMENT_BYTES}")  # of the statement in base64
+        self._parser_thread = ThreadPoolExecutor(1, "clickhouse-parser")
+        self._permissions: OrderedDict[str, Permission] = OrderedDict()
         self._threads = ThreadPoolExecutor(QUERIES_AT_ONCE + KILLS_AT_ONCE, "clickhouse")
         self.query_slots = asyncio.Semaphore(QUERIES_AT_ONCE)
         self.kill_slots = asyncio.Semaphore(KILLS_AT_ONCE)
@@ -65,9 +77,45 @@ class Engine:
         self._draining = False
         self.version = self._ask("SELECT version()")
         self.timezone = self._ask("SELECT timezone()")
+        self._settings = PermittedSettings(
+            self._types("SELECT name, type FROM system.settings"),
+            self._types("SELECT name, type FROM system.merge_tree_settings"),
+        )
 
     def _ask(self, sql: str) -> str:
         return self._control.query(sql).data.decode().strip()
+
+    def _types(self, sql: str) -> dict[str, str]:
+        return dict(line.split("\t") for line in self._ask(sql).splitlines())
+
+    async def permission(self, sql: str, settings: Iterable[str]) -> Permission:
+        """What the statement does, as the engine itself reads it. Raises ClickHouseError when it is not allowed.
+
+        Statements with parameters repeat, so what was found of the last PERMISSIONS is kept.
+        """
+        for name in settings:
+            self._settings.check(name)
+        found = self._permissions.get(sql)
+        if found is None:
+            found = await asyncio.get_running_loop().run_in_executor(self._parser_thread, self._judged, sql)
+            if len(sql) <= _KEPT_STATEMENT:
+                self._permissions[sql] = found
+                if len(self._permissions) > PERMISSIONS:
+                    self._permissions.popitem(last=False)
+        else:
+            self._permissions.move_to_end(sql)
+        return found
+
+    def _judged(self, sql: str) -> Permission:
+        try:
+            return permission(tree_of(sql, self._parse), self._settings)
+        except RecursionError as error:
+            raise ClickHouseError(
+                TOO_DEEP_RECURSION, "The statement is nested too deeply.", "TOO_DEEP_RECURSION"
+            ) from error
+
+    def _parse(self, question: str) -> bytes:
+        return self._parser.query(question, "TSVRaw").data
 
     async def run(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """A blocking call on a thread. Only to be awaited inside `work`, which nobody cancels."""
@@ -175,7 +223,8 @@ class Engine:
     def close(self) -> None:
         """Close the directory. Only once drained."""
         sessions = [session.connection for session in self._sessions.values()]
-        for held in (*self._idle, *sessions, self._control):
+        self._parser_thread.shutdown()
+        for held in (*self._idle, *sessions, self._control, self._parser):
             if held is not None:
                 held.close()
         self._threads.shutdown()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from deploy.clickhouse_http.sql_text import literal
+
 MAX_STATEMENT_BYTES = 1 << 20
 # Possessive, and open to the end of the text, so that no input takes more than one pass.
 _LEXEME = re.compile(
@@ -34,6 +36,10 @@ class Insert:
     format: str
     pieces: tuple[memoryview, ...]
     settings: str = ""
+
+    def reading(self, path: str) -> str:
+        """The statement that runs, with the data in the file `path`."""
+        return f"{self.head} FROM INFILE {literal(path)} COMPRESSION 'none' {self.settings} FORMAT {self.format}"
 
 
 def split_insert(text: bytes) -> Insert | None:

@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import signal
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,26 +16,42 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from deploy.clickhouse_http.call import User
-from deploy.clickhouse_http.clickhouse_error import ClickHouseError, DirectoryInUseError
+from deploy.clickhouse_http.caller import is_loopback
+from deploy.clickhouse_http.clickhouse_error import ClickHouseError, DirectoryInUseError, OpenToAllError
 from deploy.clickhouse_http.engine import Engine
 from deploy.clickhouse_http.http_interface import HttpInterface
 from deploy.clickhouse_http.request_body import BodyMemory
 
 DRAIN_S = 5.0
 _STRAGGLERS_S = 0.5  # who has not sent all of a request by then
-_MAX_HEADER_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 1 << 20  # http_max_uri_size of a server
 _LOCK = "server.lock"
+_NO_FILES = "no-files"
+_DEEPEST_TREE = 20_000  # calls within calls; the engine itself refuses a statement that is nested 1,000 deep
 
 
 def run(data_dir: Path, host: str = "127.0.0.1", port: int = 8123, password: str = "") -> None:
     """Serve until SIGTERM or SIGINT; prints "ready clickhouse" once listening.
 
     A stop gives running requests DRAIN_S to finish, kills what only reads, waits for INSERTs, and closes the engine.
-    Users: `default`, and `reader`, which only reads; `password` is for both. Bind to loopback: with an empty password,
-    whoever reaches the port owns the data. Raises DirectoryInUseError when another process has `data_dir`.
+    Users: `default`, and `reader`, which only reads; `password` is for both. On loopback a request must name this
+    server by a name of loopback in its Host header; elsewhere any name is right, and the password must not be empty.
+
+    The process works in an empty directory from then on, as the engine takes the name of a table that it does not know
+    for a file of the working directory. Raises OpenToAllError, and DirectoryInUseError when another process has
+    `data_dir`.
     """
+    if not password and not is_loopback(host):
+        raise OpenToAllError(
+            f"Without a password, anyone who reaches {host}:{port} owns the data: set AXONSTREAM_CLICKHOUSE_PASSWORD, "
+            "or listen on 127.0.0.1"
+        )
+    data_dir = data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
     with _locked(data_dir):
+        (data_dir / _NO_FILES).mkdir(exist_ok=True)
+        os.chdir(data_dir / _NO_FILES)
+        sys.setrecursionlimit(_DEEPEST_TREE)
         asyncio.run(_serve(data_dir, host, port, password))
 
 
@@ -62,7 +79,7 @@ async def _serve(data_dir: Path, host: str, port: int, password: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     engine = _open(data_dir)
     users = {"default": User(password, readonly=False), "reader": User(password, readonly=True)}
-    application = HttpInterface(engine, users, BodyMemory()).application()
+    application = HttpInterface(engine, users, BodyMemory(), on_loopback=is_loopback(host)).application()
     application.on_shutdown.append(lambda _: engine.drain(DRAIN_S))  # the port is closed by then
     runner = web.AppRunner(
         application,

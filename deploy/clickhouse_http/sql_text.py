@@ -1,17 +1,13 @@
-"""What a statement does, told from its text: enough to route it, to refuse what would hurt, and to show query ids."""
+"""What a statement does, told from its text: enough to route it and to show query ids.
+
+Nothing is allowed or refused by it (permission.py does that): a text that it misreads is answered in another form, or
+outlives its client.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-
-from deploy.clickhouse_http.clickhouse_error import (
-    ACCESS_DENIED,
-    BAD_ARGUMENTS,
-    NOT_IMPLEMENTED,
-    SYNTAX_ERROR,
-    ClickHouseError,
-)
 
 READING_VERBS = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "FROM", "("})
 RESULT_VERBS = READING_VERBS | {"KILL"}
@@ -23,24 +19,11 @@ _IDENTIFIER = r"""(?P<identifier>"(?:[^"\\]++|\\.)*+"?|`(?:[^`\\]++|\\.)*+`?)"""
 _NOT_CODE = re.compile(f"{_COMMENT}|{_STRING}|{_IDENTIFIER}", re.DOTALL)
 _ODD_IN_NAME = re.compile(r"\W+")
 _FIRST_WORD = re.compile(r"\s*(\(|\w+)")
-_CHANGES_CONNECTION = re.compile(r"\s*(SET|USE|(CREATE|ATTACH)\s+(OR\s+REPLACE\s+)?TEMPORARY)\b", re.IGNORECASE)
 _TAIL_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*(SETTINGS\s[^;]*)?;?\s*\Z", re.IGNORECASE)
 _PROCESSES = re.compile(r"\bsystem\s*\.\s*processes\b", re.IGNORECASE)
 _QUERY_ID = re.compile(r"\bquery_id\b(?!\s*:)", re.IGNORECASE)  # a parameter may be named so, too: {query_id:String}
 _CLIENT_ID = "if(Settings['log_comment'] != '', Settings['log_comment'], query_id)"
 _PROCESSES_WITH_CLIENT_IDS = "(SELECT * REPLACE (ID AS query_id) FROM system.processes)".replace("ID", _CLIENT_ID, 1)
-
-# chdb cannot start these engines, and the metadata of such a table keep the whole directory from opening again.
-_FATAL_ENGINE = re.compile(
-    r"\bENGINE\s*=?\s*(Kafka|RabbitMQ|NATS|S3Queue|AzureQueue|FileLog|MaterializedPostgreSQL)\b", re.IGNORECASE
-)
-_WRITES_FILE = re.compile(r"\bINTO\s+OUTFILE\b", re.IGNORECASE)
-_SECOND_STATEMENT = re.compile(r";\s*[^\s;]")
-_REACHES_OUT = re.compile(
-    r"\b(file\w*|url\w*|s3\w*|gcs|hdfs\w*|remote\w*|mysql|postgresql|sqlite|mongodb|redis|odbc|jdbc|executable|python"
-    r"|input|azureBlobStorage\w*|iceberg\w*|deltaLake\w*|hudi\w*|paimon\w*|ytsaurus|arrowFlight)\s*\(",
-    re.IGNORECASE,
-)
 
 
 def literal(text: str) -> str:
@@ -74,27 +57,6 @@ def format_of(code: str) -> str | None:
     """The format that the statement itself asks for."""
     found = _TAIL_FORMAT.search(code)
     return found[1] if found else None
-
-
-def changes_connection(code: str) -> bool:
-    """Whether it leaves something behind on its connection that the next borrower must not see."""
-    return _CHANGES_CONNECTION.match(code) is not None
-
-
-def refuse_harm(code: str, *, readonly: bool) -> None:
-    """Raise ClickHouseError for what a server would refuse, or what would break this one."""
-    if not code.strip(" \t\r\n;"):
-        raise ClickHouseError(SYNTAX_ERROR, "Syntax error: empty query.", "SYNTAX_ERROR")
-    if "\0" in code:
-        raise ClickHouseError(BAD_ARGUMENTS, "A zero byte in the statement.", "BAD_ARGUMENTS")
-    if _SECOND_STATEMENT.search(code):
-        raise ClickHouseError(SYNTAX_ERROR, "Syntax error: multi-statements are not allowed.", "SYNTAX_ERROR")
-    if found := _FATAL_ENGINE.search(code):
-        raise ClickHouseError(NOT_IMPLEMENTED, f"The embedded engine cannot run {found[1]} tables.", "NOT_IMPLEMENTED")
-    if _WRITES_FILE.search(code):
-        raise ClickHouseError(NOT_IMPLEMENTED, "INTO OUTFILE is not allowed over HTTP.", "NOT_IMPLEMENTED")
-    if readonly and (found := _REACHES_OUT.search(code)):
-        raise ClickHouseError(ACCESS_DENIED, f"Not enough privileges for {found[1]}().", "ACCESS_DENIED")
 
 
 def with_client_ids(sql: str, verb: str) -> str:

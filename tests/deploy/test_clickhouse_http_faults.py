@@ -24,7 +24,7 @@ pytestmark = pytest.mark.services
 CREATE = "CREATE TABLE {} (batch UInt64, n UInt64) ENGINE = MergeTree ORDER BY batch"
 ROWS = 100
 KEY = "X-ClickHouse-Key: secret\r\n"
-HEAD = "POST /?query={} HTTP/1.1\r\nHost: x\r\n"
+HEAD = "POST /?query={} HTTP/1.1\r\nHost: localhost:{}\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_a_stop_ends_running_queries_and_keeps_the_data(tmp_path: Path) -> None:
         client.raw_insert("kept", ["batch", "n"], batch(1), fmt="JSONEachRow")
         sql = "SELECT sum(sipHash64(number)) FROM numbers(400000000000)"
         peer = socket.create_connection(("127.0.0.1", server.port))
-        peer.sendall(HEAD.format(quote(sql) + "&query_id=stopped").encode() + b"Content-Length: 0\r\n\r\n")
+        peer.sendall(HEAD.format(quote(sql) + "&query_id=stopped", server.port).encode() + b"Content-Length: 0\r\n\r\n")
         deadline = time.monotonic() + READY_S
         while client.command("SELECT count() FROM system.processes WHERE query_id = 'stopped'") == 0:
             assert time.monotonic() < deadline
@@ -141,10 +141,6 @@ def test_an_engine_that_would_break_the_directory_is_refused(tmp_path: Path) -> 
 @pytest.mark.parametrize("header", ["Basic !!!", "Basic /w==", "Bearer x", "Basic " + "A" * 100_000])
 def test_a_malformed_authorization_is_a_wrong_password(server: ClickHouseProcess, header: str) -> None:
     assert ask(server, "SELECT 1", headers={"Authorization": header}) == (403, "516")
-
-
-def test_a_page_in_a_browser_may_not_ask(server: ClickHouseProcess) -> None:
-    assert ask(server, "SELECT 1", headers={"Origin": "http://example.org"}) == (403, "497")
 
 
 @pytest.mark.parametrize(
@@ -176,9 +172,10 @@ def test_a_malformed_request_is_told_and_the_next_one_is_served(
 
 
 def test_get_only_reads(server: ClickHouseProcess) -> None:
-    answer = say(server, b"GET /?password=secret&query=CREATE+DATABASE+x HTTP/1.0\r\n\r\n")
+    get = b"GET /?password=secret&query=%%s HTTP/1.0\r\nHost: 127.0.0.1:%d\r\n\r\n" % server.port
+    answer = say(server, get % b"CREATE+DATABASE+x")
     assert b"X-ClickHouse-Exception-Code: 164" in answer
-    assert say(server, b"GET /?password=secret&query=SELECT+7 HTTP/1.0\r\n\r\n").endswith(b"7\n")
+    assert say(server, get % b"SELECT+7").endswith(b"7\n")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +188,7 @@ def test_what_is_not_http_is_told(server: ClickHouseProcess, text: bytes) -> Non
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(server: ClickHouseProcess) -> None:
     head = (
-        HEAD.format("INSERT%20INTO%20t%20FORMAT%20CSV")
+        HEAD.format("INSERT%20INTO%20t%20FORMAT%20CSV", server.port)
         + "X-ClickHouse-Key: secret\r\nContent-Length: 300000000\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", server.port), READY_S) as peer:
@@ -202,14 +199,14 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(server: ClickHous
 @pytest.mark.parametrize("framing", ["Content-Length: 5000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n6\r\n"])
 def test_a_body_that_is_cut_inserts_nothing(server: ClickHouseProcess, framing: str) -> None:
     ask(server, CREATE.format("IF NOT EXISTS cut"))
-    head = HEAD.format("INSERT%20INTO%20cut%20FORMAT%20CSV") + KEY + framing
+    head = HEAD.format("INSERT%20INTO%20cut%20FORMAT%20CSV", server.port) + KEY + framing
     say(server, head.encode() + b"1,1\n2,", hang_up=True)
     assert ask(server, "INSERT INTO cut FORMAT JSONEachRow", batch(7))[0] == 200
     assert ask(server, "SELECT count() FROM cut WHERE batch != 7") == (200, "0")
 
 
 def test_a_body_that_is_badly_framed_is_told(server: ClickHouseProcess) -> None:
-    head = HEAD.format("SELECT%201") + KEY + "Transfer-Encoding: chunked\r\n\r\n"
+    head = HEAD.format("SELECT%201", server.port) + KEY + "Transfer-Encoding: chunked\r\n\r\n"
     assert say(server, head.encode() + b"zz\r\n").startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
 
 
@@ -282,7 +279,11 @@ def test_an_insert_whose_client_left_before_its_turn_is_not_run(server: ClickHou
         while ask(server, running)[1].count("sleep(3)") < QUERIES_AT_ONCE:
             assert time.monotonic() < deadline
         body = b'{"a":1}'
-        head = HEAD.format(quote("INSERT INTO late FORMAT JSONEachRow")) + KEY + f"Content-Length: {len(body)}\r\n\r\n"
+        head = (
+            HEAD.format(quote("INSERT INTO late FORMAT JSONEachRow"), server.port)
+            + KEY
+            + f"Content-Length: {len(body)}\r\n\r\n"
+        )
         with socket.create_connection(("127.0.0.1", server.port)) as leaving:
             leaving.sendall(head.encode() + body)
             for _ in range(3):  # the server reads in turn: what came before these has been read, and waits for its turn

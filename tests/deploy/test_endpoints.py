@@ -10,10 +10,10 @@ import pytest
 from deploy.endpoints import (
     Endpoints,
     api_key,
-    clickhouse_url,
     endpoints_file,
     gateway_url,
     read_endpoints,
+    with_endpoints,
     write_endpoints,
 )
 from producers.settings import Settings
@@ -23,12 +23,13 @@ STACK = Endpoints(
     kafka_bootstrap_servers="127.0.0.1:1002",
     clickhouse_url="http://127.0.0.1:1003",
     api_key="ak_file",
+    clickhouse_password="made by up",
 )
 
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CLICKHOUSE_URL", "GATEWAY_PORT", "API_KEYS"):
+    for name in ("CLICKHOUSE_URL", "CLICKHOUSE_PASSWORD", "GATEWAY_PORT", "API_KEYS"):
         monkeypatch.delenv(f"AXONSTREAM_{name}", raising=False)
 
 
@@ -43,14 +44,16 @@ def test_what_is_written_is_read_and_only_the_owner_may(tmp_path: Path) -> None:
 def test_without_a_file_there_is_no_stack_and_the_defaults_hold(tmp_path: Path) -> None:
     assert read_endpoints(tmp_path) is None
     assert gateway_url(Settings(), tmp_path) == "http://127.0.0.1:8080"
-    assert clickhouse_url(Settings(), tmp_path) == "http://127.0.0.1:8123"
+    assert with_endpoints(Settings(), tmp_path).clickhouse_url == "http://127.0.0.1:8123"
     assert api_key(Settings(), tmp_path) == "ak_local"
 
 
 def test_the_file_wins_over_the_defaults(tmp_path: Path) -> None:
     write_endpoints(tmp_path, STACK)
     assert gateway_url(Settings(), tmp_path) == STACK.gateway_url
-    assert clickhouse_url(Settings(), tmp_path) == STACK.clickhouse_url
+    found = with_endpoints(Settings(), tmp_path)
+    assert found.clickhouse_url == STACK.clickhouse_url
+    assert found.clickhouse_password.get_secret_value() == STACK.clickhouse_password
     assert api_key(Settings(), tmp_path) == "ak_file"
 
 
@@ -59,7 +62,9 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("AXONSTREAM_CLICKHOUSE_URL", "http://elsewhere:8123")
     monkeypatch.setenv("AXONSTREAM_GATEWAY_PORT", "9000")
     monkeypatch.setenv("AXONSTREAM_API_KEYS", "ak_set=7")
-    assert clickhouse_url(Settings(), tmp_path) == "http://elsewhere:8123"
+    found = with_endpoints(Settings(), tmp_path)
+    assert found.clickhouse_url == "http://elsewhere:8123"
+    assert found.clickhouse_password.get_secret_value() == "", "the password is of the stack, and not for elsewhere"
     assert gateway_url(Settings(), tmp_path) == "http://127.0.0.1:9000"
     assert api_key(Settings(), tmp_path) == "ak_set"
 

@@ -6,13 +6,14 @@ import socket
 from pathlib import Path
 from uuid import uuid4
 
-import clickhouse_connect
 import orjson
 import pytest
 from click.testing import CliRunner, Result
 
 from deploy.endpoints import Endpoints, write_endpoints
 from deploy.sql_command import sql
+from producers.settings import Settings
+from sinks.clickhouse import connect_blocking
 
 
 def ask(url: str, *arguments: str, stdin: str = "") -> Result:
@@ -104,6 +105,11 @@ def test_what_is_stored_cannot_reach_the_terminal(clickhouse_url: str) -> None:
         ("CREATE TABLE slip (a Int8) ENGINE = Memory", "only reads"),
         ("CREATE DATABASE slip", "only reads"),
         ("SELECT 1 SETTINGS readonly = 0", "only reads"),
+        ("SELECT file('/etc/hostname')", "The function file() is not allowed here. docs/sql.md"),
+        ("SELECT 1 AS a$b$, file('/etc/hostname') -- $b$", "The function file() is not allowed"),
+        ("SELECT * FROM url('http://127.0.0.1:1', LineAsString)", "The table function url() is not allowed"),
+        ("SELECT 1 INTO OUTFILE '/tmp/outfile'", "INTO OUTFILE is not allowed"),
+        ("SELECT * FROM `/etc/hostname`", "might take it for a file"),
     ],
 )
 def test_a_wrong_or_changing_query_is_one_line_and_exit_code_1(clickhouse_url: str, query: str, said: str) -> None:
@@ -116,7 +122,7 @@ def test_a_wrong_or_changing_query_is_one_line_and_exit_code_1(clickhouse_url: s
 @pytest.mark.services
 def test_a_slip_changes_nothing(clickhouse_url: str) -> None:
     database = f"slip_{uuid4().hex[:8]}"
-    client = clickhouse_connect.get_client(dsn=clickhouse_url)
+    client = connect_blocking(Settings(clickhouse_url=clickhouse_url))
     client.command(f"CREATE DATABASE {database}")
     client.command(f"CREATE TABLE {database}.t (a Int8) ENGINE = MergeTree ORDER BY a")
     client.command(f"INSERT INTO {database}.t VALUES (1)")

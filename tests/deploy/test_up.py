@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,9 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import clickhouse_connect
 import psutil
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from axonstream import AxonPush
 
@@ -73,6 +77,49 @@ def test_a_second_owner_is_refused_and_a_second_start_serves_what_the_first_stor
         client.events.publish("more", {}, 1, trace_id="tr_kept")
         assert client.traces.get_summary("tr_kept").total_events == 2
     stop(stack, tmp_path, signal.SIGINT)
+
+
+def test_nothing_of_a_stack_is_open_to_others(tmp_path: Path) -> None:
+    """S15: under the usual umask, on a directory of the version before, which was open to all and had no password."""
+    directory = tmp_path / "data"
+    (directory / "logs").mkdir(parents=True)
+    (directory / "logs" / "kafka.log").write_text("of the version before\n")
+    directory.chmod(0o755)
+    before = os.umask(0o022)
+    try:
+        stack, _ = start(directory)
+    finally:
+        os.umask(before)
+    try:
+        assert directory.stat().st_mode & 0o777 == 0o700
+        new = [path for path in directory.rglob("*") if "logs" not in path.parts]
+        assert [path for path in new if not path.is_symlink() and path.stat().st_mode & 0o077] == []
+        assert (directory / "clickhouse.env").stat().st_mode & 0o777 == 0o600
+        login = dict(line.split("=", 1) for line in (directory / "clickhouse.env").read_text().splitlines()[1:])
+        url = urlsplit(login["CLICKHOUSE_URL"])
+        client = clickhouse_connect.get_client(
+            host=url.hostname or "",
+            port=url.port or 0,
+            username=login["CLICKHOUSE_USER"],
+            password=login["CLICKHOUSE_PASSWORD"],
+        )
+        assert client.command("SELECT 7") == 7
+        client.close()
+        with pytest.raises(DatabaseError, match="516"):
+            clickhouse_connect.get_client(host=url.hostname or "", port=url.port or 0)
+        commands = [" ".join(psutil.Process(int(file.read_text())).cmdline()) for file in directory.glob("run/*.pid")]
+        assert not any(login["CLICKHOUSE_PASSWORD"] in command for command in commands), "all users see these"
+        asked = subprocess.run(
+            [sys.executable, "-m", "deploy.cli", "sql", "SELECT 7 AS n", "-o", "json", "--data-dir", str(directory)],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert json.loads(asked.stdout) == [{"n": 7}], asked.stderr
+    finally:
+        stop(stack, directory, signal.SIGTERM)
 
 
 def test_a_taken_gateway_port_is_named(tmp_path: Path) -> None:

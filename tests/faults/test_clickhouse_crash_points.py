@@ -14,7 +14,6 @@ from time import monotonic
 
 import pytest
 
-from kit.clickhouse_process import ClickHouseProcess
 from kit.own_clickhouse import own_clickhouse
 from kit.sample_events import NOW_MS, event_value
 from kit.sink_process import Pipeline, pipeline, sink
@@ -102,7 +101,7 @@ def test_clickhouse_killed_at_any_write_rename_or_fsync_of_an_insert(
                         killed += 1
                         await asyncio.to_thread(tracer.process.communicate)
                         server.kill()
-                        server = await asyncio.to_thread(ClickHouseProcess, directory, port=server.port)
+                        server = await asyncio.to_thread(server.again)
                     await pipe.until("SELECT count() FROM events_log", stored + BATCH)
                 found = await must_be_stored_once(own)
             assert killed >= tried * 3 // 4, f"only {killed} of {tried} killed the server"

@@ -78,7 +78,7 @@ def test_clickhouse_on_a_full_disk(kafka_bootstrap: str, tmp_path: Path, soak_re
             assert not load.statuses[503], "publishing does not depend on ClickHouse"
 
     with _disk(tmp_path / "disk", soak_report, fault) as disk:
-        server = ClickHouseProcess(disk.path / "clickhouse")
+        server = ClickHouseProcess(disk.path / "clickhouse", Settings().clickhouse_password.get_secret_value())
         try:
             asyncio.run(scenario(disk, _settings(kafka_bootstrap, f"http://127.0.0.1:{server.port}", tmp_path)))
         finally:

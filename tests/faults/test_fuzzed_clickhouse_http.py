@@ -115,7 +115,7 @@ def answered(server: ClickHouseProcess, request: bytes) -> bytes:
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> bytes:
+def requests(draw: st.DrawFn, port: int) -> bytes:
     """A request that closes its connection; its length, its encoding and its bytes may be wrong."""
     body = draw(STATEMENTS)
     encoding = draw(st.none() | ENCODINGS)
@@ -123,8 +123,8 @@ def requests(draw: st.DrawFn) -> bytes:
         body = COMPRESS[encoding](body)
     length = max(0, len(body) + draw(st.sampled_from([0, 0, 0, -1, 1])))
     query = quote_from_bytes(draw(STATEMENTS)) if draw(st.booleans()) else ""
-    head = b"%s /?query=%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n" % (
-        draw(st.sampled_from([b"POST", b"GET", b"PUT", b"\x00"])), query.encode(), length
+    head = b"%s /?query=%s HTTP/1.1\r\nHost: localhost:%d\r\nConnection: close\r\nContent-Length: %d\r\n" % (
+        draw(st.sampled_from([b"POST", b"GET", b"PUT", b"\x00"])), query.encode(), port, length
     )  # fmt: skip
     if encoding:
         head += b"Content-Encoding: %s\r\n" % encoding.encode()
@@ -141,7 +141,7 @@ def test_the_server_answers_any_request_and_lives_on(server: ClickHouseProcess, 
         suppress_health_check=[HealthCheck.too_slow],
         phases=[Phase.generate],
     )
-    @given(requests())
+    @given(requests(server.port))
     def lives(request: bytes) -> None:
         answer = answered(server, request)
         assert answer == b"" or answer.startswith(b"HTTP/1.")

@@ -12,7 +12,6 @@ from time import monotonic
 import psutil
 import pytest
 
-from kit.clickhouse_process import ClickHouseProcess
 from kit.cutting_proxy import CuttingProxy, Fate, cutting_proxy
 from kit.oracle import SETTLES_WITHIN_S
 from kit.own_clickhouse import own_clickhouse
@@ -143,7 +142,7 @@ def test_while_clickhouse_is_away_memory_is_bounded_and_then_the_sink_catches_up
                     await publish(pipe, 500, sent, size=2000)
                     sent += 500
                     highest = max(highest, psutil.Process(process.pid).memory_info().rss)
-                server = ClickHouseProcess(tmp_path / "clickhouse", port=server.port)
+                server = server.again()
                 back = monotonic()
                 found = await must_be_stored_once(own, CATCHES_UP_WITHIN * away_s + SETTLES_WITHIN_S)
                 took = monotonic() - back
@@ -175,7 +174,7 @@ def test_clickhouse_killed_while_the_sink_inserts_loses_and_doubles_nothing(
                     server.kill()
                     await publishing
                     sent += 2000
-                    server = ClickHouseProcess(tmp_path / "clickhouse", port=server.port)
+                    server = server.again()
                 found = await must_be_stored_once(own)
             assert found.stored == sent
             soak_report.add(found.row("ClickHouse SIGKILL while the sink inserts", kills))

@@ -14,7 +14,7 @@ def table(removals: Iterable[Removal]) -> Iterator[str]:
     """The lines of the table, by promise."""
     yield "| | guard | in | the fault is injected by | without the guard |"
     yield "|---|---|---|---|---|"
-    for removal in sorted(removals, key=lambda removal: removal.promise):
+    for removal in sorted(removals, key=lambda removal: int(removal.promise[1:])):
         test = removal.test.removeprefix("tests/").replace("::", " `").replace("|", "\\|")
         test = f"{test}`" if "`" in test else test
         soak = " (soak)" if removal.soak else ""

@@ -51,6 +51,7 @@ def servers(directory: Path) -> Generator[dict[str, str]]:
         yield {
             "AXONSTREAM_TEST_KAFKA": endpoints.kafka_bootstrap_servers,
             "AXONSTREAM_TEST_CLICKHOUSE": endpoints.clickhouse_url,
+            "AXONSTREAM_CLICKHOUSE_PASSWORD": endpoints.clickhouse_password or "",
         }
     finally:
         stack.terminate()

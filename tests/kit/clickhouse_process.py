@@ -28,6 +28,7 @@ class ClickHouseProcess:
     def __init__(self, directory: Path, password: str = "", port: int = 0, wrapped_in: Sequence[str] = ()) -> None:
         with socket.create_server(("127.0.0.1", port)) as free:
             self.port: int = free.getsockname()[1]
+        self._directory, self._password = directory, password
         self._pool = get_pool_manager(maxsize=64)  # the default keeps 8 connections and leaves the others open
         self.process = start(directory, self.port, password, wrapped_in)
         assert self.process.stdout is not None
@@ -39,7 +40,12 @@ class ClickHouseProcess:
         """An unmodified clickhouse-connect client without a session, unless asked for."""
         options.setdefault("autogenerate_session_id", False)
         options.setdefault("pool_mgr", self._pool)
+        options.setdefault("password", self._password)
         return clickhouse_connect.get_client(host="127.0.0.1", port=self.port, **options)
+
+    def again(self) -> ClickHouseProcess:
+        """The next server, after this one was killed: the same directory, port and password."""
+        return ClickHouseProcess(self._directory, self._password, self.port)
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""

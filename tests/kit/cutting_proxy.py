@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from enum import Enum, auto
 from urllib.parse import unquote_plus, urlsplit
 
 INSERT_EVENTS = b"INSERT INTO events_log"
+_HOST = re.compile(rb"Host: [^\r\n]*")
 
 
 class Fate(Enum):
@@ -74,7 +76,7 @@ class CuttingProxy:
                 await self._release.wait()
             server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
             try:
-                server_writer.write(request)
+                server_writer.write(_HOST.sub(f"Host: {self._host}:{self._port}".encode(), request, count=1))
                 answer = await _message(server_reader)
             finally:
                 server_writer.close()

@@ -12,9 +12,9 @@ from producers.settings import Settings
 async def own_clickhouse(settings: Settings, directory: Path, topics: str) -> tuple[ClickHouseProcess, Settings]:
     """The server of `directory`, and settings for it, initialised; `topics` goes into the names of the topics.
 
-    Whoever kills the server starts it again with the same directory and port; the caller stops it.
+    Whoever kills the server starts it `again`; the caller stops it.
     """
-    server = ClickHouseProcess(directory)
+    server = ClickHouseProcess(directory, settings.clickhouse_password.get_secret_value())
     own = settings.model_copy(
         update={
             "clickhouse_url": f"http://127.0.0.1:{server.port}",
