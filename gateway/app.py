@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway.authentication import Authentication
+from gateway.connections import Connections
 from gateway.control.data import ControlData
 from gateway.control.key_use import KeyUses
 from gateway.control.log import Control, ControlLog
@@ -77,6 +78,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     webhooks = WebhookEndpoints(managing, WebhookSecrets(secret))
     live = LiveTail(settings, authentication, channels.exists, control.data.app_of)
 
+    connections = Connections(settings.gateway_max_connections, settings.gateway_max_connections_per_address)
     requests = RequestCounts()
     direct = {"/event": DirectCall(ingest.publish), "/events": DirectCall(ingest.publish_many)}
     metrics = Metrics(
@@ -148,6 +150,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     )
     app.router.redirect_slashes = False
     app.state.connected = connected
+    app.state.connections = connections
     app.state.drain = live.drain
     return app
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import GatewayError, answer_defect, answer_gateway_error, answer_not_acknowledged
-from gateway.http_protocol import exchange_of
+from gateway.exchange import exchange_of
 from gateway.publishing.request_body import RequestBody
 from gateway.request_counts import RequestCounts
 from producers.errors import NotAcknowledgedError

@@ -30,9 +30,13 @@ _CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     409: "conflict",
     413: "payload_too_large",
+    415: "unsupported_media_type",
+    421: "misdirected_request",
     429: "rate_limited",
+    431: "request_head_too_large",
     500: "internal_error",
     501: "not_implemented",
     503: "unavailable",
@@ -79,13 +83,13 @@ class UnavailableError(GatewayError):
     status = 503
 
 
-def error_response(
-    request: Request, status: int, message: str | Sequence[str], hint: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    """The JSON answer for an error. `requestId` is the sender's X-Request-Id where it is a sane one."""
-    request_id = request.headers.get("x-request-id", "")
-    if not 0 < len(request_id) <= 128 or not request_id.isascii() or not request_id.isprintable():
-        request_id = f"req_{token_hex(8)}"
+def fresh_request_id() -> str:
+    """The id of a request whose sender gave it none."""
+    return f"req_{token_hex(8)}"
+
+
+def error_body(status: int, message: str | Sequence[str], hint: str, request_id: str) -> bytes:
+    """The one JSON form of every error."""
     body: dict[str, Any] = {
         "message": message if isinstance(message, str) else list(message),
         "code": _CODES.get(status, "error"),
@@ -93,10 +97,21 @@ def error_response(
         "requestId": request_id,
         "hint": hint,
     }
+    return orjson.dumps(body)
+
+
+def error_response(
+    request: Request, status: int, message: str | Sequence[str], hint: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The JSON answer for an error. `requestId` is the sender's X-Request-Id where it is a sane one."""
+    request_id = request.headers.get("x-request-id", "")
+    if not 0 < len(request_id) <= 128 or not request_id.isascii() or not request_id.isprintable():
+        request_id = fresh_request_id()
+    body = error_body(status, message, hint, request_id)
     answer_headers = {**(headers or {}), "X-Request-Id": request_id}
     if status == 503:
         answer_headers["Retry-After"] = str(RETRY_AFTER_S)
-    return Response(orjson.dumps(body), status, answer_headers, media_type="application/json")
+    return Response(body, status, answer_headers, media_type="application/json")
 
 
 async def answer_gateway_error(request: Request, error: GatewayError) -> Response:

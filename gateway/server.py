@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from socket import socket
+from typing import cast
 
 import uvicorn
 
 from gateway.app import create_app
+from gateway.connections import KEEP_ALIVE_S
 from gateway.http_protocol import GatewayProtocol
 from producers.settings import Settings
 
 _DRAIN_S = 15
-_KEEP_ALIVE_S = 75
+_OTHER_FILES = 256  # what Kafka, ClickHouse, logs and the server's own sockets take of the process's open files
+
+log = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
@@ -64,20 +70,32 @@ def run(settings: Settings) -> None:
     listens and Kafka has answered.
     """
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    app = create_app(settings)
+    app = create_app(settings.model_copy(update={"gateway_max_connections": _connections_at_most(settings)}))
     config = uvicorn.Config(
         app,
         host=settings.gateway_host,
         port=settings.gateway_port,
         loop="uvloop",
-        http=GatewayProtocol,
+        http=cast("type[asyncio.Protocol]", partial(GatewayProtocol, connections=app.state.connections)),
         ws="none",
         lifespan="on",
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing asks for the address of a sender
         log_config=None,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=round(KEEP_ALIVE_S),
         timeout_graceful_shutdown=_DRAIN_S,
     )
     _Server(config, app.state.connected, app.state.drain).run()
+
+
+def _connections_at_most(settings: Settings) -> int:
+    """As many as the settings say, and the limit of open files has room for; that is raised as far as it may be."""
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    room = settings.gateway_max_connections
+    if most_files != resource.RLIM_INFINITY:
+        room = max(1, min(room, most_files - _OTHER_FILES))
+    if room < settings.gateway_max_connections:
+        log.warning("at most %d connections: the process may have %d files open (ulimit -n)", room, most_files)
+    return room
