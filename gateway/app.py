@@ -39,6 +39,7 @@ from gateway.reading.trace_queries import TraceQueries
 from gateway.reading.trace_reads import TraceReads
 from gateway.reading.visibility import Visibility
 from gateway.request_counts import RequestCounts
+from gateway.request_head import RequestHead, allowed_hosts
 from producers.errors import NotAcknowledgedError
 from producers.event_ids import EventIds
 from producers.event_log import EventLog
@@ -80,7 +81,8 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
 
     connections = Connections(settings.gateway_max_connections, settings.gateway_max_connections_per_address)
     requests = RequestCounts()
-    direct = {"/event": DirectCall(ingest.publish), "/events": DirectCall(ingest.publish_many)}
+    head = RequestHead(allowed_hosts(settings.gateway_host, settings.gateway_hosts))
+    direct = {"/event": DirectCall(ingest.publish, head), "/events": DirectCall(ingest.publish_many, head)}
     metrics = Metrics(
         Parts(
             requests=requests,
@@ -117,6 +119,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     app = DirectlyCalled(
         direct,
         requests,
+        head,
         routes=[
             Route("/event", direct["/event"], methods=["POST"]),
             Route("/events", lists.search, methods=["GET", "POST"]),  # a POST is answered before it comes to the routes

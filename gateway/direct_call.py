@@ -17,10 +17,10 @@ from gateway.errors import GatewayError, answer_defect, answer_gateway_error, an
 from gateway.exchange import exchange_of
 from gateway.publishing.request_body import RequestBody
 from gateway.request_counts import RequestCounts
+from gateway.request_head import Headers, RequestHead
 from producers.errors import NotAcknowledgedError
 
 USUAL = (200, 201, 400, 401, 413, 429, 500, 503)  # counted from 0 on, so that the first of them is seen to come
-Headers = dict[bytes, bytes]  # names in lower case; of a name that is sent twice the last
 
 
 class DirectCall:
@@ -29,15 +29,18 @@ class DirectCall:
     `answers` counts them, which takes 0.03 us: `request_counts` costs more.
     """
 
-    def __init__(self, answer: Callable[[Headers, RequestBody], Awaitable[tuple[int, bytes]]]) -> None:
+    def __init__(
+        self, answer: Callable[[Headers, RequestBody], Awaitable[tuple[int, bytes]]], head: RequestHead
+    ) -> None:
         self._answer = answer
+        self._head = head
         self.answers: defaultdict[int, int] = defaultdict(int, dict.fromkeys(USUAL, 0))  # by status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
-        headers: Headers = dict(scope["headers"])
-        sent = RequestBody(headers, receive, None if exchange is None else exchange.body_at_hand())
         try:
+            headers = self._head.headers(scope)
+            sent = RequestBody(headers, receive, None if exchange is None else exchange.body_at_hand())
             status, body = await self._answer(headers, sent)
         except GatewayError as error:
             self.answers[error.status] += 1
@@ -56,17 +59,29 @@ class DirectCall:
 
 
 class DirectlyCalled(Starlette):
-    """The application, which hands a POST to one of its direct calls at once; its routes name them all the same."""
+    """The application, which hands a POST to one of its direct calls at once; its routes name them all the same.
 
-    def __init__(self, direct: dict[str, DirectCall], requests: RequestCounts, **options: object) -> None:
+    Both ways begin with `RequestHead`, so that no handler meets a header that stands twice, or a foreign Host.
+    """
+
+    def __init__(
+        self, direct: dict[str, DirectCall], requests: RequestCounts, head: RequestHead, **options: object
+    ) -> None:
         super().__init__(**options)  # pyright: ignore[reportArgumentType]
         self._requests = requests
+        self._head = head
         self._direct = direct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and (call := self._direct.get(scope["path"])):
             await call(scope, receive, send)
         elif scope["type"] == "http":
-            await super().__call__(scope, receive, self._requests.counting(scope, send))
+            counted = self._requests.counting(scope, send)
+            try:
+                self._head.headers(scope)
+            except GatewayError as error:
+                await (await answer_gateway_error(Request(scope), error))(scope, receive, counted)
+            else:
+                await super().__call__(scope, receive, counted)
         else:
             await super().__call__(scope, receive, send)

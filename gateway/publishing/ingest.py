@@ -18,11 +18,11 @@ from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_a
 from gateway.authentication import Authentication
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.control.published_channels import PublishedChannels
-from gateway.direct_call import Headers
 from gateway.errors import RefusedError
 from gateway.publishing.event_validation import InvalidEventError, joined, validate_event
 from gateway.publishing.request_body import MAX_BULK_BYTES, RequestBody
 from gateway.publishing.sender_bytes import BodyError, SentEvent, TooManyEventsError, read_event, split_events
+from gateway.request_head import Headers
 from gateway.turns import Turns
 from gateway.wire_values import wire_id
 from producers.append_counts import AppendCounts, Backlog

@@ -12,11 +12,12 @@ from typing import Any, cast
 import uvicorn
 
 from gateway.connections import Connections
-from gateway.direct_call import DirectCall, DirectlyCalled, Headers
+from gateway.direct_call import DirectCall, DirectlyCalled
 from gateway.errors import RefusedError
 from gateway.http_protocol import GatewayProtocol
 from gateway.publishing.request_body import RequestBody
 from gateway.request_counts import RequestCounts
+from gateway.request_head import Headers, RequestHead
 
 PATIENCE_S = 20.0
 
@@ -35,8 +36,9 @@ async def serving(connections: Connections | None = None, protocol: Any = None) 
     """The port of a server that answers POST /event with the number of bytes that came and the last three of them."""
     if protocol is None:
         protocol = partial(GatewayProtocol, connections=connections or Connections(100, 100))
+    head = RequestHead(None)
     config = uvicorn.Config(
-        DirectlyCalled({"/event": DirectCall(echo)}, RequestCounts()),
+        DirectlyCalled({"/event": DirectCall(echo, head)}, RequestCounts(), head),
         port=0,
         http=cast("type[asyncio.Protocol]", protocol),
         ws="none",

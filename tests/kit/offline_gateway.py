@@ -68,7 +68,7 @@ class OfflineGateway:
     def client(self) -> httpx.AsyncClient:
         """For several requests at once, in an event loop of the caller's."""
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
-        return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+        return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
     def paths(self) -> set[str]:
         """The paths of every route, as OpenAPI writes them."""
