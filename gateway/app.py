@@ -29,6 +29,7 @@ from gateway.managing.webhook_endpoints import WebhookEndpoints
 from gateway.metrics import Metrics, Parts
 from gateway.openapi import OpenApi
 from gateway.otlp import Otlp
+from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.ingest import Ingest, Log
 from gateway.rate_limits import RateLimits
 from gateway.reading.event_lists import EventLists
@@ -74,7 +75,8 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     reads = TraceReads(authentication, visibility, queries)
     lists = EventLists(authentication, visibility, EventQueries(queries), control, _now_ms)
     health = Health(offsets, queries, control)
-    managing = Managing(authentication, control, _now_ms)
+    room = BodyRoom()
+    managing = Managing(authentication, control, room, _now_ms)
     apps, app_channels = Apps(managing), Channels(managing)
     webhooks = WebhookEndpoints(managing, WebhookSecrets(secret))
     live = LiveTail(settings, authentication, channels.exists, control.data.app_of)
@@ -82,7 +84,10 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     connections = Connections(settings.gateway_max_connections, settings.gateway_max_connections_per_address)
     requests = RequestCounts()
     head = RequestHead(allowed_hosts(settings.gateway_host, settings.gateway_hosts))
-    direct = {"/event": DirectCall(ingest.publish, head), "/events": DirectCall(ingest.publish_many, head)}
+    direct = {
+        "/event": DirectCall(ingest.publish, head, room),
+        "/events": DirectCall(ingest.publish_many, head, room),
+    }
     metrics = Metrics(
         Parts(
             requests=requests,

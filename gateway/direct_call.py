@@ -15,12 +15,13 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.errors import GatewayError, answer_defect, answer_gateway_error, answer_not_acknowledged
 from gateway.exchange import exchange_of
+from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.request_body import RequestBody
 from gateway.request_counts import RequestCounts
 from gateway.request_head import Headers, RequestHead
 from producers.errors import NotAcknowledgedError
 
-USUAL = (200, 201, 400, 401, 413, 429, 500, 503)  # counted from 0 on, so that the first of them is seen to come
+USUAL = (200, 201, 400, 401, 413, 415, 429, 500, 503)  # counted from 0 on, so that the first of them is seen to come
 
 
 class DirectCall:
@@ -30,18 +31,22 @@ class DirectCall:
     """
 
     def __init__(
-        self, answer: Callable[[Headers, RequestBody], Awaitable[tuple[int, bytes]]], head: RequestHead
+        self, answer: Callable[[Headers, RequestBody], Awaitable[tuple[int, bytes]]], head: RequestHead, room: BodyRoom
     ) -> None:
         self._answer = answer
         self._head = head
+        self._room = room
         self.answers: defaultdict[int, int] = defaultdict(int, dict.fromkeys(USUAL, 0))  # by status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         try:
             headers = self._head.headers(scope)
-            sent = RequestBody(headers, receive, None if exchange is None else exchange.body_at_hand())
-            status, body = await self._answer(headers, sent)
+            sent = RequestBody(headers, receive, self._room, None if exchange is None else exchange.body_at_hand())
+            try:
+                status, body = await self._answer(headers, sent)
+            finally:
+                sent.close()
         except GatewayError as error:
             self.answers[error.status] += 1
             await (await answer_gateway_error(Request(scope), error))(scope, receive, send)

@@ -1,7 +1,7 @@
 """What the gateway answers when it cannot do what it was asked, as one JSON form.
 
 GatewayError
-+- RefusedError         the request is wrong, and the sender can put it right: 400, 401, 403, 404, 405, 409, 413, 501
++- RefusedError         the request is wrong, and the sender can put it right: 4xx, and 501
 |  +- RateLimitedError  429 with Retry-After
 +- UnavailableError     Kafka or ClickHouse cannot answer in time: 503 with Retry-After; ask again
 
@@ -117,6 +117,8 @@ def error_response(
 async def answer_gateway_error(request: Request, error: GatewayError) -> Response:
     """For RefusedError and UnavailableError."""
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, RateLimitedError) else None
+    if error.status == 415:
+        headers = {"Accept-Encoding": "gzip"}  # RFC 9110 15.5.16
     return error_response(request, error.status, error.message, error.hint, headers)
 
 

@@ -28,6 +28,7 @@ _ONCE = frozenset(
         b"authorization",
         b"content-encoding",
         b"last-event-id",
+        b"origin",
         b"x-axonpush-environment",
     }
 )

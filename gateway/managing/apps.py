@@ -40,7 +40,7 @@ class Apps:
 
     async def _create(self, request: Request) -> Response:
         identity, tenant = self._managing.admin(request)
-        given = await self._managing.input(request, AppInput)
+        given = await self._managing.input(request, identity, AppInput)
         if len(tenant.apps) >= MAX_APPS:
             raise limit_reached("apps", MAX_APPS)
         now = self._managing.clock()
@@ -51,7 +51,7 @@ class Apps:
     async def _rename(self, request: Request) -> Response:
         identity, tenant = self._managing.admin(request)
         app = await self._managing.named(request, "app", tenant.apps.get)
-        given = await self._managing.input(request, AppInput)
+        given = await self._managing.input(request, identity, AppInput)
         app = replace(app, name=given.name, updated_at=self._managing.clock())
         await self._managing.write(ControlRecord(Place(Kind.APP, tenant.id, app.id), app))
         return json_answer(app_answer(app, identity))

@@ -28,7 +28,7 @@ class WebhookEndpoints:
     async def create(self, request: Request) -> Response:
         """201 with the secret, which is told only here; 400 for a URL that is no http(s), 409 at the limit."""
         identity, tenant = self._managing.admin(request)
-        given = await self._managing.input(request, EndpointInput)
+        given = await self._managing.input(request, identity, EndpointInput)
         channel = await self._managing.referred(given.channel_id, "channel", tenant.channel)
         secret = given.secret or self._secrets.new()
         now = self._managing.clock()

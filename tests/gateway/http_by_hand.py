@@ -15,6 +15,7 @@ from gateway.connections import Connections
 from gateway.direct_call import DirectCall, DirectlyCalled
 from gateway.errors import RefusedError
 from gateway.http_protocol import GatewayProtocol
+from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.request_body import RequestBody
 from gateway.request_counts import RequestCounts
 from gateway.request_head import Headers, RequestHead
@@ -23,7 +24,7 @@ PATIENCE_S = 20.0
 
 
 async def echo(_: Headers, body: RequestBody) -> tuple[int, bytes]:
-    sent = await body.read(1 << 20)
+    sent = await body.read(1 << 20, "1")
     if sent == b"slow":
         await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=3)
     if sent == b"refuse":
@@ -38,7 +39,7 @@ async def serving(connections: Connections | None = None, protocol: Any = None) 
         protocol = partial(GatewayProtocol, connections=connections or Connections(100, 100))
     head = RequestHead(None)
     config = uvicorn.Config(
-        DirectlyCalled({"/event": DirectCall(echo, head)}, RequestCounts(), head),
+        DirectlyCalled({"/event": DirectCall(echo, head, BodyRoom())}, RequestCounts(), head),
         port=0,
         http=cast("type[asyncio.Protocol]", protocol),
         ws="none",
