@@ -99,6 +99,8 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             live=live,
             control=control,
             turns={"bulk": ingest.turns, "trace_stream": queries.streams, "live_catch_up": live.catch_ups.turns},
+            connections=connections,
+            room=room,
         )
     )
 

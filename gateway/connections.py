@@ -41,7 +41,7 @@ class Connections:
         self.most = most
         self.open = 0
         self.refused: dict[str, int] = {"total": 0, "address": 0}  # by the limit that was reached
-        self.head_ended = 0
+        self.late_heads = 0
         self._of_an_address = of_an_address
         self._by_address: defaultdict[str, int] = defaultdict(int)
         self._heads: dict[Waiting, float] = {}
@@ -100,7 +100,7 @@ class Connections:
         for late in _begun_before(now - HEAD_S, self._heads):
             del self._heads[late]
             if not late.answering:  # of a request that came behind one that is being answered, the clock begins later
-                self.head_ended += 1
+                self.late_heads += 1
                 late.end(late_head=True)
         for late in _begun_before(now - KEEP_ALIVE_S, self.idle):
             del self.idle[late]

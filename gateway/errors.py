@@ -11,8 +11,10 @@ server with its traceback, of which the sender sees nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from secrets import token_hex
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -22,7 +24,10 @@ from starlette.responses import Response
 
 from producers.errors import NotAcknowledgedError
 
+log = logging.getLogger(__name__)
+
 RETRY_AFTER_S = 1
+_TELL_AGAIN_S = 5.0
 
 _CODES = {
     400: "validation_error",
@@ -123,8 +128,9 @@ async def answer_gateway_error(request: Request, error: GatewayError) -> Respons
 
 
 async def answer_not_acknowledged(request: Request, error: NotAcknowledgedError) -> Response:
-    """For an append that Kafka did not acknowledge: never a false 2xx (guarantee G1)."""
-    return error_response(request, 503, str(error), _PUBLISH_AGAIN)
+    """For an append that Kafka did not acknowledge: never a false 2xx (guarantee G1). The log has the cause."""
+    _not_acknowledged.tell(error)
+    return error_response(request, 503, "Kafka did not acknowledge in time", _PUBLISH_AGAIN)
 
 
 async def answer_http_exception(request: Request, error: HTTPException) -> Response:
@@ -138,6 +144,24 @@ async def answer_defect(request: Request, _: Exception) -> Response:
     message = "the server failed on this request"
     return error_response(request, 500, message, "Report the requestId; the server's log has the cause.")
 
+
+class _Told:
+    """Tells the log of causes that senders are not told: of many at once one, with the number of those before it."""
+
+    def __init__(self) -> None:
+        self._last_at = -_TELL_AGAIN_S
+        self._untold = 0
+
+    def tell(self, cause: Exception) -> None:
+        """Log the cause, unless one was logged a moment ago."""
+        if monotonic() < self._last_at + _TELL_AGAIN_S:
+            self._untold += 1
+            return
+        log.warning("a publish was not acknowledged: %s (and %d before it)", cause, self._untold)
+        self._last_at, self._untold = monotonic(), 0
+
+
+_not_acknowledged = _Told()
 
 HANDLERS: dict[Any, Any] = {
     GatewayError: answer_gateway_error,

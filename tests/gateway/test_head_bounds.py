@@ -154,7 +154,7 @@ def test_connections_that_send_no_whole_head_are_closed(monkeypatch: pytest.Monk
         assert silent == b""
         assert (statuses(half), statuses(later), statuses(dripped)) == ([408], [201, 408], [408])
         assert statuses(rest) == [404]  # answered before its body had come, which never ended
-        assert connections.head_ended == 5
+        assert connections.late_heads == 5
 
     asyncio.run(scenario())
 
