@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway.authentication import Authentication
+from gateway.connections import Connections
 from gateway.control.audit_trail import AuditLimits
 from gateway.control.data import ControlData
 from gateway.control.key_use import KeyUses
@@ -29,6 +30,7 @@ from gateway.managing.webhook_endpoints import WebhookEndpoints
 from gateway.metrics import Metrics, Parts
 from gateway.openapi import OpenApi
 from gateway.otlp import Otlp
+from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.browser_pages import BrowserPages
 from gateway.publishing.ingest import Ingest, Log
 from gateway.rate_limits import RateLimits
@@ -40,6 +42,7 @@ from gateway.reading.trace_queries import TraceQueries
 from gateway.reading.trace_reads import TraceReads
 from gateway.reading.visibility import Visibility
 from gateway.request_counts import RequestCounts
+from gateway.request_head import RequestHead, allowed_hosts
 from producers.errors import NotAcknowledgedError
 from producers.event_ids import EventIds
 from producers.event_log import EventLog
@@ -74,15 +77,18 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     reads = TraceReads(authentication, visibility, queries)
     lists = EventLists(authentication, visibility, EventQueries(queries), control, _now_ms)
     health = Health(offsets, queries, control)
-    managing = Managing(authentication, control, _now_ms)
+    room = BodyRoom()
+    managing = Managing(authentication, control, room, _now_ms)
     apps, app_channels = Apps(managing), Channels(managing)
     webhooks = WebhookEndpoints(managing, WebhookSecrets(secret), private_addresses=settings.webhook_private_addresses)
     live = LiveTail(settings, authentication, channels.exists, control.data.app_of)
 
+    connections = Connections(settings.gateway_max_connections, settings.gateway_max_connections_per_address)
     requests = RequestCounts()
+    head = RequestHead(allowed_hosts(settings.gateway_host, settings.gateway_hosts))
     direct = {
-        "/event": DirectCall(ingest.publish, authentication.page_of),
-        "/events": DirectCall(ingest.publish_many, authentication.page_of),
+        "/event": DirectCall(ingest.publish, head, room, authentication.page_of),
+        "/events": DirectCall(ingest.publish_many, head, room, authentication.page_of),
     }
     pages = BrowserPages(control.data, _now_ms)
     metrics = Metrics(
@@ -96,6 +102,8 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             live=live,
             control=control,
             turns={"bulk": ingest.turns, "trace_stream": queries.streams, "live_catch_up": live.catch_ups.turns},
+            connections=connections,
+            room=room,
         )
     )
 
@@ -122,6 +130,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     app = DirectlyCalled(
         direct,
         requests,
+        head,
         routes=[
             Route("/event", direct["/event"], methods=["POST"]),
             Route("/events", lists.search, methods=["GET", "POST"]),  # a POST is answered before it comes to the routes
@@ -156,6 +165,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     )
     app.router.redirect_slashes = False
     app.state.connected = connected
+    app.state.connections = connections
     app.state.drain = live.drain
     return app
 

@@ -15,13 +15,15 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway.authentication import ORIGIN, Headers
 from gateway.errors import GatewayError, answer_defect, answer_gateway_error, answer_not_acknowledged
-from gateway.http_protocol import exchange_of
+from gateway.exchange import exchange_of
+from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.browser_pages import cors_headers
 from gateway.publishing.request_body import RequestBody
 from gateway.request_counts import RequestCounts
+from gateway.request_head import RequestHead
 from producers.errors import NotAcknowledgedError
 
-USUAL = (200, 201, 400, 401, 413, 429, 500, 503)  # counted from 0 on, so that the first of them is seen to come
+USUAL = (200, 201, 400, 401, 413, 415, 429, 500, 503)  # counted from 0 on, so that the first of them is seen to come
 
 
 class DirectCall:
@@ -34,21 +36,28 @@ class DirectCall:
     def __init__(
         self,
         answer: Callable[[Headers, RequestBody], Awaitable[tuple[int, bytes]]],
+        head: RequestHead,
+        room: BodyRoom,
         page_of: Callable[[Headers], bytes | None],
     ) -> None:
         self._answer = answer
+        self._head = head
+        self._room = room
         self._page_of = page_of
         self.answers: defaultdict[int, int] = defaultdict(int, dict.fromkeys(USUAL, 0))  # by status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
-        headers: Headers = dict(scope["headers"])
-        if ORIGIN in headers and (page := self._page_of(headers)) is not None:
-            exchange, send = None, _with_headers(send, cors_headers(page))
-        at_hand = None if exchange is None else exchange.body_at_hand()
-        sent = RequestBody(headers, receive, at_hand, scope.get("client"))
         try:
-            status, body = await self._answer(headers, sent)
+            headers = self._head.headers(scope)
+            if ORIGIN in headers and (page := self._page_of(headers)) is not None:
+                exchange, send = None, _with_headers(send, cors_headers(page))
+            at_hand = None if exchange is None else exchange.body_at_hand()
+            sent = RequestBody(headers, receive, self._room, at_hand, scope.get("client"))
+            try:
+                status, body = await self._answer(headers, sent)
+            finally:
+                sent.close()
         except GatewayError as error:
             self.answers[error.status] += 1
             await (await answer_gateway_error(Request(scope), error))(scope, receive, send)
@@ -77,17 +86,29 @@ def _with_headers(send: Send, headers: dict[str, str]) -> Send:
 
 
 class DirectlyCalled(Starlette):
-    """The application, which hands a POST to one of its direct calls at once; its routes name them all the same."""
+    """The application, which hands a POST to one of its direct calls at once; its routes name them all the same.
 
-    def __init__(self, direct: dict[str, DirectCall], requests: RequestCounts, **options: object) -> None:
+    Both ways begin with `RequestHead`, so that no handler meets a header that stands twice, or a foreign Host.
+    """
+
+    def __init__(
+        self, direct: dict[str, DirectCall], requests: RequestCounts, head: RequestHead, **options: object
+    ) -> None:
         super().__init__(**options)  # pyright: ignore[reportArgumentType]
         self._requests = requests
+        self._head = head
         self._direct = direct
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and (call := self._direct.get(scope["path"])):
             await call(scope, receive, send)
         elif scope["type"] == "http":
-            await super().__call__(scope, receive, self._requests.counting(scope, send))
+            counted = self._requests.counting(scope, send)
+            try:
+                self._head.headers(scope)
+            except GatewayError as error:
+                await (await answer_gateway_error(Request(scope), error))(scope, receive, counted)
+            else:
+                await super().__call__(scope, receive, counted)
         else:
             await super().__call__(scope, receive, send)

@@ -1,7 +1,7 @@
 """What the gateway answers when it cannot do what it was asked, as one JSON form.
 
 GatewayError
-+- RefusedError         the request is wrong, and the sender can put it right: 400, 401, 403, 404, 405, 409, 413, 501
++- RefusedError         the request is wrong, and the sender can put it right: 4xx, and 501
 |  +- RateLimitedError  429 with Retry-After
 +- UnavailableError     Kafka or ClickHouse cannot answer in time: 503 with Retry-After; ask again
 
@@ -11,8 +11,10 @@ server with its traceback, of which the sender sees nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from secrets import token_hex
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -22,7 +24,10 @@ from starlette.responses import Response
 
 from producers.errors import NotAcknowledgedError
 
+log = logging.getLogger(__name__)
+
 RETRY_AFTER_S = 1
+_TELL_AGAIN_S = 5.0
 
 _CODES = {
     400: "validation_error",
@@ -30,9 +35,13 @@ _CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     409: "conflict",
     413: "payload_too_large",
+    415: "unsupported_media_type",
+    421: "misdirected_request",
     429: "rate_limited",
+    431: "request_head_too_large",
     500: "internal_error",
     501: "not_implemented",
     503: "unavailable",
@@ -79,13 +88,13 @@ class UnavailableError(GatewayError):
     status = 503
 
 
-def error_response(
-    request: Request, status: int, message: str | Sequence[str], hint: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    """The JSON answer for an error. `requestId` is the sender's X-Request-Id where it is a sane one."""
-    request_id = request.headers.get("x-request-id", "")
-    if not 0 < len(request_id) <= 128 or not request_id.isascii() or not request_id.isprintable():
-        request_id = f"req_{token_hex(8)}"
+def fresh_request_id() -> str:
+    """The id of a request whose sender gave it none."""
+    return f"req_{token_hex(8)}"
+
+
+def error_body(status: int, message: str | Sequence[str], hint: str, request_id: str) -> bytes:
+    """The one JSON form of every error."""
     body: dict[str, Any] = {
         "message": message if isinstance(message, str) else list(message),
         "code": _CODES.get(status, "error"),
@@ -93,21 +102,35 @@ def error_response(
         "requestId": request_id,
         "hint": hint,
     }
+    return orjson.dumps(body)
+
+
+def error_response(
+    request: Request, status: int, message: str | Sequence[str], hint: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The JSON answer for an error. `requestId` is the sender's X-Request-Id where it is a sane one."""
+    request_id = request.headers.get("x-request-id", "")
+    if not 0 < len(request_id) <= 128 or not request_id.isascii() or not request_id.isprintable():
+        request_id = fresh_request_id()
+    body = error_body(status, message, hint, request_id)
     answer_headers = {**(headers or {}), "X-Request-Id": request_id}
     if status == 503:
         answer_headers["Retry-After"] = str(RETRY_AFTER_S)
-    return Response(orjson.dumps(body), status, answer_headers, media_type="application/json")
+    return Response(body, status, answer_headers, media_type="application/json")
 
 
 async def answer_gateway_error(request: Request, error: GatewayError) -> Response:
     """For RefusedError and UnavailableError."""
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, RateLimitedError) else None
+    if error.status == 415:
+        headers = {"Accept-Encoding": "gzip"}  # RFC 9110 15.5.16
     return error_response(request, error.status, error.message, error.hint, headers)
 
 
 async def answer_not_acknowledged(request: Request, error: NotAcknowledgedError) -> Response:
-    """For an append that Kafka did not acknowledge: never a false 2xx (guarantee G1)."""
-    return error_response(request, 503, str(error), _PUBLISH_AGAIN)
+    """For an append that Kafka did not acknowledge: never a false 2xx (guarantee G1). The log has the cause."""
+    _not_acknowledged.tell(error)
+    return error_response(request, 503, "Kafka did not acknowledge in time", _PUBLISH_AGAIN)
 
 
 async def answer_http_exception(request: Request, error: HTTPException) -> Response:
@@ -121,6 +144,24 @@ async def answer_defect(request: Request, _: Exception) -> Response:
     message = "the server failed on this request"
     return error_response(request, 500, message, "Report the requestId; the server's log has the cause.")
 
+
+class _Told:
+    """Tells the log of causes that senders are not told: of many at once one, with the number of those before it."""
+
+    def __init__(self) -> None:
+        self._last_at = -_TELL_AGAIN_S
+        self._untold = 0
+
+    def tell(self, cause: Exception) -> None:
+        """Log the cause, unless one was logged a moment ago."""
+        if monotonic() < self._last_at + _TELL_AGAIN_S:
+            self._untold += 1
+            return
+        log.warning("a publish was not acknowledged: %s (and %d before it)", cause, self._untold)
+        self._last_at, self._untold = monotonic(), 0
+
+
+_not_acknowledged = _Told()
 
 HANDLERS: dict[Any, Any] = {
     GatewayError: answer_gateway_error,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 
 import orjson
@@ -13,39 +14,58 @@ from gateway.control.log import Control
 from gateway.errors import RETRY_AFTER_S, UnavailableError
 from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
 from gateway.reading.trace_queries import TraceQueries
+from gateway.shared_look import SharedLook
+
+log = logging.getLogger(__name__)
 
 _PATIENCE_S = 2.0
+_NO_ANSWER = f"no answer within {_PATIENCE_S:.0f} s"
+_TO_END_S = 0.5  # beyond the patience: connections that hang are closed meanwhile
 _JSON = "application/json"
 
 
 class Health:
-    """The handlers of both calls; neither asks for a key."""
+    """The handlers of both calls. Neither asks for a key, so neither tells more of a part than whether it answers."""
 
     def __init__(self, offsets: PipelineOffsets, queries: TraceQueries, control: Control) -> None:
         self._control = control
         self._offsets = offsets
         self._queries = queries
+        self._look = SharedLook(self._look_at_parts)
+        self._seen: dict[str, str] = {}
 
     async def live(self, _: Request) -> Response:
         """GET /health/live: 200."""
         return Response(b'{"status":"ok"}', 200, media_type=_JSON)
 
     async def ready(self, _: Request) -> Response:
-        """GET /health/ready: 200, or 503 with each part's state within two seconds."""
-        kafka, clickhouse = await asyncio.gather(_state(self._offsets.ends()), _state(self._queries.ping()))
-        parts = {"kafka": kafka, "clickhouse": clickhouse, "control_data": self._control.state()}
+        """GET /health/ready: 200, or 503 with each part's state within three seconds; up to a second old."""
+        seen = await self._look.latest(_PATIENCE_S + _TO_END_S)
+        parts = {**(seen or {"kafka": _NO_ANSWER, "clickhouse": _NO_ANSWER}), "control_data": self._control.state()}
         if set(parts.values()) == {"ok"}:
             return Response(orjson.dumps({"status": "ok", "parts": parts}), 200, media_type=_JSON)
         headers = {"Retry-After": str(RETRY_AFTER_S)}
         return Response(orjson.dumps({"status": "unavailable", "parts": parts}), 503, headers, media_type=_JSON)
 
+    async def _look_at_parts(self) -> dict[str, str]:
+        kafka, clickhouse = await asyncio.gather(
+            self._state("Kafka", self._offsets.ends()), self._state("ClickHouse", self._queries.ping())
+        )
+        return {"kafka": kafka, "clickhouse": clickhouse}
 
-async def _state(answer: Awaitable[object]) -> str:
-    try:
-        async with asyncio.timeout(_PATIENCE_S):
-            await answer
-    except (PipelineOffsetsError, UnavailableError) as error:
-        return str(error)
-    except TimeoutError:
-        return f"no answer within {_PATIENCE_S:.0f} s"
-    return "ok"
+    async def _state(self, part: str, answer: Awaitable[object]) -> str:
+        """Of one part, in words of ours; the cause is logged when the state changes."""
+        state, cause = "ok", None
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await answer
+        except PipelineOffsetsError as error:
+            state, cause = str(error), error.__cause__
+        except UnavailableError as error:
+            state, cause = f"{part} does not answer", error.__cause__
+        except TimeoutError:
+            state = _NO_ANSWER
+        if state != self._seen.get(part, "ok"):
+            log.warning("%s: %s %s", part, state, "" if cause is None else repr(cause))
+        self._seen[part] = state
+        return state

@@ -20,16 +20,20 @@ from prometheus_client.utils import floatToGoString
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.connections import Connections
 from gateway.control.log import Control
 from gateway.direct_call import DirectCall
 from gateway.live.tail import LiveTail
+from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.ingest import Ingest, Log
 from gateway.rate_limits import RateLimits
 from gateway.reading.visibility import Visibility
 from gateway.request_counts import RequestCounts
+from gateway.shared_look import SharedLook
 from gateway.turns import Turns
 from producers.durations import Durations
 
+_PATIENCE_S = 10.0
 PREFIX = "axonstream_gateway_"
 Labelled = Iterable[tuple[tuple[str, ...], float]]
 
@@ -47,20 +51,29 @@ class Parts:
     live: LiveTail
     control: Control
     turns: Mapping[str, Turns]
+    connections: Connections
+    room: BodyRoom
 
 
 class Metrics:
-    """The handler. It asks for no key, as /health does: the numbers are the gateway's, none is a tenant's."""
+    """The handler. It asks for no key, as /health does: the numbers are the gateway's, none is a tenant's.
+
+    They are counted together at most once a second, whoever asks.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
         self._registry.register(GatewayCollector(parts))
+        self._page = SharedLook(self._make_page)
 
     async def answer(self, _: Request) -> Response:
         """GET /metrics: 200."""
-        return Response(generate_latest(self._registry), 200, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        return Response(await self._page.latest(_PATIENCE_S), 200, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    async def _make_page(self) -> bytes:
+        return generate_latest(self._registry)
 
 
 class GatewayCollector(Collector):
@@ -79,6 +92,7 @@ class GatewayCollector(Collector):
         yield from self._live_streams()
         yield from self._control_data()
         yield from self._turns()
+        yield from self._bounds()
 
     def _requests(self) -> Iterator[Metric]:
         requests = self._parts.requests
@@ -162,6 +176,20 @@ class GatewayCollector(Collector):
         yield _gauges("turns_in_use", "Turns taken, of work that only a few requests may do at once.", labels, in_use)
         yield _gauges("turns_waiting", "Requests that wait for a turn.", labels, waiting)
         yield _gauges("turns_limit", "Turns that there are.", labels, limit)
+
+    def _bounds(self) -> Iterator[Metric]:
+        connections, room = self._parts.connections, self._parts.room
+        refused = [((limit,), number) for limit, number in connections.refused.items()]
+        yield _gauge("connections", "Connections that are open.", connections.open)
+        yield _gauge(
+            "connections_limit", "Connections that may be open (AXONSTREAM_GATEWAY_MAX_CONNECTIONS).", connections.most
+        )
+        yield _counters(
+            "connections_refused", "Connections refused with 503, by the limit that was reached.", ["limit"], refused
+        )
+        yield _counter("late_heads", "Connections closed for want of a whole request head.", connections.late_heads)
+        yield _gauge("body_bytes", "Bytes held of request bodies that came in pieces.", room.size)
+        yield _gauge("body_bytes_limit", "Bytes of them that may be held.", room.most)
 
 
 def _counter(name: str, text: str, value: float) -> Metric:

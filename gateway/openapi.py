@@ -16,7 +16,7 @@ from gateway import answers as forms
 from gateway.live.openapi import live_paths
 from gateway.managing import openapi as management
 from gateway.managing.openapi import management_paths
-from gateway.openapi_errors import errors
+from gateway.openapi_errors import errors, errors_without_key
 
 _ANSWERS: tuple[Any, ...] = (
     forms.BulkAnswer,
@@ -140,9 +140,9 @@ def _publishing(
     summary: str, body: dict[str, Any], statuses: tuple[str, ...], schema: dict[str, Any]
 ) -> dict[str, Any]:
     stored = {"description": "Acknowledged by Kafka", **_json(schema)}
-    answers = {**dict.fromkeys(statuses, stored), **errors(404, 409, 413)}
+    answers = {**dict.fromkeys(statuses, stored), **errors(404, 409, 413, 415)}
     parent = {**_parameter("traceparent", "header", "string"), "description": _TRACEPARENT}
-    body = {"required": True, **body}
+    body = {"required": True, "description": "Plain, or with Content-Encoding: gzip", **body}
     return {"summary": summary, "parameters": [parent], "requestBody": body, "responses": answers}
 
 
@@ -163,13 +163,14 @@ def _reading(summary: str, parameters: list[dict[str, Any]], schema: dict[str, A
 def _probe(summary: str) -> dict[str, Any]:
     state = _json({"type": "object"})
     answers = {"200": {"description": summary, **state}, "503": {"description": "Not now; `parts` says why", **state}}
-    return {"summary": summary, "security": [], "responses": answers}
+    return {"summary": summary, "security": [], "responses": {**answers, **errors_without_key()}}
 
 
 def _metrics() -> dict[str, Any]:
     text = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     summary = "What the gateway has done and holds, for Prometheus"
-    return {"summary": summary, "security": [], "responses": {"200": {"description": summary, **text}}}
+    answers = {"200": {"description": summary, **text}, **errors_without_key()}
+    return {"summary": summary, "security": [], "responses": answers}
 
 
 def _parameter(name: str, place: str, kind: str) -> dict[str, Any]:

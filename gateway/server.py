@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from socket import socket
+from typing import cast
 
 import uvicorn
 
 from gateway.app import create_app
+from gateway.connections import KEEP_ALIVE_S
 from gateway.control.api_keys import MAKE_A_KEY
 from gateway.http_protocol import GatewayProtocol
 from gateway.tls import TlsError, server_context
@@ -27,7 +31,7 @@ from sinks.errors import EXIT_MISMATCH
 log = logging.getLogger(__name__)
 
 _DRAIN_S = 15
-_KEEP_ALIVE_S = 75
+_OTHER_FILES = 256  # what Kafka, ClickHouse, logs and the server's own sockets take of the process's open files
 
 
 class _Server(uvicorn.Server):
@@ -77,13 +81,13 @@ def run(settings: Settings) -> None:
         log.critical("the gateway does not start: %s", error)
         sys.exit(EXIT_MISMATCH)
     _tell_how_to_make_keys(settings)
-    app = create_app(settings)
+    app = create_app(settings.model_copy(update={"gateway_max_connections": _connections_at_most(settings)}))
     config = uvicorn.Config(
         app,
         host=settings.gateway_host,
         port=settings.gateway_port,
         loop="uvloop",
-        http=GatewayProtocol,
+        http=cast("type[asyncio.Protocol]", partial(GatewayProtocol, connections=app.state.connections)),
         ws="none",
         lifespan="on",
         access_log=False,
@@ -91,7 +95,7 @@ def run(settings: Settings) -> None:
         proxy_headers=False,  # the audit log has the address of the connection, which nobody can claim
         log_config=None,
         ssl_context_factory=None if tls is None else lambda *_: tls,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=round(KEEP_ALIVE_S),
         timeout_graceful_shutdown=_DRAIN_S,
     )
     _Server(config, app.state.connected, app.state.drain).run()
@@ -103,3 +107,15 @@ def _tell_how_to_make_keys(settings: Settings) -> None:
         return
     first = "" if settings.server_secret.get_secret_value() else "set AXONSTREAM_SERVER_SECRET for every gateway, then "
     log.warning("AXONSTREAM_API_KEYS has no key: %smake one with `%s`", first, MAKE_A_KEY)
+
+
+def _connections_at_most(settings: Settings) -> int:
+    """As many as the settings say, and the limit of open files has room for; that is raised as far as it may be."""
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    room = settings.gateway_max_connections
+    if most_files != resource.RLIM_INFINITY:
+        room = max(1, min(room, most_files - _OTHER_FILES))
+    if room < settings.gateway_max_connections:
+        log.warning("at most %d connections: the process may have %d files open (ulimit -n)", room, most_files)
+    return room

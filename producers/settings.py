@@ -71,6 +71,21 @@ class Settings(BaseSettings):
     # Gateway
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8080, ge=0, le=65535)
+    gateway_hosts: str = Field(
+        default="",
+        description="names that the header Host may have, comma separated, without port; others are answered with 421. "
+        "Empty: 127.0.0.1, localhost and [::1] where gateway_host is loopback, any elsewhere. A proxy on the same "
+        "machine that passes Host on needs its public name here",
+    )
+    gateway_max_connections: int = Field(
+        default=10_000, ge=1, description="open at once; fewer where the process may not open so many files (ulimit -n)"
+    )
+    gateway_max_connections_per_address: int = Field(
+        default=5000,
+        ge=1,
+        description="open at once from one address (IPv6: one /64); loopback is not counted. With a "
+        "load balancer in front, all come from its address: then this is the limit of what it may have open",
+    )
     gateway_tls_cert_file: Path | None = Field(
         default=None, description="certificate chain in PEM; with it and its key the gateway serves HTTPS, and no HTTP"
     )

@@ -107,9 +107,10 @@ class ControlLog:
             self._renew_producer()
             raise
         except (KafkaError, OSError, TimeoutError) as error:
+            log.warning("a change of the control data was not acknowledged: %r", error)
             self._renew_producer()
             raise UnavailableError(
-                f"Kafka did not acknowledge the change in time: {error!r}",
+                "Kafka did not acknowledge the change in time",
                 "Look whether it was made after all, then try again.",
             ) from error
 
@@ -152,7 +153,7 @@ class ControlLog:
     def state(self) -> str:
         """ "ok", or why `data` is not what the topic says."""
         if self._following is not None and self._following.done() and not self._following.cancelled():
-            return f"reading the control topic has failed: {self._following.exception()!r}"
+            return "reading the control topic has failed; the log of this gateway has the cause"
         return "ok" if self.data.loaded else "the control topic has not been read yet"
 
     async def _until(self, offset: int) -> None:
@@ -212,6 +213,9 @@ class ControlLog:
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("the control topic cannot be read: %r", error)
                 await asyncio.sleep(_AGAIN_S)
+            except Exception:
+                log.exception("reading the control topic has failed")
+                raise
 
     async def _check_topic(self) -> None:
         """Look without asking for it: a broker may make a topic that is asked for, and would not compact it."""

@@ -16,7 +16,7 @@ from time import monotonic
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import GatewayError, UnavailableError
-from gateway.http_protocol import Exchange, exchange_of
+from gateway.exchange import Exchange, exchange_of
 from gateway.live.catch_up import CHUNK_BYTES, CatchUp
 from gateway.live.counts import LiveCounts
 from gateway.live.frames import COMMENT, gap_frame, position_frame

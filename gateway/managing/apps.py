@@ -41,7 +41,7 @@ class Apps:
 
     async def _create(self, request: Request) -> Response:
         identity, tenant = self._managing.admin(request)
-        given = await self._managing.input(request, AppInput)
+        given = await self._managing.input(request, identity, AppInput)
         if len(tenant.apps) >= MAX_APPS:
             raise limit_reached("apps", MAX_APPS)
         now = self._managing.clock()
@@ -53,7 +53,7 @@ class Apps:
     async def _rename(self, request: Request) -> Response:
         identity, tenant = self._managing.admin(request)
         app = await self._managing.named(request, "app", tenant.apps.get)
-        given = await self._managing.input(request, AppInput)
+        given = await self._managing.input(request, identity, AppInput)
         before, app = shown(app), replace(app, name=given.name, updated_at=self._managing.clock())
         changed = [ControlRecord(Place(Kind.APP, tenant.id, app.id), app)]
         await self._managing.change(

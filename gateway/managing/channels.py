@@ -51,7 +51,7 @@ class Channels:
     async def create(self, request: Request) -> Response:
         """POST /channel: 201, 400 for an app that is none, 409 at the limit."""
         identity, tenant = self._managing.admin(request)
-        given = await self._managing.input(request, ChannelInput)
+        given = await self._managing.input(request, identity, ChannelInput)
         app = await self._managing.referred(given.app_id, "app", tenant.apps.get)
         return await self._create(request, identity, tenant, app.id, given.name)
 
@@ -60,7 +60,7 @@ class Channels:
         if request.method == "POST":
             identity, tenant = self._managing.admin(request)
             app = await self._managing.named(request, "app", tenant.apps.get)
-            given = await self._managing.input(request, AppChannelInput)
+            given = await self._managing.input(request, identity, AppChannelInput)
             return await self._create(request, identity, tenant, app.id, given.name)
         identity, tenant = self._managing.reader(request)
         app = await self._managing.named(request, "app", tenant.apps.get)
@@ -99,7 +99,7 @@ class Channels:
         return done("the channel is deleted; its events stay, and publishing to it makes it again")
 
     async def _change(self, request: Request, identity: Identity, tenant: Tenant, channel: Channel) -> Response:
-        given = await self._managing.input(request, ChannelChange)
+        given = await self._managing.input(request, identity, ChannelChange)
         if given.name is None and given.app_id is None:
             raise RefusedError(400, "there is nothing to change", "Send name, or appId to move the channel.")
         app_id = channel.app_id

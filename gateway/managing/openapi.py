@@ -39,7 +39,7 @@ def management_paths() -> Part:
             for name in ("app_id", "channel_id", "endpoint_id")
             if f"{{{name}}}" in path
         ]
-        refusals = errors(404, 409, 413, *without_secret) if body else errors(404)
+        refusals = errors(404, 409, 413, 415, *without_secret) if body else errors(404)
         responses = {status: {"description": summary, **_json(answer)}, **refusals}
         described: Part = {"summary": summary, "parameters": parameters, "responses": responses}
         return described | ({"requestBody": {"required": True, **_json(_ref(body))}} if body else {})

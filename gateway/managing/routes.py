@@ -8,13 +8,14 @@ now. Without Kafka reads are answered from memory, changes and what is not there
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any, TypeVar
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from axonstream.event_contract import MAX_ID
+from axonstream.event_contract import MAX_EVENT_BYTES, MAX_ID
 from gateway.authentication import Authentication, actor_of
 from gateway.control.audit_entry import Action, entry
 from gateway.control.credentials import Generation, Identity, KeyScope
@@ -24,6 +25,7 @@ from gateway.control.records import ControlRecord
 from gateway.errors import RefusedError, UnavailableError
 from gateway.managing.answers import DoneAnswer
 from gateway.managing.inputs import Input, read_input
+from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.request_body import RequestBody
 
 T = TypeVar("T")
@@ -34,8 +36,11 @@ _MOST_DIGITS = 19
 class Managing:
     """Handed to the handlers of apps, channels and webhook endpoints; `clock` gives ms since 1970."""
 
-    def __init__(self, authentication: Authentication, control: Control, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, authentication: Authentication, control: Control, room: BodyRoom, clock: Callable[[], int]
+    ) -> None:
         self._authentication = authentication
+        self._room = room
         self._control = control
         self.clock = clock
 
@@ -47,9 +52,11 @@ class Managing:
         """Who asks to change something. Raises as `reader` does."""
         return self._who(request, KeyScope.ADMIN)
 
-    async def input(self, request: Request, form: type[Input]) -> Input:
+    async def input(self, request: Request, identity: Identity, form: type[Input]) -> Input:
         """The body, as the form says."""
-        return await read_input(RequestBody(dict(request.scope["headers"]), request.receive), form)
+        with closing(RequestBody(dict(request.scope["headers"]), request.receive, self._room)) as body:
+            sent = await body.read(MAX_EVENT_BYTES, identity.tenant_id)
+            return read_input(await body.content(sent, MAX_EVENT_BYTES), form)
 
     async def named(self, request: Request, what: str, find: Callable[[int], T | None]) -> T:
         """What the path names as `{what}_id`. Raises RefusedError 404, the same for another tenant's."""

@@ -32,7 +32,7 @@ class WebhookEndpoints:
     async def create(self, request: Request) -> Response:
         """201 with the secret, which is told only here; 400 for a URL that nothing can be sent to, 409 at the limit."""
         identity, tenant = self._managing.admin(request)
-        given = await self._managing.input(request, EndpointInput)
+        given = await self._managing.input(request, identity, EndpointInput)
         if not self._private_addresses and (why := why_not_public(host_of(given.url))):
             raise RefusedError(
                 400,

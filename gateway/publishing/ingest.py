@@ -1,6 +1,6 @@
 """Publishing over HTTP: `POST /event` and `POST /events`. A 2xx is sent only after Kafka's acknowledgement (G1).
 
-read body -> parse, keep the sender's bytes -> validate -> encode -> channel -> append to the event log -> answer
+read body -> unpack -> parse, keep the bytes -> validate -> encode -> channel -> append to the event log -> answer
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from producers.event_record import EventRecord, encode_event
 from producers.loop_share import LoopShare
 
 MAX_BULK_EVENTS = 50_000
-BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process holds
+BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process works on
 BULK_OF_A_TENANT = 3
 _TURN_WAIT_S = 5.0
 
@@ -81,7 +81,9 @@ class Ingest:
         An event without a trace joins that of the header `traceparent`.
         """
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
-        raw = await body.read(MAX_EVENT_BYTES)
+        raw = await body.read(MAX_EVENT_BYTES, identity.tenant_id)
+        if body.packed:
+            raw = await body.content(raw, MAX_EVENT_BYTES)
         try:
             sent = read_event(raw)
             parent = _parent(headers)
@@ -106,9 +108,10 @@ class Ingest:
         """
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
         environment, parent = _environment(headers), _parent(headers)
+        sent = await body.read(MAX_BULK_BYTES, identity.tenant_id)  # before the turn: a slow sender holds none
         async with self.turns.turn(identity.tenant_id):
             share = LoopShare()
-            raw_events = await _split(await body.read(MAX_BULK_BYTES), share)
+            raw_events = await _split(await body.content(sent, MAX_BULK_BYTES), share)
             self._authentication.charge(identity, len(raw_events) - 1)
             taken: list[_Taken] = []
             rejected: list[RefusedEventAnswer] = []

@@ -25,7 +25,8 @@ _partition_of_key = DefaultPartitioner()
 
 
 class PipelineOffsetsError(Exception):
-    """Kafka could not say; asking again makes a new connection."""
+    """Kafka could not say; asking again makes a new connection. The words may be told to anybody: they have no address,
+    which the cause may have."""
 
 
 class PipelineOffsets:
@@ -54,7 +55,7 @@ class PipelineOffsets:
             ends = await consumer.end_offsets(asked)
         except (KafkaError, OSError) as error:
             await self.close()
-            raise PipelineOffsetsError(f"Kafka does not tell the end of {self._topics.events}: {error!r}") from error
+            raise PipelineOffsetsError("Kafka does not tell where the events end") from error
         return {partition.partition: end for partition, end in ends.items()}
 
     async def visible(self) -> dict[int, int]:
@@ -68,7 +69,7 @@ class PipelineOffsets:
             )
         except (KafkaError, OSError, TypeError) as error:  # TypeError: aiokafka on an error code of one partition
             await self.close()
-            raise PipelineOffsetsError(f"Kafka does not tell the sink's offsets: {error!r}") from error
+            raise PipelineOffsetsError("Kafka does not tell the sink's offsets") from error
         if len(committed) < len(events) + len(summaries):  # aiokafka reads past the error code of the whole answer
             await self.close()
             raise PipelineOffsetsError("Kafka does not tell the sink's offsets: the group's coordinator has moved")
@@ -100,7 +101,7 @@ class PipelineOffsets:
                 await consumer.stop()
                 await admin.close()
                 if isinstance(error, (KafkaError, OSError, TimeoutError)):
-                    raise PipelineOffsetsError(f"Kafka cannot be reached: {error!r}") from error
+                    raise PipelineOffsetsError("Kafka cannot be reached") from error
                 raise
             self._consumer, self._admin = consumer, admin
             return consumer, admin

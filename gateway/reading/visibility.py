@@ -7,6 +7,7 @@ questions, whatever the number of reads: where the partitions end (for reads tha
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from time import monotonic
 from typing import Protocol
@@ -15,6 +16,8 @@ from gateway.errors import UnavailableError
 from gateway.reading.pipeline_offsets import PipelineOffsetsError
 from gateway.reading.read_barrier import ReadBarrier, WaitingRead
 from producers.durations import Durations
+
+log = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 0.005
 _RETRY_INTERVAL_S = 0.1
@@ -88,6 +91,8 @@ class Visibility:
                     await self._turn()
                     self._failure = None
                 except PipelineOffsetsError as error:
+                    if self._failure is None:  # once, not at each try
+                        log.warning("%s: %r", error, error.__cause__)
                     self._failure = error
                     await asyncio.sleep(_RETRY_INTERVAL_S)
                     continue

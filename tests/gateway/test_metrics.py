@@ -29,6 +29,11 @@ EVENT: dict[str, Any] = {"identifier": "a", "payload": {}, "channel_id": 1}
 RECENT = {"x-axonpush-api-key": "ak_local"}
 
 
+@pytest.fixture(autouse=True)
+def _count_at_every_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.shared_look.EVERY_S", 0.0)  # test_health.py has the second between two
+
+
 def scrape(offline: OfflineGateway) -> Scraped:
     return Scraped(offline.send("GET", "/metrics", headers={}))
 

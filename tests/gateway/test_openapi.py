@@ -28,3 +28,13 @@ def test_the_calls_of_one_path_are_told_together(offline: OfflineGateway) -> Non
     refused = offline.send("DELETE", "/events")
     assert refused.status_code == 405
     assert set(refused.headers["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
+
+
+def test_what_any_request_may_be_refused_for_is_told_of_every_call(offline: OfflineGateway) -> None:
+    document = offline.send("GET", "/openapi.json", headers={}).json()
+    for path, calls in document["paths"].items():
+        for method, call in calls.items():
+            expected = {"400", "421", "431"} | (
+                {"413", "415"} if "requestBody" in call and path != "/v1/traces" else set()
+            )
+            assert expected <= set(call["responses"]), (method, path)

@@ -35,7 +35,7 @@ async def _gateway(settings: Settings, **changes: Any) -> AsyncGenerator[httpx.A
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=HEADERS) as client,
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=HEADERS) as client,
     ):
         yield client
 

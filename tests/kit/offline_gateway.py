@@ -25,10 +25,12 @@ HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
 
 @dataclass
 class MemoryLog:
-    """An event log that acknowledges at once, or not at all."""
+    """An event log that acknowledges at once, or not at all; what holds the bytes `stuck` it never answers."""
 
     records: list[EventRecord] = field(default_factory=list)
     acknowledges: bool = True
+    stuck: bytes = b""
+    waiting: int = 0  # of those never answered
     counts: AppendCounts = field(default_factory=AppendCounts)
 
     async def start(self) -> None: ...
@@ -36,6 +38,9 @@ class MemoryLog:
     async def stop(self) -> None: ...
 
     async def append(self, records: Sequence[EventRecord]) -> None:
+        if self.stuck and any(self.stuck in record.value for record in records):
+            self.waiting += 1
+            await asyncio.Event().wait()
         if not self.acknowledges:
             raise NotAcknowledgedError("Kafka did not acknowledge within 10 ms")
         self.records.extend(records)
@@ -68,7 +73,7 @@ class OfflineGateway:
     def client(self) -> httpx.AsyncClient:
         """For several requests at once, in an event loop of the caller's."""
         transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
-        return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+        return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
     def paths(self) -> set[str]:
         """The paths of every route, as OpenAPI writes them."""
