@@ -82,6 +82,12 @@ class Settings(BaseSettings):
         default=32 << 20, ge=1 << 16, description="of events that live streams have still to be sent, all together"
     )
     live_max_streams: int = Field(default=5000, ge=1, description="open at once; one more is answered with 503")
+    live_max_streams_of_tenant: int = Field(
+        default=0,
+        ge=0,
+        description="of live_max_streams, for one tenant; 0: three quarters. One more is answered with 429. While others "
+        "have streams, a tenant gets the same part of what they leave",
+    )
 
     # Processor and sink
     processor_instance: str = Field(default="processor-0", description="static group membership; one name per process")

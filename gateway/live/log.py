@@ -47,10 +47,10 @@ class ReadSoFar:
         self._vector = Vector(self.mark, self.offsets)
 
     def position(self, kind: Kind, partition: int) -> bytes:
-        """The position after all that was read, for a stream of this kind; `partition` is that of a trace."""
+        """The position after all that was read, not sealed, for a stream of this kind; `partition` is a trace's."""
         if kind is Kind.TRACE:
             return trace_position(self.mark, partition, self.offsets[partition])
-        return self._vector.text()
+        return self._vector.position()
 
     def home(self, wanted: LiveFilter) -> int:
         """The partition of the trace that is wanted; 0 where no trace is."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -28,6 +29,7 @@ from gateway.live.log import BATCH_RECORDS, ReadSoFar, is_cancelled, live_consum
 from gateway.live.position import Kind, Positions, mark_of
 from gateway.live.repeats import Repeats
 from gateway.live.ring import GAP, Cursor, Feed, Form, Frame, Ring
+from gateway.sealed_texts import SealedTexts, sealing_key
 from producers.settings import Settings
 from producers.topics import Topics
 from producers.verdict import Refusal, verdict
@@ -53,6 +55,7 @@ class LiveReader:
     """Shared by all streams; `lost` is called when every stream has to end."""
 
     def __init__(self, settings: Settings, lost: Callable[[str], None], app_of: AppOf) -> None:
+        self.sealed = SealedTexts(sealing_key(settings, "live positions"))
         self._settings = settings
         self._topic = Topics(settings.topic_prefix).events
         self._lost = lost
@@ -107,13 +110,17 @@ class LiveReader:
 
     def close(self, cursor: Cursor) -> None:
         """The stream has ended."""
-        self.feeds.close(cursor.feed)
+        if self.feeds.close(cursor.feed):
+            self.ring.forget(cursor.feed.wanted.tenant_id)
         if not self.feeds.streams:
             self._stop_when_idle()
 
     def position(self, feed: Feed) -> bytes:
         """The id from which nothing is missing for a stream that has taken all of its feed."""
-        return self.read.position(feed.form.kind, self.read.home(feed.wanted))
+        return self._sealed(feed.wanted.tenant_id, feed.form.kind, self.read.home(feed.wanted))
+
+    def _sealed(self, tenant_id: str, kind: Kind, partition: int) -> bytes:
+        return self.sealed.text(tenant_id, self.read.position(kind, partition))
 
     async def stop(self) -> None:
         """End at once; no stream may be open."""
@@ -228,14 +235,14 @@ class LiveReader:
         event = verdict(record.key, record.value)
         if isinstance(event, Refusal):
             return []
-        feeds = self.feeds.matching(record.key, event)
+        feeds = self.feeds.matching(event)
         if not feeds:
             return []
         forms = {feed.form for feed in feeds}
         data = {each: event_data(event, each, self.app_of) for each in {form.generation for form in forms}}
         frames: dict[Form, Frame] = {}
         for form in forms:
-            position = self.read.position(form.kind, record.partition)
+            position = self._sealed(event.tenant_id, form.kind, record.partition)
             frames[form] = Frame(position, event_frame(position, data[form.generation]))
         self.ring.append(self.repeats.seen(event, self.ring.number), frames, feeds)
         return feeds
@@ -248,7 +255,6 @@ class LiveReader:
         for partition in partitions:
             number, start = partition.partition, starts[partition]
             at = self.read.offsets[number]
-            missed = start - at
             if at > ends[partition]:
                 # for a while after its start a broker may tell an end below what it has acknowledged
                 self._beyond_end += 1
@@ -256,23 +262,24 @@ class LiveReader:
                     await asyncio.sleep(_RETRY_S)
                     return
                 raise _OtherLogError(f"{partition} ends at {ends[partition]} and was read up to {at}")
-            if missed > 0:
+            if start > at:
                 self.read.advance(number, start)
                 consumer.seek(partition, start)
-                self._tell_expired(number, missed)
+                self._tell_expired(number)
 
-    def _tell_expired(self, partition: int, missed: int) -> None:
-        feeds = [
-            feed for feed in self.feeds if feed.form.kind is Kind.VECTOR or self.read.home(feed.wanted) == partition
-        ]
-        frames: dict[Form, Frame] = {}
-        for form in {feed.form for feed in feeds}:
-            position = self.read.position(form.kind, partition)
-            frames[form] = Frame(position, gap_frame("expired", missed, position))
-        if feeds:
+    def _tell_expired(self, partition: int) -> None:
+        of_tenants: defaultdict[str, list[Feed]] = defaultdict(list)
+        for feed in self.feeds:
+            if feed.form.kind is Kind.VECTOR or self.read.home(feed.wanted) == partition:
+                of_tenants[feed.wanted.tenant_id].append(feed)
+        for tenant_id, feeds in of_tenants.items():
+            frames: dict[Form, Frame] = {}
+            for form in {feed.form for feed in feeds}:
+                position = self._sealed(tenant_id, form.kind, partition)
+                frames[form] = Frame(position, gap_frame("expired", position))
             self.ring.append(GAP, frames, feeds)
-        for feed in feeds:
-            feed.announce()
+            for feed in feeds:
+                feed.announce()
 
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
         """Whether reading goes on: a partition that has records and does not move gets a new consumer."""
