@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from gateway.control.log import Control
 from gateway.errors import RETRY_AFTER_S, UnavailableError
+from gateway.reading.clickhouse_reads import ClickHouseReads
 from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
-from gateway.reading.trace_queries import TraceQueries
 
 _PATIENCE_S = 2.0
 _JSON = "application/json"
@@ -21,10 +21,10 @@ _JSON = "application/json"
 class Health:
     """The handlers of both calls; neither asks for a key."""
 
-    def __init__(self, offsets: PipelineOffsets, queries: TraceQueries, control: Control) -> None:
+    def __init__(self, offsets: PipelineOffsets, reads: ClickHouseReads, control: Control) -> None:
         self._control = control
         self._offsets = offsets
-        self._queries = queries
+        self._reads = reads
 
     async def live(self, _: Request) -> Response:
         """GET /health/live: 200."""
@@ -32,7 +32,7 @@ class Health:
 
     async def ready(self, _: Request) -> Response:
         """GET /health/ready: 200, or 503 with each part's state within two seconds."""
-        kafka, clickhouse = await asyncio.gather(_state(self._offsets.ends()), _state(self._queries.ping()))
+        kafka, clickhouse = await asyncio.gather(_state(self._offsets.ends()), _state(self._reads.ping()))
         parts = {"kafka": kafka, "clickhouse": clickhouse, "control_data": self._control.state()}
         if set(parts.values()) == {"ok"}:
             return Response(orjson.dumps({"status": "ok", "parts": parts}), 200, media_type=_JSON)

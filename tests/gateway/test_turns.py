@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import UnavailableError
-from gateway.reading.trace_queries import STREAMS_AT_ONCE, STREAMS_OF_A_TENANT, TraceQueries
+from gateway.reading.clickhouse_reads import STREAMS_AT_ONCE, STREAMS_OF_A_TENANT
+from gateway.reading.trace_queries import TraceQueries
 from gateway.shares import Shares
 from gateway.turns import Turns
 from kit.offline_gateway import OfflineGateway
@@ -129,6 +130,6 @@ def test_traces_that_one_tenant_reads_slowly_hold_up_no_other(server_settings: S
         for task in held:
             task.cancel()
         await asyncio.wait(held)
-        await queries.close()
+        await queries.reads.close()
 
     asyncio.run(scenario())
