@@ -11,9 +11,9 @@ _MEANINGS = {
     404: "There is no such thing for this tenant",
     409: "It cannot be while something else is as it is",
     413: "More than one request may carry",
-    429: "Too many requests",
+    429: "Too many requests, or live streams, of this key or tenant",
     501: "Not taken by this server",
-    503: "Kafka or ClickHouse does not answer in time; ask again",
+    503: "Kafka or ClickHouse does not answer in time, or no turn became free; ask again",
 }
 _RETRY_AFTER = {
     "Retry-After": {"required": True, "description": "whole seconds", "schema": {"type": "integer", "minimum": 1}}
