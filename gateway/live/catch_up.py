@@ -199,11 +199,11 @@ class CatchUp:
         event = verdict(record.key, record.value)
         if isinstance(event, Refusal) or not self._wanted.matches(event):
             return b""
-        self._shared.reader.repeats.remember(event)
+        self._shared.reader.delivery.repeats.remember(event)
         if seen.seen(event, 0) != NO_REPEAT or not is_new:
             return b""
         position = self._position(partition)
-        data = event_data(event, self._form.generation, self._shared.reader.app_of)
+        data = event_data(event, self._form.generation, self._shared.reader.delivery.app_of)
         self._shared.counts.events += 1
         return event_frame(position, data)
 
@@ -239,4 +239,4 @@ class CatchUp:
         return self._sealed(trace_position(self._mark, home, self._at[home]))
 
     def _sealed(self, position: bytes) -> bytes:
-        return self._shared.reader.sealed.text(self._wanted.tenant_id, position)
+        return self._shared.reader.delivery.sealed.text(self._wanted.tenant_id, position)

@@ -21,7 +21,7 @@ from producers.trace_partitions import partition_of
 
 log = logging.getLogger(__name__)
 
-BATCH_RECORDS = 200  # read in one piece; other requests have their turn in between
+BATCH_RECORDS = 200  # read at once
 _REQUEST_TIMEOUT_MS = 10_000
 _METADATA_AGE_MS = 3_000  # so that added partitions are noticed
 _FETCH_BYTES = 4 << 20

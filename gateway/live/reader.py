@@ -2,8 +2,8 @@
 
 It starts with the first stream, at the end of the log, and stops a while after the last one has left. Each record is
 read once, judged as fold and sink judge it, and put into the ring for the feeds that want it: its frame is made once
-for each form in which somebody wants it. Between two records nothing else runs, so a stream that opens finds offsets
-and ring in step: what is in the log below them is not its, all that comes after is in its feed.
+for each form in which somebody wants it. A record is put into the ring and its offset noted in one step, so a stream
+that opens finds offsets and ring in step: what is in the log below them is not its, all that comes after is in its feed.
 
 When Kafka is away the streams stay open, and the reader goes on where it was. Where that is no longer possible they
 are told (`gap`), or ended when it is not the same log any more.
@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -22,17 +21,15 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from gateway.control.credentials import Generation
 from gateway.errors import UnavailableError
-from gateway.live.feeds import Feeds
+from gateway.live.delivery import Delivery
 from gateway.live.filter import LiveFilter
-from gateway.live.frames import AppOf, event_data, event_frame, gap_frame
+from gateway.live.frames import AppOf
 from gateway.live.log import BATCH_RECORDS, ReadSoFar, is_cancelled, live_consumer, stop_consumer
-from gateway.live.position import Kind, Positions, mark_of
-from gateway.live.repeats import Repeats
-from gateway.live.ring import GAP, Cursor, Feed, Form, Frame, Ring
+from gateway.live.position import Positions, mark_of
+from gateway.live.ring import Cursor, Feed
 from gateway.sealed_texts import SealedTexts, sealing_key
 from producers.settings import Settings
 from producers.topics import Topics
-from producers.verdict import Refusal, verdict
 from sinks.errors import EpochError
 from sinks.topic_identity import topic_identities
 
@@ -44,7 +41,7 @@ _RETRY_S = 0.5
 _PATIENCE_S = 15.0
 _LOOK_S = 5.0  # how often it is looked for added partitions, and whether reading goes on
 _POLL_MS = 250
-_REMEMBERED = 65_536
+_PIECE_RECORDS = 25  # put into the ring before other requests have their turn: 2 ms
 
 
 class _OtherLogError(Exception):
@@ -55,20 +52,20 @@ class LiveReader:
     """Shared by all streams; `lost` is called when every stream has to end."""
 
     def __init__(self, settings: Settings, lost: Callable[[str], None], app_of: AppOf) -> None:
-        self.sealed = SealedTexts(sealing_key(settings, "live positions"))
         self._settings = settings
         self._topic = Topics(settings.topic_prefix).events
         self._lost = lost
-        self.app_of = app_of
-        self.ring = Ring(settings.live_buffer_bytes)
-        self.feeds = Feeds()
-        self.repeats = Repeats(_REMEMBERED)
+        sealed = SealedTexts(sealing_key(settings, "live positions"))
+        self.delivery = Delivery(settings.live_buffer_bytes, sealed, app_of)
+        self.ring = self.delivery.ring
+        self.feeds = self.delivery.feeds
         self._read: ReadSoFar | None = None
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._idle_check: asyncio.TimerHandle | None = None
         self._stuck = False
+        self._in_hand = False  # a batch, which the consumer has passed and the ring has not yet
         self._beyond_end = 0
 
     @property
@@ -117,10 +114,7 @@ class LiveReader:
 
     def position(self, feed: Feed) -> bytes:
         """The id from which nothing is missing for a stream that has taken all of its feed."""
-        return self._sealed(feed.wanted.tenant_id, feed.form.kind, self.read.home(feed.wanted))
-
-    def _sealed(self, tenant_id: str, kind: Kind, partition: int) -> bytes:
-        return self.sealed.text(tenant_id, self.read.position(kind, partition))
+        return self.delivery.position(self.read, feed)
 
     async def stop(self) -> None:
         """End at once; no stream may be open."""
@@ -204,8 +198,7 @@ class LiveReader:
                 self._grow(consumer)
                 if batch:
                     self._beyond_end = 0
-                    self._take(batch)
-                    await asyncio.sleep(0)
+                    await self._take(batch)
         finally:
             looking.cancel()
         if looking.done() and not looking.cancelled():
@@ -218,34 +211,31 @@ class LiveReader:
             self.read.grow(partitions)
             self._assign(consumer)
 
-    def _take(self, batch: dict[TopicPartition, list[ConsumerRecord]]) -> None:
-        """Put what is wanted into the ring; offsets and ring stay in step."""
-        touched: set[Feed] = set()
-        for partition, records in batch.items():
-            for record in records:
-                if record.offset < self.read.offsets[partition.partition]:
-                    continue  # fetched before the partitions were assigned anew
-                self.read.advance(partition.partition, record.offset + 1)
-                if self.feeds.can_match(record.key):
-                    touched.update(self._deliver(record))
-        for feed in touched:
-            feed.announce()
+    async def _take(self, batch: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+        """Put what is wanted into the ring; offsets and ring stay in step. Others have their turn between pieces.
 
-    def _deliver(self, record: ConsumerRecord) -> list[Feed]:
-        event = verdict(record.key, record.value)
-        if isinstance(event, Refusal):
-            return []
-        feeds = self.feeds.matching(event)
-        if not feeds:
-            return []
-        forms = {feed.form for feed in feeds}
-        data = {each: event_data(event, each, self.app_of) for each in {form.generation for form in forms}}
-        frames: dict[Form, Frame] = {}
-        for form in forms:
-            position = self._sealed(event.tenant_id, form.kind, record.partition)
-            frames[form] = Frame(position, event_frame(position, data[form.generation]))
-        self.ring.append(self.repeats.seen(event, self.ring.number), frames, feeds)
-        return feeds
+        The streams are woken once, after the last piece: each is a write.
+        """
+        touched: set[Feed] = set()
+        self._in_hand = True
+        try:
+            records = [record for of_partition in batch.values() for record in of_partition]
+            for start in range(0, len(records), _PIECE_RECORDS):
+                touched.update(self._take_piece(records[start : start + _PIECE_RECORDS]))
+                await asyncio.sleep(0)
+        finally:
+            self._in_hand = False
+            for feed in touched:
+                feed.announce()
+
+    def _take_piece(self, records: Sequence[ConsumerRecord]) -> set[Feed]:
+        touched: set[Feed] = set()
+        for record in records:
+            if record.offset < self.read.offsets[record.partition]:
+                continue  # fetched before the partitions were assigned anew
+            self.read.advance(record.partition, record.offset + 1)
+            touched.update(self.delivery.take(self.read, record))
+        return touched
 
     async def _skip_what_expired(self, consumer: AIOKafkaConsumer) -> None:
         """Retention was faster than this reader: every stream of the partition is told, and goes on at its start."""
@@ -265,21 +255,7 @@ class LiveReader:
             if start > at:
                 self.read.advance(number, start)
                 consumer.seek(partition, start)
-                self._tell_expired(number)
-
-    def _tell_expired(self, partition: int) -> None:
-        of_tenants: defaultdict[str, list[Feed]] = defaultdict(list)
-        for feed in self.feeds:
-            if feed.form.kind is Kind.VECTOR or self.read.home(feed.wanted) == partition:
-                of_tenants[feed.wanted.tenant_id].append(feed)
-        for tenant_id, feeds in of_tenants.items():
-            frames: dict[Form, Frame] = {}
-            for form in {feed.form for feed in feeds}:
-                position = self._sealed(tenant_id, form.kind, partition)
-                frames[form] = Frame(position, gap_frame("expired", position))
-            self.ring.append(GAP, frames, feeds)
-            for feed in feeds:
-                feed.announce()
+                self.delivery.tell_expired(self.read, number)
 
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
         """Whether reading goes on: a partition that has records and does not move gets a new consumer."""
@@ -290,7 +266,7 @@ class LiveReader:
             for number in range(len(self.read.offsets)):
                 # markers of transactions are no records: only the consumer knows that it has passed them
                 place = await consumer.position(TopicPartition(self._topic, number))
-                if place > self.read.offsets[number]:
+                if place > self.read.offsets[number] and not self._in_hand:
                     self.read.advance(number, place)
             ends = await self.ends_or_none()
             now = list(self.read.offsets)

@@ -159,7 +159,7 @@ class LiveTail:
         """The offsets to resume from. Raises RefusedError 400 for what is no position in this log."""
         read = self.reader.read
         try:
-            kind, named = read_position(self.reader.sealed.content(wanted.tenant_id, last_id), read.mark)
+            kind, named = read_position(self.reader.delivery.sealed.content(wanted.tenant_id, last_id), read.mark)
         except NotSealedHereError:
             message = "Last-Event-ID is not an event id that this server gave to this tenant"
             raise RefusedError(400, message, _ANEW) from None

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
-from gateway.answers import StoredEvent, event_rows, summary_answer, trace_answer
+from gateway.answers import StoredEvent, event_rows, event_rows_in_turns, summary_answer, trace_answer
 from gateway.authentication import Authentication
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.errors import RefusedError, UnavailableError
@@ -146,7 +146,7 @@ async def _array(
 ) -> AsyncGenerator[bytes]:
     opening = head + b"["
     while block:
-        yield opening + orjson.dumps(event_rows(block, identity))[1:-1]
+        yield opening + (await event_rows_in_turns(block, identity))[1:-1]
         opening = b","
         block = await anext(blocks, [])
     yield b"]" + tail

@@ -151,8 +151,11 @@ def test_cursors_show_every_row_of_a_list_once_in_its_order(server_settings: Set
     events = [event(f"t{n % 4}", n, AT + n // 3, channel_id=5, identifier=str(n)) for n in range(15)]
     events += [event("t9", 20 + n, AT + 3 * n, channel_id=5, event_id=7, dedup_key="k") for n in range(3)]
     events += [event("t9", 30, AT + 900, channel_id=6, event_id=7, dedup_key="k")]
+    events += [event("t9", 40, AT + 990, tenant_id="2", channel_id=5, event_id=7, dedup_key="k")]
     summaries = [summary(f"t{n}", AT + n // 2, first_offset=n) for n in range(10)]
     summaries += [summary(f"t{n}", AT + 20 + n, first_offset=n, last_offset=99) for n in (1, 4)]
+    summaries += [summary(f"t{n}", AT + 990, tenant_id="2", first_offset=n) for n in range(10)]
+    summaries += [summary(f"theirs{n}", AT + n, tenant_id="2", first_offset=n) for n in range(10)]
 
     async def walked(client: httpx.AsyncClient, path: str, field: str) -> list[Any]:
         found: list[Any] = []
