@@ -22,7 +22,7 @@ class Feeds:
     """
 
     def __init__(self) -> None:
-        self._feeds: defaultdict[LiveFilter, dict[Generation, Feed]] = defaultdict(dict)
+        self._feeds: defaultdict[tuple[object, ...], dict[Generation, Feed]] = defaultdict(dict)  # by LiveFilter
         self._named: defaultdict[str, Counter[_Names]] = defaultdict(Counter)  # by tenant, of how many feeds
         self._traces: Counter[bytes] = Counter()  # by the key of their records, of how many feeds
         self._of_any_trace = 0
@@ -65,7 +65,7 @@ class Feeds:
             return []
         found: list[Feed] = []
         for channel, trace, identifier, agent, event_type in named:
-            wanted = LiveFilter(
+            wanted = (  # the LiveFilter, as a tuple: making that takes longer than the look-up
                 event.tenant_id,
                 event.channel_id if channel else None,
                 event.trace_id if trace else None,
@@ -73,8 +73,8 @@ class Feeds:
                 event.agent_id if agent else None,
                 event.event_type if event_type else None,
             )
-            if wanted in self._feeds:
-                found += self._feeds[wanted].values()
+            if (feeds := self._feeds.get(wanted)) is not None:
+                found += feeds.values()
         return found
 
     def _count(self, wanted: LiveFilter, change: int) -> None:

@@ -3,7 +3,8 @@
 It starts with the first stream, at the end of the log, and stops a while after the last one has left. Each record is
 read once, judged as fold and sink judge it, and put into the ring for the feeds that want it: its frame is made once
 for each form in which somebody wants it. A record is put into the ring and its offset noted in one step, so a stream
-that opens finds offsets and ring in step: what is in the log below them is not its, all that comes after is in its feed.
+that opens finds offsets and ring in step: what is in the log below them is not its, all that comes after is in its
+feed.
 
 When Kafka is away the streams stay open, and the reader goes on where it was. Where that is no longer possible they
 are told (`gap`), or ended when it is not the same log any more.

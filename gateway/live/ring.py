@@ -119,7 +119,10 @@ class Ring:
         """The newest entry, of feeds of one tenant; the oldest of the loudest tenant leave when there is no room."""
         entry = Entry(self.number, repeat_of, frames, feeds)
         self.number += 1
-        share = self._shares.setdefault(feeds[0].wanted.tenant_id, _Share())
+        tenant_id = feeds[0].wanted.tenant_id
+        share = self._shares.get(tenant_id)
+        if share is None:
+            share = self._shares[tenant_id] = _Share()
         share.entries.append(entry)
         share.size += entry.size
         self.size += entry.size
