@@ -44,7 +44,7 @@ class AsyncSubscription:
 
     @property
     def missed(self) -> int:
-        """Offsets of the log that had expired before they could be read; 0 unless this reader was days late."""
+        """How often events had expired before they could be read; 0 unless this reader was days late."""
         return self._following.missed
 
     async def aclose(self) -> None:

@@ -55,7 +55,7 @@ def tenant_stream(*, errors_only: bool, **filters: EventType | str | None) -> Li
 class Following:
     """The state of one subscription over all of its connections.
 
-    `position` is that of the last event that was handed out; `missed` counts the offsets of the log that had expired
+    `position` is that of the last event that was handed out; `missed` counts the gaps: how often events had expired
     before they could be read.
     """
 
@@ -135,9 +135,8 @@ class Following:
         if data.get("reason") == "slow":
             self.must_resume = True
             return
-        missed = int(data.get("missed", 0))
-        self.missed += missed
-        log.warning("%s: %s offsets of the log had expired before they were read", self.call.path, missed)
+        self.missed += 1
+        log.warning("%s: events are missing that can no longer be read (%s)", self.call.path, data.get("reason"))
 
     def _decoded(self, text: str) -> dict[str, Any]:
         try:

@@ -34,6 +34,7 @@ from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.browser_pages import BrowserPages
 from gateway.publishing.ingest import Ingest, Log
 from gateway.rate_limits import RateLimits
+from gateway.reading.client_leaves import ends_with_its_client
 from gateway.reading.event_lists import EventLists
 from gateway.reading.event_queries import EventQueries
 from gateway.reading.pipeline_offsets import PipelineOffsets
@@ -43,6 +44,7 @@ from gateway.reading.trace_reads import TraceReads
 from gateway.reading.visibility import Visibility
 from gateway.request_counts import RequestCounts
 from gateway.request_head import RequestHead, allowed_hosts
+from gateway.sealed_texts import SealedTexts, sealing_key
 from producers.errors import NotAcknowledgedError
 from producers.event_ids import EventIds
 from producers.event_log import EventLog
@@ -74,9 +76,10 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
 
     channels = PublishedChannels(control, _now_ms, settings.publish_timeout_ms, strict=settings.strict_channels)
     ingest = Ingest(authentication, channels, log_of_events, EventIds(), _now_ms)
-    reads = TraceReads(authentication, visibility, queries)
-    lists = EventLists(authentication, visibility, EventQueries(queries), control, _now_ms)
-    health = Health(offsets, queries, control)
+    cursors = SealedTexts(sealing_key(settings, "list cursors"))
+    reads = TraceReads(authentication, visibility, queries, cursors, settings.trace_stream_timeout_s)
+    lists = EventLists(authentication, visibility, EventQueries(queries.reads), cursors, control, _now_ms)
+    health = Health(offsets, queries.reads, control)
     room = BodyRoom()
     managing = Managing(authentication, control, room, _now_ms)
     apps, app_channels = Apps(managing), Channels(managing)
@@ -101,7 +104,12 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             visibility=visibility,
             live=live,
             control=control,
-            turns={"bulk": ingest.turns, "trace_stream": queries.streams, "live_catch_up": live.catch_ups.turns},
+            turns={
+                "bulk": ingest.turns,
+                "read": queries.reads.turns,
+                "trace_stream": queries.reads.streams,
+                "live_catch_up": live.catch_ups.turns,
+            },
             connections=connections,
             room=room,
         )
@@ -124,7 +132,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             await asyncio.gather(log_of_events.stop(), control.stop())
             await visibility.close()
             await offsets.close()
-            await queries.close()
+            await queries.reads.close()
 
     register_trace_id_path()
     app = DirectlyCalled(
@@ -133,14 +141,15 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
         head,
         routes=[
             Route("/event", direct["/event"], methods=["POST"]),
-            Route("/events", lists.search, methods=["GET", "POST"]),  # a POST is answered before it comes to the routes
+            # a POST to /events is answered before it comes to the routes
+            Route("/events", ends_with_its_client(lists.search), methods=["GET", "POST"]),
             *(Route(path, pages.preflight, methods=["OPTIONS"]) for path in direct),
-            Route("/traces", reads.traces),
-            Route("/traces/{trace_id:trace_id}/summary", reads.summary),
-            Route("/traces/{trace_id:trace_id}/events", reads.events),
+            Route("/traces", ends_with_its_client(reads.traces)),
+            Route("/traces/{trace_id:trace_id}/summary", ends_with_its_client(reads.summary)),
+            Route("/traces/{trace_id:trace_id}/events", ends_with_its_client(reads.events)),
             Route("/traces/{trace_id:trace_id}/live", live.trace),
-            Route("/traces/{trace_id:trace_id}", reads.trace),
-            Route("/event/{channel_id}/list", lists.of_channel),
+            Route("/traces/{trace_id:trace_id}", ends_with_its_client(reads.trace)),
+            Route("/event/{channel_id}/list", ends_with_its_client(lists.of_channel)),
             Route("/live", live.tenant),
             Route("/channel/{channel_id}/subscribe", live.channel),
             Route("/channel/{channel_id}/{identifier:trace_id}/subscribe", live.channel),

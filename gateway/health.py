@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from gateway.control.log import Control
 from gateway.errors import RETRY_AFTER_S, UnavailableError
+from gateway.reading.clickhouse_reads import ClickHouseReads
 from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
-from gateway.reading.trace_queries import TraceQueries
 from gateway.shared_look import SharedLook
 
 log = logging.getLogger(__name__)
@@ -27,10 +27,10 @@ _JSON = "application/json"
 class Health:
     """The handlers of both calls. Neither asks for a key, so neither tells more of a part than whether it answers."""
 
-    def __init__(self, offsets: PipelineOffsets, queries: TraceQueries, control: Control) -> None:
+    def __init__(self, offsets: PipelineOffsets, reads: ClickHouseReads, control: Control) -> None:
         self._control = control
         self._offsets = offsets
-        self._queries = queries
+        self._reads = reads
         self._look = SharedLook(self._look_at_parts)
         self._seen: dict[str, str] = {}
 
@@ -49,7 +49,7 @@ class Health:
 
     async def _look_at_parts(self) -> dict[str, str]:
         kafka, clickhouse = await asyncio.gather(
-            self._state("Kafka", self._offsets.ends()), self._state("ClickHouse", self._queries.ping())
+            self._state("Kafka", self._offsets.ends()), self._state("ClickHouse", self._reads.ping())
         )
         return {"kafka": kafka, "clickhouse": clickhouse}
 

@@ -17,6 +17,7 @@ from gateway.live.openapi import live_paths
 from gateway.managing import openapi as management
 from gateway.managing.openapi import management_paths
 from gateway.openapi_errors import errors, errors_without_key
+from gateway.reading.list_cursor import MOST_SKIPPED, NEXT_CURSOR
 
 _ANSWERS: tuple[Any, ...] = (
     forms.BulkAnswer,
@@ -34,6 +35,13 @@ _TRACEPARENT = (
     "W3C Trace Context: an event that names no traceId joins this trace, and this span is its parentSpanId unless it "
     "names one. A header that is not valid is ignored."
 )
+_CURSOR = {
+    "name": "cursor",
+    "in": "query",
+    "description": f"{NEXT_CURSOR} of the page before: goes on after it. `page` and `offset` are refused beyond "
+    f"{MOST_SKIPPED:,} rows",
+    "schema": {"type": "string"},
+}
 _REF = "#/components/schemas/{model}"
 
 
@@ -48,7 +56,7 @@ def document() -> dict[str, Any]:
     event, traces = _schema("EventAnswer"), {"type": "array", "items": _schema("TraceAnswer")}
     trace_id, events = _parameter("trace_id", "path", "string"), _number("events", 0)
     pages = [_number("page", 1), _number("limit", 1)]
-    times = [_time("since"), _time("until"), pages[1]]
+    times = [_time("since"), _time("until"), pages[1], _CURSOR]
     return {
         "openapi": "3.1.0",
         "info": {"title": "axonstream", "version": "1"},
@@ -61,21 +69,21 @@ def document() -> dict[str, Any]:
             "/events": {
                 "post": _publishing("Publish many events", _many_events(), ("200",), _schema("BulkAnswer")),
                 "options": _preflight(),
-                "get": _reading(
+                "get": _listing(
                     "Events, the newest first", [*_filters("channelId", "appId"), *times], _schema("EventsAnswer")
                 ),
             },
             "/event/{channel_id}/list": {
-                "get": _reading(
+                "get": _listing(
                     "Events of a channel, the newest first",
-                    [_parameter("channel_id", "path", "string"), *pages, *_filters()],
+                    [_parameter("channel_id", "path", "string"), *pages, _CURSOR, *_filters()],
                     {"type": "array", "items": event},
                 )
             },
             "/traces": {
-                "get": _reading(
+                "get": _listing(
                     "Traces, newest activity first",
-                    [*pages, *times[:2], _number("offset", 0)],
+                    [*pages, *times[:2], _number("offset", 0), _CURSOR],
                     {"oneOf": [traces, _schema("TracesAnswer")]},
                 )
             },
@@ -158,6 +166,13 @@ def _preflight() -> dict[str, Any]:
 def _reading(summary: str, parameters: list[dict[str, Any]], schema: dict[str, Any]) -> dict[str, Any]:
     answers = {"200": {"description": summary, **_json(schema)}, **errors(404)}
     return {"summary": summary, "parameters": parameters, "responses": answers}
+
+
+def _listing(summary: str, parameters: list[dict[str, Any]], schema: dict[str, Any]) -> dict[str, Any]:
+    reading = _reading(summary, parameters, schema)
+    described = {"description": "of a page after which more may follow", "schema": {"type": "string"}}
+    reading["responses"]["200"]["headers"] = {NEXT_CURSOR: described}
+    return reading
 
 
 def _probe(summary: str) -> dict[str, Any]:

@@ -13,10 +13,10 @@ _MEANINGS = {
     413: "More than one request may carry",
     415: "A Content-Encoding other than gzip",
     421: "The header Host has a name that this gateway does not answer to",
-    429: "Too many requests",
+    429: "Too many requests, or live streams, of this key or tenant",
     431: "A head of more than 64 KiB or 100 lines",
     501: "Not taken by this server",
-    503: "Kafka or ClickHouse does not answer in time; ask again",
+    503: "Kafka or ClickHouse does not answer in time, or no turn became free; ask again",
 }
 _RETRY_AFTER = {
     "Retry-After": {"required": True, "description": "whole seconds", "schema": {"type": "integer", "minimum": 1}}

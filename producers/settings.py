@@ -116,11 +116,29 @@ class Settings(BaseSettings):
     read_wait_ms: int = Field(
         default=5000, ge=0, description="how long a read waits for what was acknowledged before it"
     )
+    read_timeout_ms: int = Field(
+        default=10_000, ge=100, description="of one query of a read; ClickHouse ends it then, and the answer is 503"
+    )
+    read_max_rows: int = Field(
+        default=1_000_000_000, ge=1, description="that one query of a read may look at; beyond it the answer is 400"
+    )
+    read_max_memory_bytes: int = Field(
+        default=2 << 30, ge=1 << 20, description="of ClickHouse, for one query of a read; beyond it the answer is 400"
+    )
+    trace_stream_timeout_s: float = Field(
+        default=300, gt=0, description="until a reader has taken all events of a trace; after it the answer is cut off"
+    )
     publish_timeout_ms: int = Field(default=10_000, ge=1, description="after it a publish is answered with 503")
     live_buffer_bytes: int = Field(
         default=32 << 20, ge=1 << 16, description="of events that live streams have still to be sent, all together"
     )
     live_max_streams: int = Field(default=5000, ge=1, description="open at once; one more is answered with 503")
+    live_max_streams_of_tenant: int = Field(
+        default=0,
+        ge=0,
+        description="of live_max_streams, for one tenant; 0: three quarters. One more is answered with 429. Beside "
+        "others, a tenant gets the same part of what they leave",
+    )
 
     # Processor and sink
     processor_instance: str = Field(default="processor-0", description="static group membership; one name per process")

@@ -37,15 +37,22 @@ def _options(settings: Settings) -> dict[str, Any]:
     }
 
 
-async def connect(settings: Settings, answer_timeout_s: int = ANSWER_TIMEOUT_S) -> AsyncClient:
+async def connect(
+    settings: Settings, answer_timeout_s: int = ANSWER_TIMEOUT_S, *, only_reads: bool = False
+) -> AsyncClient:
     """A client on the database of the settings, for concurrent use; `await client.close()` it.
+
+    With `only_reads` ClickHouse ends a query when its connection is closed, as that of a cancelled query is.
 
     Raises clickhouse_connect's errors when no server answers. Do not use its `raw_insert` or `insert` for rows that
     must be stored once: both send the same rows again by themselves when the connection breaks (clickhouse-connect
     1.12).
     """
+    options = _options(settings)
+    if only_reads:
+        options["settings"] |= {"cancel_http_readonly_queries_on_client_close": 1}
     return await clickhouse_connect.get_async_client(
-        database=settings.clickhouse_database, send_receive_timeout=answer_timeout_s, **_options(settings)
+        database=settings.clickhouse_database, send_receive_timeout=answer_timeout_s, **options
     )
 
 

@@ -161,11 +161,10 @@ class CatchUp:
         new = [TopicPartition(self._shared.topic, p) for p in target if p not in reached]
         if new:
             for partition, start in (await consumer.beginning_offsets(new)).items():
-                missed = start - self._at[partition.partition]
-                if missed > 0:
+                if start > self._at[partition.partition]:
                     self._advance(partition.partition, start)
                     self._shared.counts.gaps["expired"] += 1
-                    gaps += gap_frame("expired", missed, self._position())
+                    gaps += gap_frame("expired", self._position())
                 reached[partition.partition] = max(start, self._at[partition.partition] - LOOK_BACK)
             consumer.assign([TopicPartition(self._shared.topic, p) for p in reached])
         for number, offset in reached.items():
@@ -204,11 +203,11 @@ class CatchUp:
         event = verdict(record.key, record.value)
         if isinstance(event, Refusal) or not self._wanted.matches(event):
             return b""
-        self._shared.reader.repeats.remember(event)
+        self._shared.reader.delivery.repeats.remember(event)
         if seen.seen(event, 0) != NO_REPEAT or not is_new:
             return b""
         position = self._position(partition)
-        data = event_data(event, self._form.generation, self._shared.reader.app_of)
+        data = event_data(event, self._form.generation, self._shared.reader.delivery.app_of)
         self._shared.counts.events += 1
         return event_frame(position, data)
 
@@ -239,6 +238,9 @@ class CatchUp:
     def _position(self, partition: int | None = None) -> bytes:
         """The position after what was read; for a trace, that of its partition or the one given."""
         if self._vector is not None:
-            return self._vector.text()
+            return self._sealed(self._vector.position())
         home = self._shared.reader.read.home(self._wanted) if partition is None else partition
-        return trace_position(self._mark, home, self._at[home])
+        return self._sealed(trace_position(self._mark, home, self._at[home]))
+
+    def _sealed(self, position: bytes) -> bytes:
+        return self._shared.reader.delivery.sealed.text(self._wanted.tenant_id, position)

@@ -61,14 +61,16 @@ def position_frame(position: bytes) -> bytes:
     return b"id: %b\n\n" % position
 
 
-def gap_frame(reason: str, missed: int, resume: bytes) -> bytes:
-    """Says that `missed` are missing before what comes next.
+def gap_frame(reason: str, resume: bytes, missed: int | None = None) -> bytes:
+    """Says that events are missing before what comes next.
 
-    `slow`: so many events of this stream; resuming at `resume` misses none of them. `expired`: so many offsets of the
-    log that retention has deleted; `resume` is where the stream goes on.
+    `slow`: `missed` events of this stream; resuming at `resume` misses none of them. `expired`: retention has deleted
+    a part of the log. `old_position`: the reader came with a position of a version whose positions are not sealed. The
+    stream goes on at `resume`. How much is missing is known of `slow` alone: otherwise there are only offsets, which
+    count the events of all tenants.
     """
-    data = orjson.dumps({"reason": reason, "missed": missed, "resume": resume.decode()})
-    return b"event: gap\ndata: %b\n\n" % data
+    data = {"reason": reason, "resume": resume.decode()} | ({} if missed is None else {"missed": missed})
+    return b"event: gap\ndata: %b\n\n" % orjson.dumps(data)
 
 
 def _one_line_each(data: bytes) -> bytes:

@@ -21,7 +21,7 @@ from producers.trace_partitions import partition_of
 
 log = logging.getLogger(__name__)
 
-BATCH_RECORDS = 200  # read in one piece; other requests have their turn in between
+BATCH_RECORDS = 200  # read at once
 _REQUEST_TIMEOUT_MS = 10_000
 _METADATA_AGE_MS = 3_000  # so that added partitions are noticed
 _FETCH_BYTES = 4 << 20
@@ -47,10 +47,10 @@ class ReadSoFar:
         self._vector = Vector(self.mark, self.offsets)
 
     def position(self, kind: Kind, partition: int) -> bytes:
-        """The position after all that was read, for a stream of this kind; `partition` is that of a trace."""
+        """The position after all that was read, not sealed, for a stream of this kind; `partition` is a trace's."""
         if kind is Kind.TRACE:
             return trace_position(self.mark, partition, self.offsets[partition])
-        return self._vector.text()
+        return self._vector.position()
 
     def home(self, wanted: LiveFilter) -> int:
         """The partition of the trace that is wanted; 0 where no trace is."""

@@ -1,19 +1,21 @@
-"""The event ids of live streams: places in Kafka's log from which a stream resumes without hole or double, anywhere.
+"""The places in Kafka's log from which a live stream resumes, so that nothing is missed and nothing comes twice.
 
 A position says for each partition which offset comes next. The stream of a trace needs its partition alone; any other
 stream may get events of every partition, so its position is the vector of all of them. A position carries the mark of
 its log (cluster and topic incarnation), because an offset means nothing in another one.
 
-    base64url( kind (1 byte) | mark of the log (6 bytes) | varints )
+    kind (1 byte) | mark of the log (6 bytes) | varints | 0x80 | zeros
     kind 1, a trace:   partition, offset
     kind 2, a vector:  number of partitions, offset of each
 
+The offsets count the events of all tenants, so a reader gets its position sealed (`gateway.sealed_texts`), as the event
+id. The zeros give every position of a kind one length: the length of a text must not tell how large the offsets are.
 Partitions that a vector does not know were added later: they are read from their start.
 """
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
@@ -25,7 +27,8 @@ Positions = dict[int, int]  # partition -> offset of the next event
 
 MOST_PARTITIONS = 10_000
 _MARK_BYTES = 6
-_MOST_CHARS = 128 << 10
+_OFFSET_BYTES = 5  # of a varint below 34 billion; a position with larger ones is longer
+_END = b"\x80"
 
 
 class Kind(IntEnum):
@@ -45,17 +48,17 @@ def mark_of(cluster_id: str, topic_id: str) -> bytes:
 
 
 def trace_position(mark: bytes, partition: int, offset: int) -> bytes:
-    """The id of a trace's event whose successor may stand at `offset`."""
-    return _text(bytes((Kind.TRACE,)) + mark + _varint(partition) + _varint(offset))
+    """The position after a trace's event whose successor may stand at `offset`."""
+    return _padded(bytes((Kind.TRACE,)) + mark + _varint(partition) + _varint(offset), 1)
 
 
 def vector_position(mark: bytes, offsets: Sequence[int]) -> bytes:
-    """The id that names the next offset of every partition."""
-    return Vector(mark, offsets).text()
+    """The position that names the next offset of every partition."""
+    return Vector(mark, offsets).position()
 
 
 class Vector:
-    """The next offset of every partition, kept as bytes, so that the id of each event costs one join."""
+    """The next offset of every partition, kept as bytes, so that the position after each event costs one join."""
 
     def __init__(self, mark: bytes, offsets: Sequence[int]) -> None:
         self._head = bytes((Kind.VECTOR,)) + mark + _varint(len(offsets))
@@ -65,19 +68,32 @@ class Vector:
         """`offset` comes next in `partition`."""
         self._offsets[partition] = _varint(offset)
 
-    def text(self) -> bytes:
-        """The id."""
-        return _text(self._head + b"".join(self._offsets))
+    def position(self) -> bytes:
+        """The position."""
+        return _padded(self._head + b"".join(self._offsets), len(self._offsets))
 
 
-def read_position(text: str, mark: bytes) -> tuple[Kind, Positions]:
-    """What an id says. Raises PositionError for anything that is no position of the log of `mark`."""
-    if len(text) > _MOST_CHARS:
-        raise PositionError("it is too long")
+def read_position(position: bytes, mark: bytes) -> tuple[Kind, Positions]:
+    """What a position says. Raises PositionError for anything that is no position of the log of `mark`."""
+    raw, end, _ = position.rpartition(_END)
+    if not end:
+        raise PositionError("it is cut short or changed")
+    return _read(raw, mark)
+
+
+def is_plain_position(text: str, mark: bytes) -> bool:
+    """Whether an event id is a position of this log as it was sent before positions were sealed.
+
+    Whoever may choose the offsets to resume from can find out where each partition ends, so it is not resumed from.
+    """
     try:
-        raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-    except (Base64Error, UnicodeEncodeError):
-        raise PositionError("it is not an event id of this server") from None
+        _read(urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)), mark)
+    except (Base64Error, UnicodeEncodeError, PositionError):
+        return False
+    return True
+
+
+def _read(raw: bytes, mark: bytes) -> tuple[Kind, Positions]:
     if len(raw) < 1 + _MARK_BYTES or raw[0] not in (Kind.TRACE, Kind.VECTOR):
         raise PositionError("it is not an event id of this server")
     if raw[1 : 1 + _MARK_BYTES] != mark:
@@ -100,8 +116,9 @@ def beyond(positions: Mapping[int, int], ends: Mapping[int, int]) -> int | None:
     return next((p for p, offset in positions.items() if p not in ends or offset > ends[p]), None)
 
 
-def _text(raw: bytes) -> bytes:
-    return urlsafe_b64encode(raw).rstrip(b"=")
+def _padded(raw: bytes, numbers: int) -> bytes:
+    """As long as with `numbers` large ones; the end is the last 0x80, because only zeros follow it."""
+    return (raw + _END).ljust(2 + _MARK_BYTES + 2 + numbers * _OFFSET_BYTES, b"\0")
 
 
 def _varint(number: int) -> bytes:

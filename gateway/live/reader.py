@@ -2,8 +2,9 @@
 
 It starts with the first stream, at the end of the log, and stops a while after the last one has left. Each record is
 read once, judged as fold and sink judge it, and put into the ring for the feeds that want it: its frame is made once
-for each form in which somebody wants it. Between two records nothing else runs, so a stream that opens finds offsets
-and ring in step: what is in the log below them is not its, all that comes after is in its feed.
+for each form in which somebody wants it. A record is put into the ring and its offset noted in one step, so a stream
+that opens finds offsets and ring in step: what is in the log below them is not its, all that comes after is in its
+feed.
 
 When Kafka is away the streams stay open, and the reader goes on where it was. Where that is no longer possible they
 are told (`gap`), or ended when it is not the same log any more.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -21,17 +22,16 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from gateway.control.credentials import Generation
 from gateway.errors import UnavailableError
-from gateway.live.feeds import Feeds
+from gateway.live.delivery import Delivery
 from gateway.live.filter import LiveFilter
-from gateway.live.frames import AppOf, event_data, event_frame, gap_frame
+from gateway.live.frames import AppOf
 from gateway.live.log import BATCH_RECORDS, ReadSoFar, is_cancelled, live_consumer, stop_consumer
-from gateway.live.position import Kind, Positions, mark_of
-from gateway.live.repeats import Repeats
-from gateway.live.ring import GAP, Cursor, Feed, Form, Frame, Ring
+from gateway.live.position import Positions, mark_of
+from gateway.live.ring import Cursor, Feed
+from gateway.sealed_texts import SealedTexts, sealing_key
 from producers.loop_share import LoopShare
 from producers.settings import Settings
 from producers.topics import Topics
-from producers.verdict import Refusal, verdict
 from sinks.errors import EpochError
 from sinks.topic_identity import topic_identities
 
@@ -43,7 +43,6 @@ _RETRY_S = 0.5
 _PATIENCE_S = 15.0
 _LOOK_S = 5.0  # how often it is looked for added partitions, and whether reading goes on
 _POLL_MS = 250
-_REMEMBERED = 65_536
 
 
 class _OtherLogError(Exception):
@@ -57,16 +56,17 @@ class LiveReader:
         self._settings = settings
         self._topic = Topics(settings.topic_prefix).events
         self._lost = lost
-        self.app_of = app_of
-        self.ring = Ring(settings.live_buffer_bytes)
-        self.feeds = Feeds()
-        self.repeats = Repeats(_REMEMBERED)
+        sealed = SealedTexts(sealing_key(settings, "live positions"))
+        self.delivery = Delivery(settings.live_buffer_bytes, sealed, app_of)
+        self.ring = self.delivery.ring
+        self.feeds = self.delivery.feeds
         self._read: ReadSoFar | None = None
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._idle_check: asyncio.TimerHandle | None = None
-        self._stuck = self._taking = False
+        self._stuck = False
+        self._in_hand = False  # a batch, which the consumer has passed and the ring has not yet
         self._beyond_end = 0
 
     @property
@@ -108,13 +108,14 @@ class LiveReader:
 
     def close(self, cursor: Cursor) -> None:
         """The stream has ended."""
-        self.feeds.close(cursor.feed)
+        if self.feeds.close(cursor.feed):
+            self.ring.forget(cursor.feed.wanted.tenant_id)
         if not self.feeds.streams:
             self._stop_when_idle()
 
     def position(self, feed: Feed) -> bytes:
         """The id from which nothing is missing for a stream that has taken all of its feed."""
-        return self.read.position(feed.form.kind, self.read.home(feed.wanted))
+        return self.delivery.position(self.read, feed)
 
     async def stop(self) -> None:
         """End at once; no stream may be open."""
@@ -186,7 +187,7 @@ class LiveReader:
             consumer.seek(partition, offset)
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-        self._stuck = self._taking = False
+        self._stuck = False
         looking = asyncio.create_task(self._look(consumer))
         try:
             while not self._stuck and not looking.done():
@@ -213,39 +214,24 @@ class LiveReader:
             self._assign(consumer)
 
     async def _take(self, batch: dict[TopicPartition, list[ConsumerRecord]]) -> None:
-        """Put what is wanted into the ring; offsets and ring stay in step, also when others have a turn in between."""
-        self._taking = True
-        touched: set[Feed] = set()
-        share = LoopShare()
-        for partition, records in batch.items():
-            for record in records:
-                if record.offset < self.read.offsets[partition.partition]:
-                    continue  # fetched before the partitions were assigned anew
-                self.read.advance(partition.partition, record.offset + 1)
-                if self.feeds.can_match(record.key):
-                    touched.update(self._deliver(record))
-                if share.is_over():
-                    _announce(touched)
-                    touched.clear()
-                    await share.give_way()
-        _announce(touched)
-        self._taking = False
+        """Put what is wanted into the ring; offsets and ring stay in step, also when others have a turn in between.
 
-    def _deliver(self, record: ConsumerRecord) -> list[Feed]:
-        event = verdict(record.key, record.value)
-        if isinstance(event, Refusal):
-            return []
-        feeds = self.feeds.matching(record.key, event)
-        if not feeds:
-            return []
-        forms = {feed.form for feed in feeds}
-        data = {each: event_data(event, each, self.app_of) for each in {form.generation for form in forms}}
-        frames: dict[Form, Frame] = {}
-        for form in forms:
-            position = self.read.position(form.kind, record.partition)
-            frames[form] = Frame(position, event_frame(position, data[form.generation]))
-        self.ring.append(self.repeats.seen(event, self.ring.number), frames, feeds)
-        return feeds
+        The streams are woken once, after the last piece: each is a write.
+        """
+        touched: set[Feed] = set()
+        self._in_hand = True
+        try:
+            share = LoopShare()
+            for record in (record for records in batch.values() for record in records):
+                if record.offset >= self.read.offsets[record.partition]:  # else it was fetched before a new assignment
+                    self.read.advance(record.partition, record.offset + 1)
+                    touched.update(self.delivery.take(self.read, record))
+                if share.is_over():
+                    await share.give_way()
+        finally:
+            self._in_hand = False
+            for feed in touched:
+                feed.announce()
 
     async def _skip_what_expired(self, consumer: AIOKafkaConsumer) -> None:
         """Retention was faster than this reader: every stream of the partition is told, and goes on at its start."""
@@ -255,7 +241,6 @@ class LiveReader:
         for partition in partitions:
             number, start = partition.partition, starts[partition]
             at = self.read.offsets[number]
-            missed = start - at
             if at > ends[partition]:
                 # for a while after its start a broker may tell an end below what it has acknowledged
                 self._beyond_end += 1
@@ -263,23 +248,10 @@ class LiveReader:
                     await asyncio.sleep(_RETRY_S)
                     return
                 raise _OtherLogError(f"{partition} ends at {ends[partition]} and was read up to {at}")
-            if missed > 0:
+            if start > at:
                 self.read.advance(number, start)
                 consumer.seek(partition, start)
-                self._tell_expired(number, missed)
-
-    def _tell_expired(self, partition: int, missed: int) -> None:
-        feeds = [
-            feed for feed in self.feeds if feed.form.kind is Kind.VECTOR or self.read.home(feed.wanted) == partition
-        ]
-        frames: dict[Form, Frame] = {}
-        for form in {feed.form for feed in feeds}:
-            position = self.read.position(form.kind, partition)
-            frames[form] = Frame(position, gap_frame("expired", missed, position))
-        if feeds:
-            self.ring.append(GAP, frames, feeds)
-        for feed in feeds:
-            feed.announce()
+                self.delivery.tell_expired(self.read, number)
 
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
         """Whether reading goes on: a partition that has records and does not move gets a new consumer."""
@@ -290,7 +262,7 @@ class LiveReader:
             for number in range(len(self.read.offsets)):
                 # markers of transactions are no records: only the consumer knows that it has passed them
                 place = await consumer.position(TopicPartition(self._topic, number))
-                if place > self.read.offsets[number] and not self._taking:  # else it may be ahead of the ring
+                if place > self.read.offsets[number] and not self._in_hand:  # else it may be ahead of the ring
                     self.read.advance(number, place)
             ends = await self.ends_or_none()
             now = list(self.read.offsets)
@@ -304,8 +276,3 @@ class LiveReader:
         with suppress(UnavailableError):
             return await self.ends()
         return {}
-
-
-def _announce(feeds: Iterable[Feed]) -> None:
-    for feed in feeds:
-        feed.announce()

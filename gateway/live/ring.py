@@ -102,35 +102,80 @@ class Feed:
 
 
 class Ring:
-    """The entries of all feeds, at most `most_bytes` of them (one is kept whatever its size)."""
+    """The entries of all feeds, at most `most_bytes` of them (the newest is kept whatever its size).
+
+    When there is no room, the oldest entry of the tenant with the most bytes leaves: a loud tenant makes gaps for its
+    own slow readers. One tenant alone may use all; a tenant that uses less than an equal share loses nothing.
+    """
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
-        self._entries: deque[Entry] = deque()
+        self._shares: dict[str, _Share] = {}
+        self._loudest = _Share()
         self.size = 0
         self.number = 1  # of the next entry; 0 stands for all that was before
 
     def append(self, repeat_of: int, frames: dict[Form, Frame], feeds: list[Feed]) -> None:
-        """The newest entry; the oldest leave when there is no room for it."""
+        """The newest entry, of feeds of one tenant; the oldest of the loudest tenant leave when there is no room."""
         entry = Entry(self.number, repeat_of, frames, feeds)
         self.number += 1
-        self._entries.append(entry)
+        tenant_id = feeds[0].wanted.tenant_id
+        share = self._shares.get(tenant_id)
+        if share is None:
+            share = self._shares[tenant_id] = _Share()
+        share.entries.append(entry)
+        share.size += entry.size
         self.size += entry.size
         for feed in feeds:
             feed.append(entry)
-        while self.size > self._most and len(self._entries) > 1:
-            self._drop_oldest()
+        while self.size > self._most and (loudest := self._with_the_most(share)) is not None:
+            self.size -= loudest.drop_oldest()
+
+    def forget(self, tenant_id: str) -> None:
+        """No stream of the tenant is open: let go of what it has."""
+        share = self._shares.pop(tenant_id, None)
+        while share is not None and share.entries:
+            self.size -= share.drop_oldest()
 
     def clear(self) -> None:
         """Let go of everything; the feeds find it gone."""
-        while self._entries:
-            self._drop_oldest()
+        for tenant_id in list(self._shares):
+            self.forget(tenant_id)
 
-    def _drop_oldest(self) -> None:
-        oldest = self._entries.popleft()
+    def _with_the_most(self, newest: _Share) -> _Share | None:
+        """Who has more than an equal share loses until it has not: then it is looked for who has the most now."""
+        if self._loudest.size * len(self._shares) <= self.size or not self._loudest.may_lose(newest):
+            candidates = [share for share in self._shares.values() if share.may_lose(newest)]
+            if not candidates:
+                return None
+            self._loudest = max(candidates, key=_size_of)
+        return self._loudest
+
+
+class _Share:
+    """What one tenant has in the ring, in order."""
+
+    __slots__ = ("entries", "size")
+
+    def __init__(self) -> None:
+        self.entries: deque[Entry] = deque()
+        self.size = 0
+
+    def may_lose(self, newest: _Share) -> bool:
+        """Whether it has an entry beside the newest of all, which is in the share `newest`."""
+        return len(self.entries) > (self is newest)
+
+    def drop_oldest(self) -> int:
+        """Its bytes."""
+        oldest = self.entries.popleft()
         self.size -= oldest.size
         for feed in oldest.feeds:
             feed.drop_oldest()
+        return oldest.size
+
+
+def _size_of(share: _Share) -> int:
+    return share.size
 
 
 class Cursor:

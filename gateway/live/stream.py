@@ -48,6 +48,7 @@ class LiveStream:
 
     `check_key` raises RefusedError when the key is no longer good; `closed` is called when the stream has ended,
     however that came. `positions`: also tell positions that no event has, so that a quiet stream resumes near its end.
+    `from_old_position`: say that the stream begins now, because its reader came with a position of an early version.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class LiveStream:
         counts: LiveCounts,
         *,
         positions: bool,
+        from_old_position: bool = False,
     ) -> None:
         self._reader = reader
         self._cursor = cursor
@@ -68,6 +70,7 @@ class LiveStream:
         self._closed = closed
         self._counts = counts
         self._positions = positions
+        self._from_old_position = from_old_position
         self._writing: asyncio.Task[None] | None = None
         self._exchange: Exchange | None = None
         self._comment_at = 0.0
@@ -116,6 +119,10 @@ class LiveStream:
         position = (b"x-axonstream-position", self._cursor.position)
         headers = _RAW_HEADERS if self._catch_up is not None else [*_RAW_HEADERS, position]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if self._from_old_position:
+            self._counts.gaps["old_position"] += 1
+            at = self._cursor.position
+            await self._send(send, gap_frame("old_position", at) + position_frame(at))
         if self._catch_up is not None:
             while (chunk := await self._catch_up.next(self._until_comment())) is not None:
                 await self._send(send, chunk)
@@ -127,7 +134,7 @@ class LiveStream:
         cursor = self._cursor
         if cursor.fell_behind:
             self._counts.gaps["slow"] += 1
-            return gap_frame("slow", cursor.skip_to_end(), cursor.position)
+            return gap_frame("slow", cursor.position, missed=cursor.skip_to_end())
         if cursor.at_end:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._until_comment()):

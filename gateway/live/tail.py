@@ -7,6 +7,7 @@ GET /traces/{id}/live, /live                                        ours: a trac
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,20 +15,23 @@ from starlette.responses import Response
 from axonstream.event_contract import MAX_ID, MAX_NAME_BYTES
 from gateway.authentication import Authentication
 from gateway.control.credentials import Identity, KeyScope
-from gateway.errors import RefusedError, UnavailableError
+from gateway.errors import RateLimitedError, RefusedError, UnavailableError
 from gateway.live.catch_up import CatchUps
 from gateway.live.counts import LiveCounts
 from gateway.live.filter import LiveFilter, flag, read_filter
 from gateway.live.frames import AppOf
 from gateway.live.log import ReadSoFar
-from gateway.live.position import Kind, PositionError, Positions, beyond, read_position
+from gateway.live.position import Kind, PositionError, Positions, beyond, is_plain_position, read_position
 from gateway.live.reader import LiveReader
 from gateway.live.stream import HEADERS, LiveStream
+from gateway.sealed_texts import NotSealedHereError
+from gateway.shares import Shares
 from producers.settings import Settings
 
 CATCH_UPS_AT_ONCE = 8
 _ANEW = "Leave Last-Event-ID out to go on live from now."
 _MOST_DIGITS = 19
+_FULL_RETRY_S = 5
 
 ChannelExists = Callable[[str, int], Awaitable[bool]]
 
@@ -41,6 +45,7 @@ class LiveTail:
         self._authentication = authentication
         self._channel_exists = channel_exists
         self.most = settings.live_max_streams
+        self._shares = Shares(self.most, settings.live_max_streams_of_tenant or self.most * 3 // 4)
         self.most_ring_bytes = settings.live_buffer_bytes
         self.counts = LiveCounts()
         self._streams: set[LiveStream] = set()
@@ -100,24 +105,36 @@ class LiveTail:
     async def _open(
         self, request: Request, identity: Identity, wanted: LiveFilter, *, positions: bool
     ) -> Response | LiveStream:
-        self._check_room()
+        self._check_room(identity.tenant_id)
         last_id = _last_event_id(request)
         await self.reader.started()
-        since = None if last_id is None else await self._since(last_id, wanted)
+        is_old = last_id is not None and is_plain_position(last_id, self.reader.read.mark)
+        since = None if last_id is None or is_old else await self._since(last_id, wanted)
         if request.method == "HEAD":
             return Response(headers=HEADERS)
-        self._check_room()  # many may have waited for Kafka together
-        return self._stream(request, identity, wanted, since, positions)
+        self._check_room(identity.tenant_id)  # many may have waited for Kafka together
+        return self._stream(request, identity, wanted, since, positions=positions, from_old_position=is_old)
 
-    def _check_room(self) -> None:
+    def _check_room(self, tenant_id: str) -> None:
         if self._draining:
             raise UnavailableError("this gateway is about to stop", "Connect again.")
-        if len(self._streams) >= self.most:
+        if self._shares.full:
             hint = "Connect again later, to another gateway, or set AXONSTREAM_LIVE_MAX_STREAMS higher."
             raise UnavailableError(f"{self.most} live streams are open here, which is the most", hint)
+        if not self._shares.has_room_for(tenant_id):
+            message = f"{self._shares.most_of(tenant_id)} live streams of this tenant are open here, which is its share"
+            hint = "Close one, or connect to another gateway; AXONSTREAM_LIVE_MAX_STREAMS_OF_TENANT sets the share."
+            raise RateLimitedError(message, hint, _FULL_RETRY_S)
 
     def _stream(
-        self, request: Request, identity: Identity, wanted: LiveFilter, since: Positions | None, positions: bool
+        self,
+        request: Request,
+        identity: Identity,
+        wanted: LiveFilter,
+        since: Positions | None,
+        *,
+        positions: bool,
+        from_old_position: bool,
     ) -> LiveStream:
         cursor = self.reader.open(wanted, identity.generation, resumes=since is not None)
         stream = LiveStream(
@@ -125,18 +142,27 @@ class LiveTail:
             cursor,
             None if since is None else self.catch_ups.begin(cursor, since, positions=positions),
             lambda: self._authentication.check_again(request, KeyScope.READ),
-            self._streams.discard,
+            partial(self._closed, identity.tenant_id),
             self.counts,
             positions=positions,
+            from_old_position=from_old_position,
         )
         self._streams.add(stream)
+        self._shares.take(identity.tenant_id)
         return stream
+
+    def _closed(self, tenant_id: str, stream: LiveStream) -> None:
+        self._streams.discard(stream)
+        self._shares.give_back(tenant_id)
 
     async def _since(self, last_id: str, wanted: LiveFilter) -> Positions:
         """The offsets to resume from. Raises RefusedError 400 for what is no position in this log."""
         read = self.reader.read
         try:
-            kind, named = read_position(last_id, read.mark)
+            kind, named = read_position(self.reader.delivery.sealed.content(wanted.tenant_id, last_id), read.mark)
+        except NotSealedHereError:
+            message = "Last-Event-ID is not an event id that this server gave to this tenant"
+            raise RefusedError(400, message, _ANEW) from None
         except PositionError as error:
             raise RefusedError(400, f"Last-Event-ID cannot be resumed from: {error}", _ANEW) from None
         since = _resumed(read, wanted, kind, named)

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import orjson
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import MAX_NAME_BYTES
-from gateway.answers import EventAnswer, event_rows
+from gateway.answers import event_rows_in_turns
 from gateway.authentication import Authentication
 from gateway.control.credentials import Identity, KeyScope
 from gateway.control.log import Control, not_caught_up
 from gateway.errors import RefusedError
-from gateway.reading.event_queries import EventFilter, EventQueries
+from gateway.reading.event_queries import EventFilter, EventPlace, EventQueries
+from gateway.reading.list_cursor import ListCursors, skipped_rows
 from gateway.reading.query_values import MAX_LIMIT, entity_id, positive, time_ms
 from gateway.reading.trace_reads import nothing_yet, stale_headers
 from gateway.reading.visibility import Visibility
+from gateway.sealed_texts import SealedTexts
 
 _PAGE, _SEARCH = 10, 100
+_NONE = b"[]"
 _TEXTS = {
     "agentId": "agent_id",
     "eventType": "event_type",
@@ -39,12 +41,14 @@ class EventLists:
         authentication: Authentication,
         visibility: Visibility,
         queries: EventQueries,
+        sealed: SealedTexts,
         control: Control,
         clock: Callable[[], int],
     ) -> None:
         self._authentication = authentication
         self._visibility = visibility
         self._queries = queries
+        self._cursors = ListCursors(sealed, "events")
         self._control = control
         self._clock = clock
 
@@ -53,11 +57,14 @@ class EventLists:
         identity = self._authentication.identify(request, KeyScope.READ)
         query = request.query_params
         channel = entity_id(request.path_params["channel_id"])
-        page, limit = positive(query, "page", 1), min(positive(query, "limit", _PAGE), MAX_LIMIT)
+        limit = min(positive(query, "limit", _PAGE), MAX_LIMIT)
+        skipped, after = skipped_rows(query, limit), self._place(query, identity)
         wanted = replace(_texts(query), channel_ids=[channel or 0])
         fresh = await self._visibility.of_everything()
-        rows = await self._rows(identity, wanted, limit, (page - 1) * limit) if channel is not None else []
-        if not rows and page == 1:
+        rows, headers = _NONE, stale_headers(fresh)
+        if channel is not None:
+            rows, headers = await self._rows(identity, wanted, limit, skipped, after, fresh=fresh)
+        if rows == _NONE and not skipped and after is None:
             caught_up = await self._control.catch_up()
             if channel not in self._control.data.tenant(identity.tenant_id).channel_apps:
                 if channel is not None and not caught_up:
@@ -65,7 +72,7 @@ class EventLists:
                 raise RefusedError(404, "there is no such channel", "Check the id; the key must be of its tenant.")
             if not fresh:
                 raise nothing_yet()
-        return Response(orjson.dumps(rows), 200, stale_headers(fresh), media_type="application/json")
+        return Response(rows, 200, headers, media_type="application/json")
 
     async def search(self, request: Request) -> Response:
         """`{"events": [...]}` of what matches every filter that is given."""
@@ -76,15 +83,32 @@ class EventLists:
         wanted = replace(
             _texts(query), channel_ids=self._channels(identity, query), since_ms=since_ms, until_ms=until_ms
         )
+        after = self._place(query, identity)
         fresh = await self._visibility.of_everything()
-        rows = await self._rows(identity, wanted, limit, 0)
-        if not rows and not fresh:
+        rows, headers = await self._rows(identity, wanted, limit, 0, after, fresh=fresh)
+        if rows == _NONE and not fresh:
             raise nothing_yet()
-        return Response(orjson.dumps({"events": rows}), 200, stale_headers(fresh), media_type="application/json")
+        return Response(b'{"events":' + rows + b"}", 200, headers, media_type="application/json")
 
-    async def _rows(self, identity: Identity, wanted: EventFilter, limit: int, offset: int) -> list[EventAnswer]:
-        found = await self._queries.page(identity.tenant_id, wanted, limit, offset, self._clock())
-        return event_rows(found, identity)
+    async def _rows(
+        self,
+        identity: Identity,
+        wanted: EventFilter,
+        limit: int,
+        skipped: int,
+        after: EventPlace | None,
+        *,
+        fresh: bool,
+    ) -> tuple[bytes, dict[str, str]]:
+        """A page, and the headers of its answer."""
+        tenant_id = identity.tenant_id
+        found = await self._queries.page(tenant_id, wanted, limit, skipped, self._clock(), after)
+        headers = stale_headers(fresh) | self._cursors.headers(tenant_id, found.end)
+        return await event_rows_in_turns(found.events, identity), headers
+
+    def _place(self, query: QueryParams, identity: Identity) -> EventPlace | None:
+        place = self._cursors.place(query, identity.tenant_id)
+        return None if place is None else EventPlace(*(int(number) for number in place))
 
     def _channels(self, identity: Identity, query: QueryParams) -> list[int] | None:
         """Those that channelId and appId leave; None for any. What is no id names no channel."""

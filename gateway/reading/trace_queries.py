@@ -5,27 +5,17 @@ Every query names the tenant: nothing of another tenant can be read or counted (
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
-
-from aiohttp import ClientError
-from clickhouse_connect.driver.asyncclient import AsyncClient
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from typing import Any, NamedTuple
 
 from gateway.answers import FirstError, StoredEvent, TraceFigures
-from gateway.errors import UnavailableError
+from gateway.reading.bound_values import pieces
+from gateway.reading.clickhouse_reads import ClickHouseReads
 from gateway.reading.recompute import RECOMPUTED
-from gateway.turns import Turns
 from producers.settings import Settings
-from sinks.clickhouse import connect
 
-ANSWER_TIMEOUT_S = 10
-STREAMS_AT_ONCE = 8
-STREAMS_OF_A_TENANT = 6
-STREAM_TURN_WAIT_S = 5.0
 STREAM_BLOCK_BYTES = 4 << 20  # of payload and metadata, by the mean of the trace: what one reader holds
 _MOST_BLOCK_ROWS = 1000
 
@@ -43,14 +33,26 @@ WHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}}""" 
 
 # Every snapshot counts, the merged one or not: the time of a trace's last activity never goes back. LIMIT BY keeps the
 # newest, which comes first. The projection by_activity is in this order: only what is shown, and skipped, is read.
-PAGE_IDS = """SELECT trace_id FROM trace_summaries WHERE tenant_id = {tenant:String}
+PAGE_IDS = """SELECT trace_id, toUnixTimestamp64Milli(last_received_at) FROM trace_summaries
+WHERE tenant_id = {tenant:String}
 ORDER BY last_received_at DESC, trace_id DESC LIMIT 1 BY trace_id LIMIT {limit:UInt64} OFFSET {offset:UInt64}"""
 
 # As PAGE_IDS, of the traces whose last activity is within bounds.
-_PAGE_IDS_WITHIN = """SELECT trace_id FROM trace_summaries WHERE tenant_id = {tenant:String} GROUP BY trace_id
+_PAGE_IDS_WITHIN = """SELECT trace_id, toUnixTimestamp64Milli(max(last_received_at)) FROM trace_summaries
+WHERE tenant_id = {tenant:String} GROUP BY trace_id
 HAVING max(last_received_at) >= fromUnixTimestamp64Milli({since:Int64})
   AND max(last_received_at) < fromUnixTimestamp64Milli({until:Int64})
 ORDER BY max(last_received_at) DESC, trace_id DESC LIMIT {limit:UInt64} OFFSET {offset:UInt64}"""
+
+# As PAGE_IDS, of the snapshots that stand after a place. A trace that stands before it may have older ones here.
+_IDS_AFTER = """SELECT trace_id, toUnixTimestamp64Milli(last_received_at) FROM trace_summaries
+WHERE tenant_id = {tenant:String} AND last_received_at >= fromUnixTimestamp64Milli({since:Int64})
+  AND last_received_at <= fromUnixTimestamp64Milli({at:Int64})
+  AND (last_received_at < fromUnixTimestamp64Milli({at:Int64}) OR trace_id < {trace:String})
+ORDER BY last_received_at DESC, trace_id DESC LIMIT 1 BY trace_id LIMIT {limit:UInt64}"""
+
+_LAST_ACTIVITY = """SELECT trace_id, toUnixTimestamp64Milli(max(last_received_at)) FROM trace_summaries
+WHERE tenant_id = {tenant:String} AND trace_id IN {traces:Array(String)} GROUP BY trace_id"""
 
 # In the order of StoredEvent's fields.
 EVENT_COLUMNS = """event_id, identifier, payload, metadata, channel_id, agent_id, trace_id, span_id, parent_event_id,
@@ -68,77 +70,92 @@ _NO_LIMIT = (1 << 63) - 1
 RAW: dict[str, Any] = {"payload": "bytes", "metadata": "bytes"}
 
 
+class TracePlace(NamedTuple):
+    """A trace's place in the list: its last activity (ms since 1970), and its id."""
+
+    at: int
+    trace_id: str
+
+
+class TracePage(NamedTuple):
+    """`end` is the place of the last trace of a full page; None where nothing follows."""
+
+    traces: list[TraceFigures]
+    end: TracePlace | None
+
+
 class TraceQueries:
-    """Reads ClickHouse; connects when first asked. Calls raise UnavailableError when ClickHouse does not answer."""
+    """What is asked of traces; `reads` says which errors calls raise."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._connecting = asyncio.Lock()
-        # Slow readers of long traces must leave the short reads their share of ClickHouse.
-        refusal = "too many traces are being streamed"
-        self.streams = Turns(STREAMS_AT_ONCE, STREAMS_OF_A_TENANT, STREAM_TURN_WAIT_S, refusal)
-        self._connected: AsyncClient | None = None
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        if self._connected is not None:
-            await self._connected.close()
-
-    async def ping(self) -> None:
-        """Return when ClickHouse answers a query."""
-        await self._rows("SELECT 1", {})
+        self.reads = ClickHouseReads(settings)
 
     async def trace(self, tenant_id: str, trace_id: str) -> TraceFigures | None:
         """The trace's figures, equal to their recomputation from its events (guarantee G3); None if there are none."""
         return (await self._figures_of(tenant_id, [trace_id])).get(trace_id)
 
     async def page(
-        self, tenant_id: str, limit: int, offset: int, within: tuple[int, int] | None = None
-    ) -> list[TraceFigures]:
+        self,
+        tenant_id: str,
+        limit: int,
+        offset: int = 0,
+        within: tuple[int, int] | None = None,
+        after: TracePlace | None = None,
+    ) -> TracePage:
         """A page of traces, newest activity first; `within` bounds it (ms): at or after the first, before the second.
 
         Which traces make the page is asked first, of two columns: the figures of all would take a second for a million.
         """
         given = {"tenant": tenant_id, "limit": limit, "offset": offset}
-        if within is None:
-            wanted = await self._rows(PAGE_IDS, given)
+        if after is not None:
+            places = await self._places_after(tenant_id, limit, within, after)
         else:
-            wanted = await self._rows(_PAGE_IDS_WITHIN, given | {"since": within[0], "until": within[1]})
-        trace_ids = [row[0] for row in wanted]
-        figures = await self._figures_of(tenant_id, trace_ids) if trace_ids else {}
-        return [figures[trace_id] for trace_id in trace_ids if trace_id in figures]
+            bounds = {} if within is None else {"since": within[0], "until": within[1]}
+            rows = await self.reads.rows(tenant_id, _PAGE_IDS_WITHIN if bounds else PAGE_IDS, given | bounds)
+            places = [TracePlace(at, trace_id) for trace_id, at in rows]
+        figures = await self._figures_of(tenant_id, [place.trace_id for place in places])
+        traces = [figures[place.trace_id] for place in places if place.trace_id in figures]
+        return TracePage(traces, places[-1] if len(places) == limit else None)
+
+    async def _places_after(
+        self, tenant_id: str, limit: int, within: tuple[int, int] | None, after: TracePlace
+    ) -> list[TracePlace]:
+        """Looks at no more than stands after the place; `_IDS_AFTER` says why some of it is left out."""
+        since, until = (0, after.at + 1) if within is None else within
+        after = min(after, TracePlace(until, ""))
+        found: list[TracePlace] = []
+        while len(found) < limit:
+            given = {"tenant": tenant_id, "limit": limit, "since": since, "at": after.at, "trace": after.trace_id}
+            rows = await self.reads.rows(tenant_id, _IDS_AFTER, given)
+            last: dict[str, int] = {}
+            for traces in pieces([trace_id for trace_id, _ in rows]):
+                given = {"tenant": tenant_id, "traces": traces}
+                last |= {row[0]: row[1] for row in await self.reads.rows(tenant_id, _LAST_ACTIVITY, given)}
+            found += [TracePlace(at, trace_id) for trace_id, at in rows if last.get(trace_id) == at]
+            if len(rows) < limit:
+                break
+            after = TracePlace(rows[-1][1], rows[-1][0])
+        return found[:limit]
 
     async def first_events(self, tenant_id: str, trace_id: str, limit: int) -> list[StoredEvent]:
         """The first events of a trace, in order of time, arrival breaking ties."""
-        parameters = {"tenant": tenant_id, "trace": trace_id, "limit": limit}
-        return [StoredEvent(*row) for row in await self._rows(_EVENTS, parameters, column_formats=RAW)]
+        given = {"tenant": tenant_id, "trace": trace_id, "limit": limit}
+        return [StoredEvent(*row) for row in await self.reads.rows(tenant_id, _EVENTS, given, column_formats=RAW)]
 
     @asynccontextmanager
     async def all_events(self, tenant_id: str, trace_id: str) -> AsyncGenerator[AsyncGenerator[list[StoredEvent]]]:
         """Blocks of a trace's events, in order, as ClickHouse sends them; one block is held at a time."""
-        async with self.streams.turn(tenant_id), self._stream(tenant_id, trace_id) as blocks:
-            yield blocks
+        given = {"tenant": tenant_id, "trace": trace_id}
+        ((mean,),) = await self.reads.rows(tenant_id, _MEAN_BYTES, given)
+        most = min(_MOST_BLOCK_ROWS, max(1, STREAM_BLOCK_BYTES // max(1, mean)))
+        given |= {"limit": _NO_LIMIT}
+        async with self.reads.blocks(tenant_id, _EVENTS, given, most, column_formats=RAW) as blocks:
 
-    @asynccontextmanager
-    async def _stream(self, tenant_id: str, trace_id: str) -> AsyncGenerator[AsyncGenerator[list[StoredEvent]]]:
-        parameters = {"tenant": tenant_id, "trace": trace_id, "limit": _NO_LIMIT}
-        ((mean,),) = await self._rows(_MEAN_BYTES, {"tenant": tenant_id, "trace": trace_id})
-        rows = STREAM_BLOCK_BYTES // max(1, mean)
-        settings = {"max_block_size": min(_MOST_BLOCK_ROWS, max(1, rows))}
-        async with _answering():
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                client = await self._client()
-                stream = await client.query_row_block_stream(
-                    _EVENTS, parameters=parameters, settings=settings, column_formats=RAW
-                )
-
-        async def blocks() -> AsyncGenerator[list[StoredEvent]]:
-            async with _answering():
-                async for block in cast("AsyncIterator[Sequence[Any]]", stream):
+            async def events() -> AsyncGenerator[list[StoredEvent]]:
+                async for block in blocks:
                     yield [StoredEvent(*row) for row in block]
 
-        async with stream:
-            yield blocks()
+            yield events()
 
     async def _figures_of(self, tenant_id: str, trace_ids: list[str]) -> dict[str, TraceFigures]:
         """By trace id, those that there are.
@@ -147,46 +164,23 @@ class TraceQueries:
         whose events have expired has its segments added up, which is all that is known of it.
         """
         segments: defaultdict[str, list[Sequence[Any]]] = defaultdict(list)
-        for row in await self._rows(_SEGMENTS, {"tenant": tenant_id, "traces": trace_ids}):
+        for row in await self._of_traces(tenant_id, _SEGMENTS, trace_ids):
             segments[row[0]].append(row)
         figures = {trace_id: _figures(rows[0]) for trace_id, rows in segments.items() if len(rows) == 1 and rows[0][-1]}
         for sql in (RECOMPUTED, _ADDED_UP):
-            if missing := [trace_id for trace_id in trace_ids if trace_id not in figures]:
-                rows = await self._rows(sql, {"tenant": tenant_id, "traces": missing})
-                figures |= {row[0]: _figures(row) for row in rows}
+            missing = [trace_id for trace_id in trace_ids if trace_id not in figures]
+            figures |= {row[0]: _figures(row) for row in await self._of_traces(tenant_id, sql, missing)}
         return figures
 
-    async def rows(self, sql: str, parameters: dict[str, Any], **options: Any) -> Sequence[Sequence[Any]]:
-        """The rows of a query of somebody else's. Raises UnavailableError."""
-        return await self._rows(sql, parameters, **options)
-
-    async def _rows(self, sql: str, parameters: dict[str, Any], **options: Any) -> Sequence[Sequence[Any]]:
-        async with _answering():
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                client = await self._client()
-                return (await client.query(sql, parameters=parameters, **options)).result_rows
-
-    async def _client(self) -> AsyncClient:
-        async with self._connecting:
-            if self._connected is None:
-                self._connected = await connect(self._settings)
-            return self._connected
+    async def _of_traces(self, tenant_id: str, sql: str, trace_ids: Sequence[str]) -> list[Sequence[Any]]:
+        """The rows of a query of traces: one query but for very long ids."""
+        found: list[Sequence[Any]] = []
+        for traces in pieces(trace_ids):
+            found += await self.reads.rows(tenant_id, sql, {"tenant": tenant_id, "traces": traces})
+        return found
 
 
 def _figures(row: Sequence[Any]) -> TraceFigures:
     step, event_id, span_id, identifier, agent_id = row[9:14]
     error = FirstError(event_id, step, span_id, identifier, agent_id) if step else None
     return TraceFigures(*row[:9], first_error=error)
-
-
-@asynccontextmanager
-async def _answering() -> AsyncGenerator[None]:
-    try:
-        yield
-    except (ClickHouseError, ClientError, OSError, TimeoutError) as error:
-        hint = "Ask again; what was acknowledged is safe on Kafka."
-        raise UnavailableError(f"ClickHouse cannot answer: {_first_line(error)}", hint) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:300]

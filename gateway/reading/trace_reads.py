@@ -12,13 +12,15 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
-from gateway.answers import StoredEvent, event_rows, summary_answer, trace_answer
+from gateway.answers import StoredEvent, event_rows, event_rows_in_turns, summary_answer, trace_answer
 from gateway.authentication import Authentication
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.errors import RefusedError, UnavailableError
+from gateway.reading.list_cursor import ListCursors, skipped_rows
 from gateway.reading.query_values import MAX_LIMIT, positive, time_ms
-from gateway.reading.trace_queries import TraceQueries
+from gateway.reading.trace_queries import TracePlace, TraceQueries
 from gateway.reading.visibility import Visibility
+from gateway.sealed_texts import SealedTexts
 
 READER_STALL_S = 30.0  # a reader that takes nothing for so long is cut off: it holds a query open
 _DEFAULT_LIMIT = 20
@@ -35,25 +37,39 @@ class TraceReads:
     404 only when what was acknowledged before the request is visible and the tenant has no such trace.
     """
 
-    def __init__(self, authentication: Authentication, visibility: Visibility, queries: TraceQueries) -> None:
+    def __init__(
+        self,
+        authentication: Authentication,
+        visibility: Visibility,
+        queries: TraceQueries,
+        sealed: SealedTexts,
+        stream_timeout_s: float,
+    ) -> None:
+        self._cursors = ListCursors(sealed, "traces")
+        self._stream_timeout_s = stream_timeout_s
         self._authentication = authentication
         self._visibility = visibility
         self._queries = queries
 
     async def traces(self, request: Request) -> Response:
-        """GET /traces, newest activity first: ?page&limit, a bare array; recent ?since&until&limit&offset, wrapped."""
+        """GET /traces, newest activity first: ?page&limit, a bare array; recent ?since&until&limit&offset, wrapped.
+
+        Of both, ?cursor goes on where a full page ended.
+        """
         identity, query = self._authentication.identify(request, KeyScope.READ), request.query_params
         limit = min(positive(query, "limit", _DEFAULT_LIMIT), MAX_LIMIT)
-        offset = positive(query, "offset", (positive(query, "page", 1) - 1) * limit, least=0)
+        skipped, place = skipped_rows(query, limit), self._cursors.place(query, identity.tenant_id)
+        after = None if place is None else TracePlace(int(place[0]), str(place[1]))
         since, until = time_ms(query, "since"), time_ms(query, "until")
         bounds = None if since is until is None else (since or 0, MAX_TIME_MS if until is None else until)
         fresh = await self._visibility.of_everything()
-        found = await self._queries.page(identity.tenant_id, limit, offset, bounds)
-        if not fresh and not found and offset == 0:
+        found = await self._queries.page(identity.tenant_id, limit, skipped, bounds, after)
+        if not fresh and not found.traces and not skipped and after is None:
             raise nothing_yet()
-        rows = [trace_answer(figures, identity.generation) for figures in found]
+        rows = [trace_answer(figures, identity.generation) for figures in found.traces]
         body = orjson.dumps(rows if identity.generation is Generation.EARLY else {"traces": rows})
-        return Response(body, 200, stale_headers(fresh), media_type=_JSON)
+        headers = stale_headers(fresh) | self._cursors.headers(identity.tenant_id, found.end)
+        return Response(body, 200, headers, media_type=_JSON)
 
     async def trace(self, request: Request) -> Response:
         """GET /traces/{id}: the figures, and all events as `spans`, sent as `events` sends them."""
@@ -102,7 +118,7 @@ class TraceReads:
                 raise _no_such_trace() if fresh else nothing_yet()
             body = _array(identity, first, blocks, head, tail)
             answer = _HoldingResponse(body, 200, stale_headers(fresh), media_type=_JSON)
-            answer.held = stack.pop_all()
+            answer.held, answer.timeout_s = stack.pop_all(), self._stream_timeout_s
         return answer
 
 
@@ -110,6 +126,7 @@ class _HoldingResponse(StreamingResponse):
     """Lets go of the query it reads from however the answer ends, also when the client goes away before its start."""
 
     held: AsyncExitStack
+    timeout_s: float  # for the whole: a reader that takes a little now and then does not keep its turn for ever
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
@@ -120,7 +137,8 @@ class _HoldingResponse(StreamingResponse):
             with suppress(
                 TimeoutError, ClientDisconnect
             ):  # the answer ends without its end, so that the reader sees that it was cut
-                await super().__call__(scope, receive, send_in_time)
+                async with asyncio.timeout(self.timeout_s):
+                    await super().__call__(scope, receive, send_in_time)
 
 
 async def _array(
@@ -128,7 +146,7 @@ async def _array(
 ) -> AsyncGenerator[bytes]:
     opening = head + b"["
     while block:
-        yield opening + orjson.dumps(event_rows(block, identity))[1:-1]
+        yield opening + (await event_rows_in_turns(block, identity))[1:-1]
         opening = b","
         block = await anext(blocks, [])
     yield b"]" + tail
@@ -141,8 +159,8 @@ def _trace_id(request: Request) -> str:
     return trace_id
 
 
-def stale_headers(fresh: bool) -> dict[str, str] | None:
-    return None if fresh else _STALE
+def stale_headers(fresh: bool) -> dict[str, str]:
+    return {} if fresh else dict(_STALE)
 
 
 def _no_such_trace() -> RefusedError:

@@ -84,7 +84,7 @@ def test_what_expired_before_the_gateway_had_read_it_is_told_to_its_streams(kafk
                 names.append(received.data["identifier"])
             assert names == load.acknowledged[: len(names)]
             assert received.data["reason"] == "expired"
-            assert received.data["missed"] == kept_from - len(names)
+            assert "missed" not in received.data
             rest = [received.data["identifier"] for received in await stream.take(5)]
             assert rest == load.acknowledged[-5:]
 

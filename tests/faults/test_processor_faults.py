@@ -149,12 +149,12 @@ async def readers_get_all_events(settings: Settings, expected: dict[str, int]) -
             figures = await queries.trace("1", trace_id)
             assert figures is not None
             assert figures.event_count == events
-        page = {figures.trace_id: figures.event_count for figures in await queries.page("1", 1000, 0)}
+        page = {figures.trace_id: figures.event_count for figures in (await queries.page("1", 1000)).traces}
         assert {trace: page[trace] for trace in expected if trace in page} == {
             trace: events for trace, events in expected.items() if trace in page
         }
     finally:
-        await queries.close()
+        await queries.reads.close()
 
 
 def test_a_dedup_key_ten_times_before_and_after_restart_and_eviction_counts_once(
@@ -191,9 +191,9 @@ def test_a_dedup_key_ten_times_before_and_after_restart_and_eviction_counts_once
             judgement = await judge(settings, acknowledged=["pay-1"])
             soak_report.add(judgement.row("a dedup key ten times", 10, monotonic() - started, "2 kills, 1 eviction"))
             judgement.must_be_clean()
-            figures, page = await queries.trace("1", "tr_pay"), await queries.page("1", 10, 0)
+            figures, page = await queries.trace("1", "tr_pay"), (await queries.page("1", 10)).traces
             events = await queries.first_events("1", "tr_pay", 100)
-            await queries.close()
+            await queries.reads.close()
             assert figures is not None
             assert len(watch.latest) > 1, "there must be two segments"
             assert (figures.event_count, [row.event_count for row in page], len(events)) == (1, [1], 1)

@@ -32,7 +32,7 @@ def test_a_list_of_channels_of_any_length_is_asked_for(
         queries = TraceQueries(server_settings)
         condition, given = EventFilter(channel_ids=channels).condition()
         numbers = "(SELECT arrayJoin([0, 1, 5])::UInt64 AS channel_id)"
-        assert await queries.rows(f"SELECT count() FROM {numbers} WHERE 1{condition}", given) == [(found,)]
-        await queries.close()
+        assert await queries.reads.rows("1", f"SELECT count() FROM {numbers} WHERE 1{condition}", given) == [(found,)]
+        await queries.reads.close()
 
     asyncio.run(scenario())

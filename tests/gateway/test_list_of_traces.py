@@ -32,7 +32,7 @@ def test_a_page_of_traces_reads_few_rows_however_many_there_are(server_settings:
             parameters={"tenant": "5", "limit": 20, "offset": 40},
             settings={"wait_end_of_query": 1},
         )
-        assert page.result_rows == client.query(f"{TRACES} LIMIT 20 OFFSET 40").result_rows
+        assert [row[:1] for row in page.result_rows] == client.query(f"{TRACES} LIMIT 20 OFFSET 40").result_rows
         assert int(page.summary["read_rows"]) < 50_000
     finally:
         client.command(f"DROP DATABASE {database}")

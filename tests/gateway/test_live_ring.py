@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import msgspec
@@ -117,3 +118,83 @@ def test_what_is_remembered_is_bounded() -> None:
         repeats.seen(event, number)
     assert repeats.seen(events[4], 9) == 4
     assert repeats.seen(events[0], 10) == NO_REPEAT
+
+
+def test_a_loud_tenant_makes_gaps_for_its_own_slow_readers_alone() -> None:
+    """S10: the oldest event left the ring whoever it was of, so one loud tenant made gaps for all."""
+    ring, feeds = Ring(most_bytes=100_000), Feeds()
+    quiet, loud, other = (feeds.open(LiveFilter(tenant), EARLY) for tenant in ("quiet", "loud", "other"))
+    cursors = [Cursor(feed, ring.number, b"") for feed in (quiet, loud, other)]
+    put(ring, [quiet], "first")
+    for number in range(1000):
+        put(ring, [loud], str(number), size=1000)
+        if number % 100 == 0:
+            put(ring, [quiet], f"later{number}")
+            put(ring, [other], str(number), size=10_000)  # more than a third of the ring, in the end
+            assert cursors[0].fell_behind is False
+    assert ring.size <= 100_000
+    assert cursors[0].take(100_000).split() == [b"first", *(b"later%d" % number for number in range(0, 1000, 100))]
+    assert [cursor.fell_behind for cursor in cursors] == [False, True, True]
+
+
+def test_what_a_tenant_has_in_the_ring_goes_with_its_last_stream() -> None:
+    ring, feeds = Ring(1 << 20), Feeds()
+    left, stays = feeds.open(LiveFilter("left"), EARLY), feeds.open(LiveFilter("stays"), EARLY)
+    for feed in (left, stays):
+        put(ring, [feed], "one", size=1000)
+    assert not feeds.close(feeds.open(LiveFilter("left", agent_id="a"), EARLY))
+    assert feeds.close(left)
+    before = ring.size
+    ring.forget("left")
+    assert ring.size * 2 == before
+    assert Cursor(stays, 0, b"").at_end
+    assert stays.start == 0
+
+
+@given(st.lists(st.tuples(*([st.sampled_from([None, "a", "b"])] * 4)), max_size=12), st.booleans())
+def test_the_feeds_of_an_event_are_those_whose_filter_lets_it_through(wanted: list[Any], recent: bool) -> None:
+    feeds = Feeds()
+    generation = Generation.RECENT if recent else EARLY
+    opened = [
+        feeds.open(LiveFilter(tenant, channel, *texts), each)
+        for tenant, channel in (("1", None), ("1", 1), ("2", None))
+        for texts in wanted
+        for each in (EARLY, generation)
+    ]
+    template = decode_event(event_value("a", 1))
+    for channel, trace, agent, event_type in ((1, "a", "a", "b"), (2, "b", "", "a"), (1, "a", "b", "a")):
+        changes = {"channel_id": channel, "trace_id": trace, "agent_id": agent, "event_type": event_type}
+        event = msgspec.structs.replace(template, tenant_id="1", identifier="b", **changes)
+        found = feeds.matching(event)
+        assert len(found) == len(set(found))
+        assert set(found) == {feed for feed in opened if feed.wanted.matches(event)}
+        assert feeds.can_match(trace.encode()) or not found
+    for feed in opened:
+        feeds.close(feed)
+    assert list(feeds) == []
+    assert not feeds.can_match(b"a")
+    assert feeds._named == {}
+
+
+def test_an_event_costs_the_same_however_many_filters_its_tenant_has() -> None:
+    """S10: each event of a tenant was compared with every distinct filter of its streams."""
+
+    def steps(filters: int) -> int:
+        feeds, calls = Feeds(), 0
+        for number in range(filters):
+            feeds.open(LiveFilter("1", agent_id=f"agent {number}"), EARLY)
+        event = msgspec.structs.replace(event_of(1), tenant_id="1", agent_id="agent 3")
+
+        def count(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+
+        sys.setprofile(count)
+        try:
+            found = feeds.matching(event)
+        finally:
+            sys.setprofile(None)
+        assert [feed.wanted.agent_id for feed in found] == ["agent 3"]
+        return calls
+
+    assert steps(5000) == steps(10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -14,8 +15,11 @@ from gateway.live.filter import LiveFilter
 from gateway.live.reader import LiveReader
 from kit.live_gateways import live_gateways
 from kit.running_stack import HEADERS
+from kit.scraped import Scraped
+from kit.until import until
 from producers.settings import Settings
 
+OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}
 pytestmark = pytest.mark.services
 
 
@@ -28,7 +32,39 @@ def test_streams_that_wait_for_kafka_together_do_not_pass_the_limit(kafka_bootst
             for answer in answers:
                 await answer.aclose()
 
-    with live_gateways(kafka_bootstrap, live_max_streams=2) as gateways:
+    with live_gateways(kafka_bootstrap, live_max_streams=2, live_max_streams_of_tenant=2) as gateways:
+        asyncio.run(scenario(gateways.urls[0]))
+
+
+def test_a_tenant_that_opens_all_streams_it_can_leaves_room_for_two_others(kafka_bootstrap: str) -> None:
+    """S10: 60 streams of one tenant took all that a gateway has, and the next tenant got 503."""
+
+    async def opened(client: httpx.AsyncClient, stack: AsyncExitStack, headers: dict[str, str]) -> int:
+        for number in range(100):
+            answer = await stack.enter_async_context(client.stream("GET", f"/live?agent={number}", headers=headers))
+            if answer.status_code != 200:
+                assert answer.status_code == 429
+                assert int(answer.headers["Retry-After"]) >= 1
+                await answer.aread()
+                assert "of this tenant" in answer.json()["message"]
+                return number
+        raise AssertionError("no end")
+
+    async def scenario(url: str) -> None:
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+            async with AsyncExitStack() as stack:
+                assert await opened(client, stack, HEADERS) == 15
+                assert await opened(client, stack, OTHER) == 3
+
+            async def all_closed() -> bool:
+                return Scraped(await client.get("/metrics")).value("live_streams") == 0
+
+            await until(all_closed, "the streams are closed", 20)
+            async with AsyncExitStack() as stack:  # what ends is given back
+                assert await opened(client, stack, OTHER) == 15
+
+    with live_gateways(kafka_bootstrap, live_max_streams=20) as gateways:
         asyncio.run(scenario(gateways.urls[0]))
 
 

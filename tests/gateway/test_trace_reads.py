@@ -192,10 +192,10 @@ def test_an_inexact_summary_is_recomputed_from_the_events(server_settings: Setti
         try:
             found = await queries.trace("1", trace_id)
             assert found is not None
-            [listed] = [row for row in await queries.page("1", 1000, 0) if row.trace_id == trace_id]
+            [listed] = [row for row in (await queries.page("1", 1000)).traces if row.trace_id == trace_id]
             assert listed == found
         finally:
-            await queries.close()
+            await queries.reads.close()
         error = found.first_error
         return {
             "totalEvents": found.event_count,

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 from held_bulk_requests import held_bulk_requests
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import UnavailableError
-from gateway.reading.trace_queries import STREAMS_AT_ONCE, STREAMS_OF_A_TENANT, TraceQueries
+from gateway.reading.clickhouse_reads import STREAMS_AT_ONCE, STREAMS_OF_A_TENANT
+from gateway.reading.trace_queries import TraceQueries
+from gateway.shares import Shares
 from gateway.turns import Turns
 from kit.offline_gateway import OfflineGateway
 from kit.until import until
@@ -34,9 +38,70 @@ def test_a_tenant_has_its_share_and_what_ends_is_given_back() -> None:
                     with pytest.raises(UnavailableError, match="all are taken"):
                         async with turns.turn("3"):
                             pass
-        assert turns._shares == {}
+        assert (turns.in_use, turns.waiting) == (0, 0)
 
     asyncio.run(scenario())
+
+
+def test_a_turn_goes_to_the_tenant_that_has_waited_longest_and_none_is_lost() -> None:
+    """S10: turns went to who came first, so a tenant with many requests let the others wait for all of them."""
+
+    async def scenario() -> None:
+        turns, order = Turns(1, 1, None, ""), list[str]()
+
+        async def work(tenant: str) -> None:
+            async with turns.turn(tenant):
+                order.append(tenant)
+                await asyncio.sleep(0)
+
+        async with turns.turn("held"):
+            tasks = [asyncio.create_task(work(tenant)) for tenant in "aaaabbc"]
+            await asyncio.sleep(0)
+            assert turns.waiting == 7
+            tasks[1].cancel()
+            tasks[6].cancel()
+            await asyncio.wait([tasks[1], tasks[6]])
+            assert turns.waiting == 5
+        await asyncio.wait(tasks)
+        assert order == ["a", "b", "a", "b", "a"]
+        assert (turns.in_use, turns.waiting) == (0, 0)
+
+    asyncio.run(scenario())
+
+
+def test_a_turn_that_is_given_to_who_leaves_at_that_moment_goes_on_to_the_next() -> None:
+    async def scenario() -> None:
+        turns, order = Turns(1, 1, None, ""), list[str]()
+
+        async def work(tenant: str) -> None:
+            async with turns.turn(tenant):
+                order.append(tenant)
+
+        async with turns.turn("held"):
+            leaves, stays = (asyncio.create_task(work(tenant)) for tenant in "ab")
+            await asyncio.sleep(0)
+        leaves.cancel()  # the turn is its already
+        await asyncio.wait([leaves, stays])
+        assert order == ["b"]
+        assert turns.in_use == 0
+
+    asyncio.run(scenario())
+
+
+@given(st.integers(1, 50), st.integers(1, 50))
+def test_two_tenants_that_take_all_they_can_leave_room_for_a_third(total: int, of_a_tenant: int) -> None:
+    """S10: one tenant took all live streams of a gateway."""
+    shares = Shares(total, min(of_a_tenant, total * 3 // 4 or 1))
+    for tenant in "abc":
+        while shares.has_room_for(tenant):
+            assert not shares.full
+            shares.take(tenant)
+        if total >= 5:
+            assert shares.in_use < total or tenant == "c"
+    for tenant in "abc":
+        while shares._held[tenant]:
+            shares.give_back(tenant)
+    assert shares.in_use == 0
 
 
 def test_bulk_bodies_of_one_tenant_that_do_not_come_hold_up_no_other(offline: OfflineGateway) -> None:
@@ -65,6 +130,6 @@ def test_traces_that_one_tenant_reads_slowly_hold_up_no_other(server_settings: S
         for task in held:
             task.cancel()
         await asyncio.wait(held)
-        await queries.close()
+        await queries.reads.close()
 
     asyncio.run(scenario())

@@ -1,0 +1,70 @@
+"""What a record of the log becomes for live streams: a frame for each form in which somebody wants it, in the ring."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from aiokafka import ConsumerRecord
+
+from gateway.live.feeds import Feeds
+from gateway.live.frames import AppOf, event_data, event_frame, gap_frame
+from gateway.live.log import ReadSoFar
+from gateway.live.position import Kind
+from gateway.live.repeats import Repeats
+from gateway.live.ring import GAP, Feed, Form, Frame, Ring
+from gateway.sealed_texts import SealedTexts
+from producers.verdict import Refusal, verdict
+
+_REMEMBERED = 65_536
+
+
+class Delivery:
+    """Feeds, ring and repeats of one gateway, in step with the offsets of the `ReadSoFar` that each call is given."""
+
+    def __init__(self, most_bytes: int, sealed: SealedTexts, app_of: AppOf) -> None:
+        self.ring = Ring(most_bytes)
+        self.feeds = Feeds()
+        self.repeats = Repeats(_REMEMBERED)
+        self.sealed = sealed
+        self.app_of = app_of
+
+    def take(self, read: ReadSoFar, record: ConsumerRecord) -> list[Feed]:
+        """Put the record into the ring, whose offset is the last that was read. The feeds that have something new."""
+        if not self.feeds.can_match(record.key):
+            return []
+        event = verdict(record.key, record.value)
+        if isinstance(event, Refusal):
+            return []
+        feeds = self.feeds.matching(event)
+        if not feeds:
+            return []
+        forms = {feed.form for feed in feeds}
+        data = {each: event_data(event, each, self.app_of) for each in {form.generation for form in forms}}
+        frames: dict[Form, Frame] = {}
+        for form in forms:
+            position = self._sealed(read, event.tenant_id, form.kind, record.partition)
+            frames[form] = Frame(position, event_frame(position, data[form.generation]))
+        self.ring.append(self.repeats.seen(event, self.ring.number), frames, feeds)
+        return feeds
+
+    def tell_expired(self, read: ReadSoFar, partition: int) -> None:
+        """Tell every stream of the partition that retention was faster than the reader."""
+        of_tenants: defaultdict[str, list[Feed]] = defaultdict(list)
+        for feed in self.feeds:
+            if feed.form.kind is Kind.VECTOR or read.home(feed.wanted) == partition:
+                of_tenants[feed.wanted.tenant_id].append(feed)
+        for tenant_id, feeds in of_tenants.items():
+            frames: dict[Form, Frame] = {}
+            for form in {feed.form for feed in feeds}:
+                position = self._sealed(read, tenant_id, form.kind, partition)
+                frames[form] = Frame(position, gap_frame("expired", position))
+            self.ring.append(GAP, frames, feeds)
+            for feed in feeds:
+                feed.announce()
+
+    def position(self, read: ReadSoFar, feed: Feed) -> bytes:
+        """The id from which nothing is missing for a stream that has taken all of its feed."""
+        return self._sealed(read, feed.wanted.tenant_id, feed.form.kind, read.home(feed.wanted))
+
+    def _sealed(self, read: ReadSoFar, tenant_id: str, kind: Kind, partition: int) -> bytes:
+        return self.sealed.text(tenant_id, read.position(kind, partition))

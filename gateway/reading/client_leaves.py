@@ -1,0 +1,37 @@
+"""A read ends with its client: who goes away takes along what ClickHouse still does for the request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+_CLIENT_CLOSED_REQUEST = 499  # nginx's, for its logs and our counts: nobody gets this answer
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def ends_with_its_client(handler: Handler) -> Handler:
+    """`handler`, which is cancelled when the client of its request closes the connection before there is an answer."""
+
+    async def handle(request: Request) -> Response:
+        answering = asyncio.ensure_future(handler(request))
+        leaving = asyncio.ensure_future(_until_gone(request))
+        try:
+            await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                return answering.result()
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        finally:
+            for task in (answering, leaving):
+                task.cancel()
+            await asyncio.wait([answering, leaving])
+
+    return handle
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
