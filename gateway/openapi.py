@@ -158,7 +158,8 @@ def _preflight() -> dict[str, Any]:
     """The answers' headers are those of https://fetch.spec.whatwg.org/#http-cors-protocol."""
     asked = [_parameter(name, "header", "string") for name in ("Origin", "Access-Control-Request-Method")]
     allowed = {"204": {"description": "A public token names the page's origin: it may publish"}}
-    answers = {**allowed, **{status: answer for status, answer in errors().items() if status in ("403", "503")}}
+    refused = {status: answer for status, answer in errors().items() if status in ("403", "503")}
+    answers = allowed | errors_without_key() | refused
     summary = "A browser asks whether a page may publish (CORS preflight)"
     return {"summary": summary, "security": [], "parameters": asked, "responses": answers}
 

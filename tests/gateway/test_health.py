@@ -16,8 +16,8 @@ from deploy.free_ports import free_port
 from gateway import metrics
 from gateway.errors import error_body
 from gateway.openapi import document
+from gateway.reading.clickhouse_reads import ClickHouseReads
 from gateway.reading.pipeline_offsets import PipelineOffsets
-from gateway.reading.trace_queries import TraceQueries
 from gateway.shared_look import SharedLook
 from kit.offline_gateway import HEADERS, OfflineGateway
 from producers.settings import Settings
@@ -37,11 +37,11 @@ def test_many_who_ask_for_readiness_cost_one_look_a_second(
         await go_on.wait()
         return {}
 
-    async def ping(_: TraceQueries) -> None:
+    async def ping(_: ClickHouseReads) -> None:
         looks.append("clickhouse")
 
     monkeypatch.setattr(PipelineOffsets, "ends", ends)
-    monkeypatch.setattr(TraceQueries, "ping", ping)
+    monkeypatch.setattr(ClickHouseReads, "ping", ping)
 
     async def scenario() -> None:
         async with asyncio.timeout(20), offline.client() as client:

@@ -15,7 +15,7 @@ from msgspec import Raw
 from axonstream.event_contract import MAX_DEPTH, MAX_ID, MAX_NAME_BYTES, MAX_TIME_MS, EventInput
 from kit.slow_json import wrong_shape_by_walking
 from producers import verdict as verdict_module
-from producers.event import Event
+from producers.event import Event, encode_again
 from producers.event_record import encode_event
 from producers.topics import event_key
 from producers.verdict import MAX_RECORD_BYTES, RUN, SHORT_RUN, Refusal, verdict, verdicts
@@ -253,4 +253,6 @@ def test_a_run_is_judged_as_its_records_one_by_one(odd: list[KeyedValue], at: in
     records[at:at] = odd
     judged, plain = verdicts(records)
     assert judged == [verdict(record.key, record.value) for record in records]
-    assert plain is all(record == (b"x", PLAIN) for record in records)
+    assert plain is all(
+        isinstance(x, Event) and encode_again(x) == r.value for x, r in zip(judged, records, strict=True)
+    )
