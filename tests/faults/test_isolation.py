@@ -144,9 +144,9 @@ def kept(sent: Sequence[Sent], tenant: str, trace: str) -> list[int]:
     return sorted(unique, key=lambda number: number - 4 * sent[number].minus_ms)
 
 
-def position_of(client: httpx.Client) -> str:
-    """Where live streams are now, for any tenant."""
-    with client.stream("GET", "/live", headers={"X-API-Key": KEYS["1"], "x-tenant-id": "1"}) as answer:
+def position_of(client: httpx.Client, tenant: str) -> str:
+    """Where live streams of the tenant are now."""
+    with client.stream("GET", "/live", headers={"X-API-Key": KEYS[tenant], "x-tenant-id": tenant}) as answer:
         return answer.headers["x-axonstream-position"]
 
 
@@ -215,7 +215,7 @@ def test_what_two_tenants_are_told_is_each_only_its_own(
     @given(EVENTS)
     def isolated(sent: list[Sent]) -> None:
         example = token_hex(8)
-        since = position_of(client)
+        since = {tenant: position_of(client, tenant) for tenant in ("1", "2")}
         published(sent, example)
         for tenant, other in (("1", "2"), ("2", "1")):
             answers = everything_read(client, tenant, example)
@@ -230,7 +230,7 @@ def test_what_two_tenants_are_told_is_each_only_its_own(
                 assert sorted(row["payload"]["number"] for row in rows) == wanted
             for trace in TRACES:
                 check_trace(answers, f"{example}/{trace}", truth.get(f"{example}/{trace}"), sent)
-            check_streams(client, tenant, example, since, truth)
+            check_streams(client, tenant, example, since[tenant], truth)
 
     isolated()
 

@@ -45,7 +45,7 @@ class Crowd:
         connection.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connection, self._address)
         reader, writer = await asyncio.open_connection(sock=connection, limit=SMALL_BUFFER)
-        lines = [f"GET {path} HTTP/1.1", "host: gateway", *(f"{name}: {value}" for name, value in HEADERS.items())]
+        lines = [f"GET {path} HTTP/1.1", "host: 127.0.0.1", *(f"{name}: {value}" for name, value in HEADERS.items())]
         writer.write("\r\n".join([*lines, "", ""]).encode())
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
         self.open += 1

@@ -178,9 +178,9 @@ def test_materialized_views_of_an_operator_are_not_taken_for_doubled_rows(
 def test_a_clickhouse_with_too_many_parts_is_waited_for(server_settings: Settings, soak_report: SoakReport) -> None:
     async def story() -> None:
         async with pipeline(server_settings) as pipe:
-            await pipe.query("SYSTEM STOP MERGES events_log")
             await pipe.query(
-                "ALTER TABLE events_log MODIFY SETTING parts_to_delay_insert = 1, parts_to_throw_insert = 2"
+                "ALTER TABLE events_log MODIFY SETTING parts_to_delay_insert = 1, parts_to_throw_insert = 2, "
+                "max_bytes_to_merge_at_max_space_in_pool = 1, max_bytes_to_merge_at_min_space_in_pool = 1"
             )
             with sink(server_settings):
                 for number in range(6):
@@ -190,8 +190,10 @@ def test_a_clickhouse_with_too_many_parts_is_waited_for(server_settings: Setting
                 refused = "SELECT count() FROM system.errors WHERE name = 'TOO_MANY_PARTS' AND value > 0"
                 await pipe.until(refused, 1)
                 assert (await pipe.committed())[pipe.topics.events, 0][0] <= 30
-                await pipe.query("SYSTEM START MERGES events_log")
-                await pipe.query("ALTER TABLE events_log RESET SETTING parts_to_delay_insert, parts_to_throw_insert")
+                await pipe.query(
+                    "ALTER TABLE events_log RESET SETTING parts_to_delay_insert, parts_to_throw_insert, "
+                    "max_bytes_to_merge_at_max_space_in_pool, max_bytes_to_merge_at_min_space_in_pool"
+                )
                 await pipe.until("SELECT count() FROM events_log", 60)
                 found = await must_be_stored_once(server_settings)
             soak_report.add(found.row("too many parts", 1))

@@ -73,7 +73,8 @@ class RunningStack:
             for field, value in self.settings.model_dump(exclude=_SECRET_FIELDS, exclude_none=True).items()
         }
         given["AXONSTREAM_SERVER_SECRET"] = self.settings.server_secret.get_secret_value()
-        given["AXONSTREAM_API_KEYS"] = self.settings.api_keys.get_secret_value()
+        if "api_keys" in self.settings.model_fields_set:  # empty, it would mean none
+            given["AXONSTREAM_API_KEYS"] = self.settings.api_keys.get_secret_value()
         spec = PartSpec(name, (command,), {**given, **environment}, stop_grace_s=10)
         self._parts[name] = SupervisedPart(spec, self._directory, self.restarts.append)
 
