@@ -40,6 +40,7 @@ newer = judged.verdict
 def verdict(key, value):
     return judged.Refusal("from the future") if value and b'"identifier":"newer"' in value else newer(key, value)
 judged.verdict = verdict
+judged._quick_yes_of = lambda run: None
 """
 
 
