@@ -9,11 +9,14 @@ import socket
 from gateway.control.audit_entry import Actor
 
 
-def command_actor() -> Actor:
+def user_name() -> str:
     """By the process's user id, not by what the environment says; in a container a user often has a number alone."""
     number = os.getuid()
     try:
-        name = pwd.getpwuid(number).pw_name
+        return pwd.getpwuid(number).pw_name
     except KeyError:
-        name = str(number)
-    return Actor(f"user {name}", f"host {socket.gethostname()}")
+        return str(number)
+
+
+def command_actor() -> Actor:
+    return Actor(f"user {user_name()}", f"host {socket.gethostname()}")

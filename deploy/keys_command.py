@@ -6,8 +6,6 @@ Who may write to Kafka may make keys: Kafka's ACLs are that boundary. Gateways k
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 import re
 import time
 from collections.abc import Callable, Coroutine
@@ -18,7 +16,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 from deploy.checked_settings import checked_settings
-from deploy.command_actor import command_actor
+from deploy.command_actor import command_actor, user_name
 from deploy.endpoints import with_endpoints
 from deploy.server_secret import server_secret
 from deploy.terminal_text import HarmlessGroup, harmless, print_table, say, say_json
@@ -41,14 +39,6 @@ _DATA_DIR = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]"
 )
 _OUTPUT = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-
-
-def _user() -> str:
-    """The user's name; in a container a user often has a number alone."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
 
 
 @click.group(cls=HarmlessGroup)
@@ -78,7 +68,7 @@ def keys() -> None:
     help="A web page that may publish with the public token, as https://app.example; may be given several times.",
 )
 @click.option("--expires", metavar="TIME", help="30m, 12h, 90d, or ISO 8601 with a zone.  [default: never]")
-@click.option("--creator", default=_user, help="Who makes it.  [default: your user name]")
+@click.option("--creator", default=user_name, help="Who makes it.  [default: your user name]")
 @_OUTPUT
 @_DATA_DIR
 def create(

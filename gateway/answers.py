@@ -7,20 +7,16 @@ milliseconds. Payload and metadata are the sender's bytes, put in as they came (
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import orjson
 from typing_extensions import TypedDict  # pydantic makes schemas of typing.TypedDict from Python 3.12 on
 
-from gateway.control.credentials import Generation, Identity
+from gateway.control.credentials import Generation
 from gateway.wire_values import iso_time, opaque_id, wire_id
 
 WireId = int | str
-
-_ROWS_OF_A_TURN = 100  # 1 ms
 
 
 class StoredEvent(NamedTuple):
@@ -194,22 +190,6 @@ class ErrorAnswer(TypedDict):
     statusCode: int
     requestId: str
     hint: str
-
-
-async def event_rows_in_turns(events: Sequence[StoredEvent], identity: Identity) -> bytes:
-    """A JSON array of events of the sender's tenant; other requests have their turn while a long one is made."""
-    pieces: list[bytes] = []
-    for start in range(0, len(events), _ROWS_OF_A_TURN):
-        if start:
-            await asyncio.sleep(0)
-        pieces.append(orjson.dumps(event_rows(events[start : start + _ROWS_OF_A_TURN], identity))[1:-1])
-    return b"[" + b",".join(pieces) + b"]"
-
-
-def event_rows(events: Sequence[StoredEvent], identity: Identity) -> list[EventAnswer]:
-    """The wire form of events of the sender's tenant; give it to orjson."""
-    tenant_id, generation, apps = identity.tenant_id, identity.generation, identity.channels
-    return [event_answer(event, tenant_id, generation, apps.get(event.channel_id)) for event in events]
 
 
 def event_answer(event: StoredEvent, tenant_id: str, generation: Generation, app_id: int | None) -> EventAnswer:

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from gateway.authentication import EARLY_KEY, ORIGIN, PUBLIC_TOKEN, RECENT_KEY, TENANT, Headers
 from gateway.errors import RefusedError
-from producers.loopback import is_loopback
+from producers.loopback import LOOPBACK_NAMES, is_loopback
 
 _HOST = b"host"
 _PARENT = b"traceparent"
@@ -30,7 +30,6 @@ _ONCE = frozenset(
         b"x-axonpush-environment",
     }
 )
-_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _MOST_SEEN = 100
 
 
@@ -79,7 +78,7 @@ def allowed_hosts(gateway_host: str, gateway_hosts: str) -> frozenset[str] | Non
         return frozenset(names)
     if not is_loopback(gateway_host):
         return None
-    return frozenset({*_LOOPBACK_NAMES, f"[{gateway_host}]" if ":" in gateway_host else gateway_host.lower()})
+    return frozenset({*LOOPBACK_NAMES, f"[{gateway_host}]" if ":" in gateway_host else gateway_host.lower()})
 
 
 def _name(host: bytes) -> str:
@@ -96,6 +95,5 @@ def _look_for_repeated(sent: list[tuple[bytes, bytes]], headers: Headers) -> Non
                 400, f"the header {name.decode()} stands {times} times in the request", "Send it once, or not at all."
             )
         if times > 1 and name == _PARENT:
-            del headers[
-                name
-            ]  # not valid, and so ignored: https://www.w3.org/TR/trace-context/#a-traceparent-is-received
+            # It is not valid, and so ignored: https://www.w3.org/TR/trace-context/#a-traceparent-is-received
+            del headers[name]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")  # as a Host header or a URL writes them
+
 
 def is_loopback(host: str) -> bool:
     """Whether `host`, without a port, is a loopback address or `localhost` (RFC 6761). No other name is looked up."""

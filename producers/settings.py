@@ -42,11 +42,13 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", description="host:port, comma separated")
     kafka_security_protocol: str = Field(default="PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
     kafka_sasl_mechanism: str = Field(default="PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
-    kafka_sasl_username: str = ""
-    kafka_sasl_password: SecretStr = SecretStr("")
-    kafka_ssl_ca_file: Path | None = None
-    kafka_ssl_cert_file: Path | None = None
-    kafka_ssl_key_file: Path | None = None
+    kafka_sasl_username: str = Field(default="", description="for SASL_PLAINTEXT and SASL_SSL")
+    kafka_sasl_password: SecretStr = Field(default=SecretStr(""), description="of kafka_sasl_username")
+    kafka_ssl_ca_file: Path | None = Field(
+        default=None, description="PEM; who signs the brokers' certificates. None: the system's own list"
+    )
+    kafka_ssl_cert_file: Path | None = Field(default=None, description="PEM; this client's certificate, for mutual TLS")
+    kafka_ssl_key_file: Path | None = Field(default=None, description="PEM; the key of kafka_ssl_cert_file")
     topic_prefix: str = Field(default="", description="put before every topic, consumer group and Faust app id")
     topic_partitions: int = Field(default=8, ge=1, description="of agent-events; made by init, never changed in place")
     topic_replication_factor: int = Field(
@@ -58,19 +60,21 @@ class Settings(BaseSettings):
     clickhouse_url: str = Field(
         default="http://127.0.0.1:8123", description="http(s)://host:port of the HTTP interface"
     )
-    clickhouse_user: str = "default"
-    clickhouse_password: SecretStr = SecretStr("")
-    clickhouse_database: str = Field(default="axonstream", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    clickhouse_user: str = Field(default="default", description="reads, inserts, and makes the schema at init")
+    clickhouse_password: SecretStr = Field(default=SecretStr(""), description="of clickhouse_user")
+    clickhouse_database: str = Field(
+        default="axonstream", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="made by init where there is none"
+    )
     clickhouse_cluster: str = Field(
         default="", description="name for ON CLUSTER and quorum settings; empty: one server"
     )
-    events_ttl_days: int = Field(default=30, ge=1)
+    events_ttl_days: int = Field(default=30, ge=1, description="how long an event is kept after it was stored")
     summaries_ttl_days: int = Field(default=90, ge=1, description="at least a week above the TTL of the events")
     dead_letters_ttl_days: int = Field(default=60, ge=1, description="at least a week above the TTL of the events")
 
     # Gateway
-    gateway_host: str = "127.0.0.1"
-    gateway_port: int = Field(default=8080, ge=0, le=65535)
+    gateway_host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0: every IPv4 address")
+    gateway_port: int = Field(default=8080, ge=0, le=65535, description="0 picks a free port")
     gateway_hosts: str = Field(
         default="",
         description="names that the header Host may have, comma separated, without port; others are answered with 421. "
@@ -149,10 +153,12 @@ class Settings(BaseSettings):
     max_live_traces: int = Field(
         default=1_000_000, ge=1, description="in one processor's memory; of more, those that were idle longest leave"
     )
-    session_timeout_ms: int = Field(default=10_000, ge=6000)
-    sink_flush_ms: int = Field(default=50, ge=0)
-    sink_max_rows: int = Field(default=100_000, ge=1)
-    sink_max_bytes: int = Field(default=64 << 20, ge=1)
+    session_timeout_ms: int = Field(
+        default=10_000, ge=6000, description="without a heartbeat for so long, a member of a group loses its partitions"
+    )
+    sink_flush_ms: int = Field(default=50, ge=0, description="at least so long from one INSERT of a table to the next")
+    sink_max_rows: int = Field(default=100_000, ge=1, description="of one INSERT")
+    sink_max_bytes: int = Field(default=64 << 20, ge=1, description="of one fetch from Kafka, and of one INSERT")
     max_bad_events_per_minute: int = Field(
         default=10_000, ge=1, description="of one topic, read by one sink; beyond it the sink stops with exit code 78"
     )
@@ -165,8 +171,8 @@ class Settings(BaseSettings):
     insert_timeout_ms: int = Field(default=5_000, ge=100, description="must be below the session timeout")
 
     # Local stack
-    data_dir: Path = Path(".axonstream")
-    log_level: str = "INFO"
+    data_dir: Path = Field(default=Path(".axonstream"), description="where `axonstream up` keeps everything")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL")
 
     @field_validator("gateway_tls_key_file")
     @classmethod

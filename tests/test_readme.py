@@ -59,7 +59,7 @@ def test_every_axonstream_command_that_is_named_exists() -> None:
     assert named <= main.commands.keys()
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/keys.md", "docs/audit.md"])
 def test_every_option_of_a_command_that_is_named_exists(document: str, pytestconfig: pytest.Config) -> None:
     """Of axonstream and pytest by what they know, of other programs by their --help."""
     text = (ROOT / document).read_text()
@@ -96,9 +96,9 @@ def options_in_help(*program: str) -> set[str]:
 
 
 def test_every_file_that_the_documents_link_to_exists() -> None:
-    for document in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / document).read_text()):
-            assert (ROOT / target).exists(), f"{document} links to {target}"
+    for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document} links to {target}"
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"])

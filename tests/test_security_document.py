@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SECURITY = (ROOT / "SECURITY.md").read_text()
+ATTACKS = [f"S{number}" for number in range(1, 25)]
 
 
 def test_every_promise_links_to_tests_that_exist() -> None:
@@ -24,3 +26,20 @@ def test_it_says_how_to_report_and_who_is_trusted_and_names_no_address() -> None
     assert "Anyone who can write to Kafka" in SECURITY
     assert re.findall(r"\S+@\S+|https?://\S+", SECURITY) == []
     assert "[SECURITY.md](SECURITY.md)" in (ROOT / "README.md").read_text()
+
+
+def test_every_attack_is_listed_with_the_files_whose_docstrings_name_it() -> None:
+    rows = re.findall(r"^\| (S\d+) \|(.*)$", (ROOT / "docs/attacks.md").read_text(), flags=re.MULTILINE)
+    listed = {number: set(re.findall(r"\]\(\.\./(tests/[^)]+)\)", row)) for number, row in rows}
+    assert listed == {number: files_that_name(number) for number in ATTACKS}
+
+
+def files_that_name(attack: str) -> set[str]:
+    """The test files in which the docstring of the module or of a test begins with the number."""
+    found: set[str] = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        tree = ast.parse(path.read_text())
+        documented = (node for node in ast.walk(tree) if isinstance(node, (ast.Module, ast.FunctionDef)))
+        if any(re.match(rf"{attack}\b", ast.get_docstring(node) or "") for node in documented):
+            found.add(path.relative_to(ROOT).as_posix())
+    return found

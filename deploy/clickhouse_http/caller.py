@@ -6,26 +6,18 @@ the answers. The browser tells on them: by `Sec-Fetch-Site`, by `Origin`, and by
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Sequence
 
 from deploy.clickhouse_http.clickhouse_error import ACCESS_DENIED, ClickHouseError
+from producers.loopback import LOOPBACK_NAMES
 
 _OWN_PAGES = frozenset({"none", "same-origin"})
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that listens on `host`."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
 def own_addresses(port: int) -> frozenset[str]:
     """What `Host` may say of a server on loopback."""
-    names = ("127.0.0.1", "localhost", "[::1]")
-    return frozenset(f"{name}:{port}" for name in names) | (frozenset(names) if port == 80 else frozenset())
+    named = frozenset(f"{name}:{port}" for name in LOOPBACK_NAMES)
+    return named.union(LOOPBACK_NAMES) if port == 80 else named
 
 
 def check_caller(headers: Callable[[str], Sequence[str]], addresses: frozenset[str] | None) -> None:

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import MAX_NAME_BYTES
-from gateway.answers import event_rows_in_turns
 from gateway.authentication import Authentication
 from gateway.control.credentials import Identity, KeyScope
 from gateway.control.log import Control, not_caught_up
 from gateway.errors import RefusedError
 from gateway.reading.event_queries import EventFilter, EventPlace, EventQueries
+from gateway.reading.event_rows import event_rows_in_turns
 from gateway.reading.list_cursor import ListCursors, skipped_rows
 from gateway.reading.query_values import MAX_LIMIT, entity_id, positive, time_ms
 from gateway.reading.trace_reads import nothing_yet, stale_headers

@@ -12,10 +12,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
-from gateway.answers import StoredEvent, event_rows, event_rows_in_turns, summary_answer, trace_answer
+from gateway.answers import StoredEvent, summary_answer, trace_answer
 from gateway.authentication import Authentication
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.errors import RefusedError, UnavailableError
+from gateway.reading.event_rows import event_rows, event_rows_in_turns
 from gateway.reading.list_cursor import ListCursors, skipped_rows
 from gateway.reading.query_values import MAX_LIMIT, positive, time_ms
 from gateway.reading.trace_queries import TracePlace, TraceQueries

@@ -103,7 +103,7 @@ def test_what_two_gateways_did_is_listed_also_after_both_have_ended(server_setti
         for app in (create_app(server_settings), create_app(server_settings)):
             async with (
                 app.router.lifespan_context(app),
-                httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client,
+                httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client,
             ):
                 await app.state.connected.wait()
                 answer = await client.post("/apps", headers=HEADERS, json={"name": "a"})

@@ -55,7 +55,7 @@ async def gateway(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://gateway") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
     ):
         await app.state.connected.wait()
         yield client
@@ -165,9 +165,6 @@ def test_the_local_stack_makes_its_secret_once_for_its_owner_alone(tmp_path: Pat
 
 
 def test_a_user_without_a_name_makes_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.delenv(name, raising=False)
-
     def nobody(_: int) -> None:
         raise KeyError("getpwuid(): uid not found")
 

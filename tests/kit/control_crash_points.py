@@ -8,10 +8,8 @@ The small change is one batch of Kafka's log, the large one several. Settings co
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
-from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,45 +20,33 @@ from gateway.control.audit_entry import Action, Actor, entry
 from gateway.control.data import ControlData
 from gateway.control.log import ControlLog
 from gateway.control.records import App, ControlRecord, Kind, Place, new_id
+from kit.passings import Passings
 from producers.settings import Settings
 
 LARGE = 4_000  # records; with names of 250 bytes twice the bytes of a batch
 
 
-class Killer:
-    def __init__(self, point: str, number: int, passings: Path) -> None:
-        self._point, self._number, self._file = point, number, passings
-        self._passings: Counter[str] = Counter()
+def wrap(passes: Callable[[str], None]) -> None:
+    append, send = BatchBuilder.append, AIOKafkaProducer.send_batch
 
-    def passes(self, point: str) -> None:
-        self._passings[point] += 1
-        if point == self._point and self._passings[point] == self._number:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def appending(batch: BatchBuilder, **record: Any) -> Any:
+        passes("before a record is in its batch")
+        return append(batch, **record)
 
-    def tell(self) -> None:
-        self._file.write_text("\n".join(f"{count} {name}" for name, count in sorted(self._passings.items())))
+    async def sending(producer: AIOKafkaProducer, *args: Any, **named: Any) -> Any:
+        passes("before a batch is sent")
+        acknowledged = await send(producer, *args, **named)
+        passes("after a batch is sent")
 
-    def wrap(self) -> None:
-        append, send = BatchBuilder.append, AIOKafkaProducer.send_batch
+        async def awaited() -> Any:
+            result = await acknowledged
+            passes("after a batch is acknowledged")
+            return result
 
-        def appending(batch: BatchBuilder, **record: Any) -> Any:
-            self.passes("before a record is in its batch")
-            return append(batch, **record)
+        return awaited()
 
-        async def sending(producer: AIOKafkaProducer, *args: Any, **named: Any) -> Any:
-            self.passes("before a batch is sent")
-            acknowledged = await send(producer, *args, **named)
-            self.passes("after a batch is sent")
-
-            async def awaited() -> Any:
-                result = await acknowledged
-                self.passes("after a batch is acknowledged")
-                return result
-
-            return awaited()
-
-        for owner, name, step in ((BatchBuilder, "append", appending), (AIOKafkaProducer, "send_batch", sending)):
-            setattr(owner, name, step)
+    for owner, name, step in ((BatchBuilder, "append", appending), (AIOKafkaProducer, "send_batch", sending)):
+        setattr(owner, name, step)
 
 
 async def change(size: str, mark: str) -> None:
@@ -74,11 +60,11 @@ async def change(size: str, mark: str) -> None:
     await control.stop()
 
 
-def main(size: str, point: str, number: str, passings: str) -> None:
-    killer = Killer(point, int(number), Path(passings))
-    killer.wrap()
+def main(size: str, point: str, number: str, file: str) -> None:
+    passings = Passings(point, int(number))
+    wrap(passings.passes)
     asyncio.run(change(size, f"{size} {point} {number}".replace("/", "-")))
-    killer.tell()
+    passings.write(Path(file))
 
 
 if __name__ == "__main__":

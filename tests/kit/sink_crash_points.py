@@ -7,10 +7,7 @@ The points are the functions of the product, wrapped here: before its first line
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
+from kit.passings import Passings
 from producers.settings import Settings
 from sinks import event_flow, summary_flow
 from sinks.dead_letters import DeadLetters
@@ -52,19 +50,16 @@ _STEPS: list[tuple[str, Any, str, Callable[..., str] | None]] = [
 _BRACKETED = ("attempting", "settled")  # plain functions of the ledger
 
 
-class Killer:
-    """Counts the passings of every point, and ends the process at the wanted one."""
+class Steps:
+    """Wraps the steps, so that each tells when it is passed; without a point to die at, all passings are written."""
 
-    def __init__(self, point: str, number: int, passings: Path) -> None:
-        self._point, self._number, self._file = point, number, passings
-        self._passings: Counter[str] = Counter()
+    def __init__(self, passings: Passings, file: Path) -> None:
+        self._passings, self._file = passings, file
 
     def passes(self, point: str) -> None:
-        self._passings[point] += 1
-        if not self._point:
-            self._file.write_text("\n".join(f"{count} {name}" for name, count in sorted(self._passings.items())))
-        if point == self._point and self._passings[point] == self._number:
-            os.kill(os.getpid(), signal.SIGKILL)
+        self._passings.passes(point)
+        if not self._passings.point:
+            self._passings.write(self._file)
 
     def wrap(self, what: str, owner: Any, name: str, more: Callable[..., str] | None) -> None:
         original = getattr(owner, name)
@@ -90,12 +85,12 @@ class Killer:
         setattr(OffsetLedger, name, step)
 
 
-def main(point: str, number: str, passings: str) -> None:
-    killer = Killer(point, int(number), Path(passings))
+def main(point: str, number: str, file: str) -> None:
+    steps = Steps(Passings(point, int(number)), Path(file))
     for step in _STEPS:
-        killer.wrap(*step)
+        steps.wrap(*step)
     for name in _BRACKETED:
-        killer.wrap_ledger(name)
+        steps.wrap_ledger(name)
     run(Settings())
 
 

@@ -32,3 +32,7 @@ def test_summaries_that_would_expire_before_the_events_are_refused() -> None:
     for days in (40, 46):
         with pytest.raises(ValidationError, match="summaries_ttl_days"):
             Settings(events_ttl_days=40, summaries_ttl_days=days)
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
