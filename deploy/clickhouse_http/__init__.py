@@ -10,6 +10,7 @@
     sql_text.py          what a statement does, told from its text: routing
     statement_tree.py    what a statement is, as the engine's parser reads it
     permission.py        whether its tree is allowed, part by part
+    permitted_parts.py   the lists of statements and of their parts
     permitted_names.py   the lists of functions, tables, engines
     permitted_settings.py  the settings that a request may change
     answers.py           results: streamed block by block, or whole

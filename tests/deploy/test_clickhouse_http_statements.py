@@ -1,0 +1,105 @@
+"""What the engine makes of a statement beyond its text: names are functions, views write, settings run statements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_clickhouse_http_doors import CANARY, ask
+
+from kit.clickhouse_process import ClickHouseProcess
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    path = tmp_path / "canary.csv"
+    path.write_text(CANARY + "\n")
+    return path
+
+
+@pytest.mark.parametrize("args", [{"user": "reader"}, {"readonly": "1"}, {}])
+@pytest.mark.parametrize(
+    "called",
+    ["file", "`file`", '"file"', "file AS f", "{{f:Identifier}}", "x -> arrayMap(file, [x])[1]", "if(1, file, upper)"],
+)
+def test_a_function_that_is_given_by_its_name_is_judged_like_a_call(
+    server: ClickHouseProcess, canary: Path, called: str, args: dict[str, str]
+) -> None:
+    """S2: arrayMap(file, [path]) calls file(path); the reader and `axonstream sql` read any file with it."""
+    sql = f"SELECT arrayMap({called.format()}, ['{canary}'])"
+    status, told = ask(server, sql, "POST", None, param_f="file", **args)
+    assert (status, CANARY in told) == (403, False), told
+
+
+def test_functions_that_are_allowed_may_be_given_by_their_names(server: ClickHouseProcess) -> None:
+    assert ask(server, "SELECT arrayMap(upper, ['a'])", user="reader") == (200, "['A']\n")
+    assert ask(server, "SELECT arrayMap({f:Identifier}, ['a'])", user="reader", param_f="upper") == (200, "['A']\n")
+    assert ask(server, "SELECT count(t.file) FROM (SELECT 1 AS file) AS t", user="reader") == (200, "1\n")
+
+
+@pytest.mark.parametrize("called", ["sleepEachRow", "{{f:Identifier}}"])
+def test_a_reader_may_not_sleep_by_name_either(server: ClickHouseProcess, called: str) -> None:
+    sql = f"SELECT arrayMap({called.format()}, [1])"
+    assert ask(server, sql, user="reader", param_f="sleepEachRow")[0] == 403
+
+
+@pytest.mark.parametrize("format_name", ["values", "VALUES", "vAlUeS"])
+@pytest.mark.parametrize("rows", [0, 20_000])
+def test_the_name_of_a_format_is_read_in_any_case(
+    server: ClickHouseProcess, table: str, canary: Path, format_name: str, rows: int
+) -> None:
+    """S2: the data of FORMAT VALUES were not judged as those of FORMAT Values are, and the engine evaluated them."""
+    plain = "('x')," * rows
+    status, told = ask(server, f"INSERT INTO {table} (b) FORMAT {format_name} {plain}(file('{canary}'))")
+    assert (status != 200, CANARY in told) == (True, False), told
+    assert ask(server, f"INSERT INTO {table} (b) FORMAT {format_name} {plain}('x')")[0] == 200
+    assert ask(server, f"SELECT count(), any(b) FROM {table}") == (200, f"{rows + 1}\tx\n")
+
+
+@pytest.mark.parametrize("target", ["`{canary}`", "system.one", "`..`.`{canary}`"])
+def test_a_view_writes_into_tables_only(server: ClickHouseProcess, table: str, canary: Path, target: str) -> None:
+    """S2: TO `path` of a materialized view was taken for a file, and every INSERT into its source went there."""
+    sql = f"CREATE MATERIALIZED VIEW odd TO {target.format(canary=canary)} AS SELECT b FROM {table}"
+    status, told = ask(server, sql)
+    assert status == 403, told
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "TRUNCATE DATABASE system",
+        "TRUNCATE ALL TABLES FROM system",
+        "DROP DATABASE {d:Identifier}",
+        "DROP DATABASE INFORMATION_SCHEMA",
+        "DROP TABLE system.one",
+        "DROP TABLE nothing, system.one",
+        "DROP TABLE {d:Identifier}.one",
+        "RENAME TABLE system.one TO default.one",
+        "EXCHANGE TABLES system.one AND default.one",
+        "ALTER TABLE system.one ADD COLUMN a String",
+        "CREATE VIEW system.tables AS SELECT 1",
+        "INSERT INTO system.one SELECT 1",
+        "INSERT INTO system.one FORMAT CSV 1",
+        "DELETE FROM system.one WHERE 1",
+    ],
+)
+def test_the_tables_of_the_server_are_its_own(server: ClickHouseProcess, sql: str) -> None:
+    """Without system.one no statement is judged any more: the stack stands until ClickHouse is started again."""
+    status, told = ask(server, sql, "POST", None, param_d="system")
+    assert status == 403, told
+    assert ask(server, "SELECT dummy FROM system.one") == (200, "0\n")
+
+
+@pytest.mark.parametrize("setting", ["ast_fuzzer_runs", "ast_fuzzer_any_query", "ast_fuzzer_oracle"])
+def test_no_setting_runs_statements_that_nobody_judged(server: ClickHouseProcess, setting: str) -> None:
+    assert ask(server, "SELECT 1", "POST", None, user="reader", **{setting: "1"})[0] == 403
+    assert ask(server, f"SELECT 1 SETTINGS {setting} = 1")[0] == 403
+
+
+@pytest.mark.parametrize("name", ["DataFrame", "arrowtable", "DataStore"])
+def test_an_answer_is_never_an_object_of_python(server: ClickHouseProcess, name: str) -> None:
+    status, told = ask(server, "SELECT 1", default_format=name)
+    assert (status, "UNKNOWN_FORMAT" in told) == (404, True), told
+    assert ask(server, f"SELECT 1 FORMAT {name}")[0] == 404
