@@ -103,3 +103,9 @@ def test_an_answer_is_never_an_object_of_python(server: ClickHouseProcess, name:
     status, told = ask(server, "SELECT 1", default_format=name)
     assert (status, "UNKNOWN_FORMAT" in told) == (404, True), told
     assert ask(server, f"SELECT 1 FORMAT {name}")[0] == 404
+
+
+@pytest.mark.parametrize("literal", [r"'\x9b'", r"'\xff\xfe'", r"'\0'", r"'\x1b[2J'", "inf", "-inf", "nan", "1e-999"])
+def test_any_literal_is_read(server: ClickHouseProcess, literal: str) -> None:
+    """A byte that is not UTF-8 made the answer a 500 that was none of ClickHouse."""
+    assert ask(server, f"SELECT toTypeName({literal})", user="reader")[0] == 200
