@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from test_clickhouse_http_doors import CANARY, ask
 
-from kit.clickhouse_process import ClickHouseProcess
+from kit.clickhouse_process import READY_S, ClickHouseProcess
 
 pytestmark = pytest.mark.services
 
@@ -109,3 +112,20 @@ def test_an_answer_is_never_an_object_of_python(server: ClickHouseProcess, name:
 def test_any_literal_is_read(server: ClickHouseProcess, literal: str) -> None:
     """A byte that is not UTF-8 made the answer a 500 that was none of ClickHouse."""
     assert ask(server, f"SELECT toTypeName({literal})", user="reader")[0] == 200
+
+
+def test_who_shares_a_query_id_and_leaves_stops_no_query_of_another(server: ClickHouseProcess, table: str) -> None:
+    """As a server does it (216): a reader sent the id of a running INSERT, left, and the INSERT was killed with it."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=READY_S)
+    slow = "SELECT number FROM system.numbers FORMAT RowBinary"
+    connection.request("POST", "/?" + urlencode({"query_id": "shared", "user": "default"}), slow)
+    answer = connection.getresponse()
+    assert answer.read(8)
+    status, told = ask(server, slow, user="reader", query_id="shared")
+    assert (status, "is already running" in told) == (500, True), told
+    assert answer.read(8), "it still runs"
+    answer.close()
+    connection.close()
+    deadline = time.monotonic() + READY_S
+    while ask(server, "SELECT 1", query_id="shared") != (200, "1\n"):  # the id is free once its query has ended
+        assert time.monotonic() < deadline
