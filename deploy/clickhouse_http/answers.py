@@ -20,7 +20,7 @@ from deploy.clickhouse_http.sql_text import RESULT_VERBS, STREAMING_VERBS
 from deploy.clickhouse_http.wire_format import CONTENT_TYPES, OTHER_CONTENT_TYPE, STREAMABLE_FORMATS, exception_block
 
 READER_STALLED_S = 180.0
-# The data of VALUES are not judged, so the engine must not evaluate them.
+# The data of an INSERT are not judged, so the engine must not evaluate them (as it does with those of VALUES).
 _LITERALS_ONLY = {
     "input_format_values_interpret_expressions": "0",
     "input_format_values_deduce_templates_of_expressions": "0",
@@ -49,8 +49,7 @@ async def answer(engine: Engine, request: web.Request, call: Call, headers: dict
 
 def _insert(connection: Connection, call: Call, insert: Insert, headers: dict[str, str]) -> web.Response:
     started = time.perf_counter_ns()
-    settings = {**call.settings, **_LITERALS_ONLY} if insert.format == "Values" else call.settings
-    connection.prepare(call.database, settings, call.query_id)
+    connection.prepare(call.database, {**call.settings, **_LITERALS_ONLY}, call.query_id)
     rows, size = connection.insert(insert)
     elapsed_ns = time.perf_counter_ns() - started
     return _summarised({"written_rows": rows, "written_bytes": size, "elapsed_ns": elapsed_ns}, headers)

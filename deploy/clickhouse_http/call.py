@@ -41,6 +41,7 @@ _NOT_SETTINGS = frozenset(
     | {"cancel_http_readonly_queries_on_client_close"}
 )
 _PARAM = "param_"
+_NOT_FORMATS = frozenset({"arrowtable", "dataframe", "datastore"})  # chdb would make objects of Python of the answer
 _NAME = re.compile(r"\w+")
 
 
@@ -165,7 +166,7 @@ def read_call(
     output_format = (
         format_of(code) or args.get("default_format") or headers.get("X-ClickHouse-Format") or "TabSeparated"
     )
-    if not _NAME.fullmatch(output_format):
+    if not _NAME.fullmatch(output_format) or output_format.lower() in _NOT_FORMATS:
         raise ClickHouseError(73, f"Unknown format {output_format!a}.", "UNKNOWN_FORMAT")
     database = args.get("database") or headers.get("X-ClickHouse-Database") or "default"
     check_name(database)

@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 
 from deploy.clickhouse_http.clickhouse_error import (
     ABORTED,
+    QUERY_ID_IS_RUNNING,
     SESSION_IS_LOCKED,
     SESSION_NOT_FOUND,
     TOO_DEEP_RECURSION,
@@ -74,6 +75,7 @@ class Engine:
         self._idle: list[Connection] = []
         self._sessions: dict[tuple[str, str], _Session] = {}
         self._tasks: set[asyncio.Task[object]] = set()
+        self._running_ids: set[str] = set()
         self._draining = False
         self.version = self._ask("SELECT version()")
         self.timezone = self._ask("SELECT timezone()")
@@ -130,9 +132,17 @@ class Engine:
         if self._draining:
             job.close()
             raise ClickHouseError(ABORTED, "The server is stopping.", "ABORTED")
+        if query_id in self._running_ids:  # or else who shares an id and leaves would kill the query of another
+            job.close()
+            raise ClickHouseError(
+                QUERY_ID_IS_RUNNING,
+                f"Query with id = {query_id} is already running.",
+                "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
+            )
         task = asyncio.create_task(job)
         self._tasks.add(task)
-        task.add_done_callback(self._forget)
+        self._running_ids.add(query_id)
+        task.add_done_callback(lambda done: self._forget(done, query_id))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -142,8 +152,9 @@ class Engine:
                 await asyncio.wait([task], timeout=_KILL_AGAIN_S)
             raise
 
-    def _forget(self, task: asyncio.Task[object]) -> None:
+    def _forget(self, task: asyncio.Task[object], query_id: str) -> None:
         self._tasks.discard(task)
+        self._running_ids.discard(query_id)
         if not task.cancelled():
             task.exception()  # whoever still waits gets it; that a left query was killed is no news
 

@@ -77,4 +77,5 @@ def split_insert(text: bytes) -> Insert | None:
 def _insert(text: bytes, settings_at: int | None, head_end: int, name: str, data_begin: int) -> Insert:
     split = head_end if settings_at is None else settings_at
     data = memoryview(text)[data_begin:]
+    name = "Values" if name.lower() == "values" else name  # the engine takes the name of a format in any case
     return Insert(text[:split].decode(), name, (data,), text[split:head_end].decode())

@@ -27,49 +27,17 @@ from deploy.clickhouse_http.permitted_names import (
     is_allowed_system_table,
     is_refused_function,
 )
+from deploy.clickhouse_http.permitted_parts import (
+    ALTERATIONS,
+    CHANGING,
+    EXPLANATIONS,
+    NEVER,
+    PARTS,
+    READING,
+)
 from deploy.clickhouse_http.permitted_settings import PermittedSettings
-from deploy.clickhouse_http.statement_tree import PLAIN, Tree
+from deploy.clickhouse_http.statement_tree import Tree
 
-_READING = frozenset(
-    {"SelectWithUnionQuery", "ExplainQuery", "ShowTablesQuery", "ShowColumnsQuery", "ShowIndexesQuery"}
-    | {"CheckTableQuery", PLAIN}
-)
-_CHANGING = frozenset(
-    {"InsertQuery", "CreateQuery", "AlterQuery", "DropQuery", "RenameQuery", "OptimizeQuery", "DeleteQuery"}
-    | {"UpdateQuery", "UseQuery", "KillQueryQuery", "SetQuery"}
-)
-_PARTS = frozenset(
-    {"SelectQuery", "SelectIntersectExceptQuery", "ExpressionList", "Function", "Identifier", "TableIdentifier"}
-    | {"Literal", "QueryParameter", "Asterisk", "QualifiedAsterisk", "ColumnsRegexpMatcher", "ColumnsListMatcher"}
-    | {"QualifiedColumnsRegexpMatcher", "QualifiedColumnsListMatcher", "ColumnsTransformerList", "TableJoin"}
-    | {"ColumnsApplyTransformer", "ColumnsExceptTransformer", "ColumnsReplaceTransformer", "ArrayJoin", "Subquery"}
-    | {"ColumnsReplaceTransformerReplacement", "TablesInSelectQuery", "TablesInSelectQueryElement", "TableExpression"}
-    | {"WithElement", "WindowListElement", "WindowDefinition", "OrderByElement", "InterpolateElement", "SampleRatio"}
-    | {"DataType", "Collation", "Columns definition", "ColumnDeclaration", "IndexDeclaration", "Storage", "TTLElement"}
-    | {"ConstraintDeclaration", "ProjectionDeclaration", "ProjectionSelectQuery", "StorageOrderByElement"}
-    | {"AlterCommand", "Assignment", "Partition", "ViewTargets", "NameTypePair"}
-)
-_ALTERATIONS = frozenset(
-    {"ADD_COLUMN", "DROP_COLUMN", "MODIFY_COLUMN", "COMMENT_COLUMN", "RENAME_COLUMN", "MATERIALIZE_COLUMN"}
-    | {"ADD_INDEX", "DROP_INDEX", "MATERIALIZE_INDEX", "ADD_CONSTRAINT", "DROP_CONSTRAINT", "ADD_PROJECTION"}
-    | {"DROP_PROJECTION", "MATERIALIZE_PROJECTION", "MODIFY_TTL", "MATERIALIZE_TTL", "REMOVE_TTL", "MODIFY_SETTING"}
-    | {"RESET_SETTING", "MODIFY_QUERY", "MODIFY_COMMENT", "MODIFY_ORDER_BY", "MODIFY_SAMPLE_BY", "DELETE", "UPDATE"}
-    | {"DROP_PARTITION", "DROP_DETACHED_PARTITION", "APPLY_DELETED_MASK"}
-)
-_EXPLANATIONS = frozenset(
-    {"EXPLAIN", "EXPLAIN AST", "EXPLAIN SYNTAX", "EXPLAIN QUERY TREE", "EXPLAIN PIPELINE", "EXPLAIN ESTIMATE"}
-)
-_NEVER = {
-    "attach": "ATTACH",
-    "has_attach_from_path": "ATTACH ... FROM",
-    "is_dictionary": "a dictionary",
-    "is_time_series_table": "a TimeSeries table",
-    "out_file": "INTO OUTFILE",
-    "table_override": "TABLE OVERRIDE",
-}
-_TABLE_NAMES = frozenset(
-    {"database", "table", "as_database", "as_table", "from_database", "from_table", "to_database", "to_table"}
-)
 # A name may be a path to the engine's default database. It is of the working directory, which is empty (server.py).
 _PLAIN_NAME = re.compile(r"[^/.\x00-\x1f\x7f]+")
 _IN = re.compile(r"(global)?(not)?(null)?in(ignoreset)?", re.IGNORECASE)
@@ -94,27 +62,29 @@ class Permission:
 
     def check(self, params: Mapping[str, str], *, readonly: bool) -> None:
         """Raises ClickHouseError when it is not allowed with these parameters, or in a request that only reads."""
-        for name in self.identifiers:
-            check_name(params.get(name, ""))
+        names = [params.get(name, "") for name in self.identifiers]
+        for name in names:
+            check_name(name)
+            check_value(name)
         if readonly and not self.reads:
             raise ClickHouseError(READONLY, "Cannot execute query in readonly mode.", "READONLY")
-        if readonly and self.sleeps:
+        if readonly and (self.sleeps or not SLEEPING.isdisjoint(name.lower() for name in names)):
             _refuse("The function sleep() is not allowed in a request that only reads.")
 
 
 def permission(tree: Tree, settings: PermittedSettings) -> Permission:
     """What the tree of a whole statement does. Raises ClickHouseError that names the first part that is not allowed."""
     root = tree["type"]
-    if root not in _READING | _CHANGING:
+    if root not in READING | CHANGING:
         raise ClickHouseError(NOT_IMPLEMENTED, f"{root} is not allowed here. {_WHERE}", "NOT_IMPLEMENTED")
-    walk = _Walk(settings)
+    walk = _Walk(settings, changes=root in CHANGING)
     infile: str | None = None
     if root == "InsertQuery" and "infile" in tree:
         infile = str(tree["infile"]["value"]["value"])
         tree = {name: part for name, part in tree.items() if name != "infile"}
     walk.node(tree)
     return Permission(
-        reads=root in _READING,
+        reads=root in READING,
         sleeps=walk.sleeps,
         changes_connection=root in ("SetQuery", "UseQuery") or bool(tree.get("is_temporary")),
         identifiers=frozenset(walk.identifiers),
@@ -131,6 +101,15 @@ def check_name(name: str) -> None:
         _refuse(f"The database {name} cannot be chosen for a request: write {name}.<table> in the statement.")
 
 
+def check_value(name: str) -> None:
+    """Of a plain name that stands where a value does. Raises ClickHouseError when it is that of a refused function."""
+    if is_refused_function(name):
+        _refuse(
+            f"The name {name} is not allowed here: the engine might take it for the function {name}(). Of a column, "
+            f"write the name of its table in front: <table>.{name}."
+        )
+
+
 def _refuse(what: str) -> NoReturn:
     raise ClickHouseError(ACCESS_DENIED, what, "ACCESS_DENIED")
 
@@ -138,6 +117,7 @@ def _refuse(what: str) -> NoReturn:
 @dataclass
 class _Walk:
     settings: PermittedSettings
+    changes: bool
     sleeps: bool = False
     identifiers: set[str] = field(default_factory=set[str])
 
@@ -145,9 +125,9 @@ class _Walk:
         kind = str(tree.get("type", ""))
         if kind == "Literal":
             return
-        if kind and kind not in _READING | _CHANGING | _PARTS:
+        if kind and kind not in READING | CHANGING | PARTS:
             raise ClickHouseError(NOT_IMPLEMENTED, f"{kind} is not allowed here. {_WHERE}", "NOT_IMPLEMENTED")
-        for key, what in _NEVER.items():
+        for key, what in NEVER.items():
             if tree.get(key):
                 raise ClickHouseError(NOT_IMPLEMENTED, f"{what} is not allowed here.", "NOT_IMPLEMENTED")
         if "infile" in tree:
@@ -157,8 +137,9 @@ class _Walk:
         for key, part in tree.items():
             if isinstance(part, dict):
                 self._part(kind, key, cast("Tree", part))
-            elif isinstance(part, str) and part and key in _TABLE_NAMES:
+            elif isinstance(part, str) and part and ("table" in key or "database" in key):  # to_table, table_database
                 self._table([part])
+                self._changed(key, part)
             elif isinstance(part, str) and key == "func_name":
                 self._function_name(part)
             else:
@@ -181,6 +162,9 @@ class _Walk:
         else:
             if key == "table":
                 self._table(_name_parts(part))
+            elif key == "parameters":
+                self._values((part or {}).get("children", []))
+            self._changed(key, str(part.get("name", "")))
             self.node(part)
 
     def _any(self, part: Any) -> None:
@@ -194,6 +178,7 @@ class _Walk:
         return {
             "Function": self._function,
             "TableIdentifier": lambda tree: self._table(_name_parts(tree)),
+            "DropQuery": self._drop,
             "QueryParameter": self._parameter,
             "SetQuery": lambda tree: self._set(tree, self.settings.check),
             "ExplainQuery": self._explain,
@@ -206,12 +191,29 @@ class _Walk:
         name = str(tree["name"])
         self._function_name(name)
         arguments: list[Any] = (tree.get("arguments") or {}).get("children", [])
+        self._values(arguments)
         if _IN.fullmatch(name) and len(arguments) == 2:
             right: Tree = arguments[1]
             if right.get("type") == "Identifier":
                 self._table(_name_parts(right))
             elif right.get("type") == "Function" and str(right["name"]).lower() in BOTH_KINDS:
                 _refuse(f"The table function {right['name']}() is not allowed here. {_WHERE}")
+
+    def _values(self, arguments: list[Tree]) -> None:
+        """The engine takes a plain name where a lambda may stand for the function of that name: arrayMap(file, ...)."""
+        for argument in arguments:
+            if argument.get("type") == "Identifier" and len(_name_parts(argument)) == 1:
+                check_value(str(argument["name"]))
+                self.sleeps |= str(argument["name"]).lower() in SLEEPING
+
+    def _drop(self, tree: Tree) -> None:
+        for table in (tree.get("database_and_tables") or {}).get("children", []):
+            self._changed("database", _name_parts(table)[0])
+
+    def _changed(self, key: str, name: str) -> None:
+        """Of a statement that changes something; `as_database` is where it reads."""
+        if self.changes and "database" in key and key != "as_database" and name.lower() in SYSTEM_DATABASES:
+            _refuse(f"The database {name} belongs to the server: nothing in it can be changed.")
 
     def _function_name(self, name: str) -> None:
         if is_refused_function(name):
@@ -272,11 +274,11 @@ class _Walk:
             check(str(name))
 
     def _explain(self, tree: Tree) -> None:
-        if tree.get("kind") not in _EXPLANATIONS or tree.get("query", {}).get("type") != "SelectWithUnionQuery":
+        if tree.get("kind") not in EXPLANATIONS or tree.get("query", {}).get("type") != "SelectWithUnionQuery":
             raise ClickHouseError(NOT_IMPLEMENTED, "EXPLAIN is of a SELECT only here.", "NOT_IMPLEMENTED")
 
     def _alteration(self, tree: Tree) -> None:
-        if tree["command_type"] not in _ALTERATIONS:
+        if tree["command_type"] not in ALTERATIONS:
             raise ClickHouseError(
                 NOT_IMPLEMENTED, f"ALTER {tree['command_type']} is not allowed here.", "NOT_IMPLEMENTED"
             )

@@ -27,6 +27,8 @@ _CHANGES_PARSING = frozenset(
     {"allow_settings_after_format_in_insert", "implicit_select", "allow_introspection_functions"}
     | {"input_format_values_interpret_expressions", "input_format_values_deduce_templates_of_expressions"}
 )
+# The engine would run statements of its own making after this one, which nobody has judged.
+_RUNS_MORE = frozenset({"ast_fuzzer_runs", "ast_fuzzer_any_query", "ast_fuzzer_oracle"})
 _ALLOWED_OF_TABLES = frozenset({"auto_statistics_types", "default_compression_codec"})
 _WITHOUT_TYPE = frozenset({"profile"})  # a server takes it in the URL like a setting
 
@@ -46,8 +48,8 @@ class PermittedSettings:
             raise ClickHouseError(UNKNOWN_SETTING, f"Unknown setting {name!a}.", "UNKNOWN_SETTING")
         if name in _ALLOWED_TEXTS:
             return
-        changes_parsing = name in _CHANGES_PARSING or "dialect" in name
-        if changes_parsing or self._of_queries[name] in _TYPES_THAT_NAME_OR_PARSE:
+        changes_what_runs = name in _CHANGES_PARSING | _RUNS_MORE or "dialect" in name
+        if changes_what_runs or self._of_queries[name] in _TYPES_THAT_NAME_OR_PARSE:
             raise _refused(name)
 
     def check_of_table(self, name: str) -> None:
@@ -62,6 +64,7 @@ class PermittedSettings:
 def _refused(name: str) -> ClickHouseError:
     return ClickHouseError(
         ACCESS_DENIED,
-        f"The setting {name} is not allowed here: such a setting can name a file or an address, or hold SQL.",
+        f"The setting {name} is not allowed here: such a setting can name a file or an address, hold SQL, or change "
+        "what runs.",
         "ACCESS_DENIED",
     )

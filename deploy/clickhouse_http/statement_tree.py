@@ -39,14 +39,15 @@ def tree_of(sql: str, ask: Callable[[str], bytes]) -> Tree:
     """
     text = b64encode(sql.encode()).decode()
     try:
-        return json.loads(ask(f"SELECT parseQueryToJSON(base64Decode('{text}'))"))
+        # '\\xff' in a literal is a byte that is not UTF-8; no name that is listed has one.
+        return json.loads(ask(f"SELECT parseQueryToJSON(base64Decode('{text}'))").decode(errors="replace"))
     except ClickHouseError as error:
         error.text = _SCOPE.sub("", error.text)
         if error.code != BAD_ARGUMENTS:
             raise
         if _NO_TREE not in error.text:
             raise
-    written = ask(f"SELECT formatQuerySingleLine(base64Decode('{text}'))").decode().strip()
+    written = ask(f"SELECT formatQuerySingleLine(base64Decode('{text}'))").decode(errors="replace").strip()
     found = _WITHOUT_JSON.fullmatch(written)
     if found is None:
         raise ClickHouseError(

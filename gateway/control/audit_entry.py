@@ -121,6 +121,7 @@ def shown(contents: App | Channel | WebhookEndpoint | ApiKey) -> dict[str, Any]:
                 "creator": contents.creator,
                 "scopes": list(contents.scopes),
                 "public": contents.public,
+                "origins": list(contents.origins),
                 "created_at": contents.created_at,
                 "expires_at": contents.expires_at,
             }

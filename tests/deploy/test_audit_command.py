@@ -81,7 +81,7 @@ def test_keys_made_and_revoked_are_listed_with_the_user_the_host_and_what_they_m
     of_keys(server_settings, "revoke", str(key["id"]))
     revoked, created = entries(server_settings)
     fields = {
-        "name": "ci", "creator": key["creator"], "scopes": ["ingest", "read"], "public": False,
+        "name": "ci", "creator": key["creator"], "scopes": ["ingest", "read"], "public": False, "origins": [],
         "created_at": created["at"], "expires_at": None,
     }  # fmt: skip
     for one, action, before, after in (

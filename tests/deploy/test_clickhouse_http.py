@@ -193,19 +193,20 @@ def test_a_running_insert_is_killed_by_its_id(client: Client, table: str) -> Non
 
 
 def test_kill_passes_when_every_slot_is_taken(server: ClickHouseProcess, client: Client) -> None:
-    def long() -> Any:
+    def long(number: int) -> Any:
         with server.client() as one, pytest.raises(DatabaseError) as killed:
             one.query(
-                "SELECT sleepEachRow(1) FROM numbers(60) SETTINGS max_block_size = 1", settings={"query_id": "full"}
+                "SELECT sleepEachRow(1) FROM numbers(60) SETTINGS max_block_size = 1",
+                settings={"query_id": f"full-{number}"},
             )
         return code_of(killed)
 
     with server.client() as killer, ThreadPoolExecutor(40) as threads:
-        codes = [threads.submit(long) for _ in range(34)]
+        codes = [threads.submit(long, number) for number in range(34)]
         deadline = time.monotonic() + DEADLINE_S
         while not all(code.done() for code in codes):
             assert time.monotonic() < deadline
-            killer.command("KILL QUERY WHERE query_id = 'full' SYNC")
+            killer.command("KILL QUERY WHERE startsWith(query_id, 'full-') SYNC")
     assert {code.result() for code in codes} == {394}
     assert client.command("SELECT 1") == 1
 

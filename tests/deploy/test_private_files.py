@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,15 @@ def test_what_cannot_be_shut_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotPrivateError, match="--data-dir"):
         make_private(tmp_path / "file" / "below")
+
+
+def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S15: root, started where somebody else had made .axonstream before, kept the secrets in that user's directory."""
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr("deploy.private_file.os.geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(NotPrivateError, match="belongs to another user"):
+        make_private(tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_private_file_is_replaced_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -106,6 +106,8 @@ SET {}
 INSERT INTO kept SELECT {}
 INSERT INTO kept VALUES ({})
 INSERT INTO kept FORMAT Values ({})
+INSERT INTO kept FORMAT VALUES ({})
+CREATE MATERIALIZED VIEW odd TO {} AS SELECT a FROM kept
 INSERT INTO FUNCTION {} SELECT 1
 CREATE TABLE odd AS {}
 CREATE VIEW odd AS SELECT {}
@@ -134,6 +136,7 @@ kept
 file({file})
 file({file}, 'CSV', 'a String')
 url('http://{peer}/', LineAsString)
+arrayMap(file, [{file}])
 file
 `{file[1:-1]}`
 system.stack_trace
