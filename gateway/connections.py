@@ -2,7 +2,8 @@
 
 A connection either has a request that is being answered, or one of two clocks runs:
 
-    head   10 s: until a request's head is complete; until the rest of a body has come whose request is answered
+    head   10 s: until a request's head is complete; until the rest of a body has come whose request is answered;
+                 a TLS handshake before it has as long (`tls_handshake.py`)
     idle   75 s: between an answer and the first byte of the next request, or until the last answer is taken
 
 Each clock is a dict in the order of its beginnings, so that one look a second at the oldest entries ends what is due.
