@@ -15,9 +15,10 @@ from socket import socket
 from ssl import SSLContext
 from typing import Any, ClassVar, cast
 
-from gateway import connections as places
-from gateway.connections import Connections
+from gateway.connections import HEAD_S, Connections
 from gateway.http_protocol import GatewayProtocol
+
+HANDSHAKE_S = 2 * HEAD_S  # never reached: the head's clock runs out first
 
 
 class TlsHandshake(asyncio.Protocol):
@@ -35,6 +36,7 @@ class TlsHandshake(asyncio.Protocol):
         self._context = context
         self._connections = connections
         self._http = partial(http, connections=connections, **options)
+        self._shaking: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         accepted = cast("asyncio.Transport", transport)
@@ -43,19 +45,32 @@ class TlsHandshake(asyncio.Protocol):
         if place is not None:
             own = socket(fileno=os.dup(accepted.get_extra_info("socket").fileno()))
             own.setblocking(False)
-            task = asyncio.get_running_loop().create_task(self._shake_hands(own, place))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            self._shaking = asyncio.get_running_loop().create_task(self._shake_hands(own, place))
+            self._under_way.add(self._shaking)
+            self._shaking.add_done_callback(self._under_way.discard)
+            self._connections.await_head(self)
         accepted.abort()  # before anything is read; the copy keeps the connection open
+
+    @property
+    def answering(self) -> bool:
+        """Nothing can be answered yet."""
+        return False
+
+    def end(self, *, late_head: bool) -> None:
+        """Close it; there is nobody to tell why."""
+        del late_head
+        if self._shaking is not None:
+            self._shaking.cancel()
 
     async def _shake_hands(self, connection: socket, place: str) -> None:
         protocol = self._http(place=place)
         try:
             with suppress(OSError, TimeoutError):  # an SSLError is an OSError
                 await asyncio.get_running_loop().connect_accepted_socket(
-                    lambda: protocol, connection, ssl=self._context, ssl_handshake_timeout=places.HEAD_S
+                    lambda: protocol, connection, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S
                 )
         finally:
+            self._connections.forget(self)
             if not protocol.begun:
                 self._connections.leave(protocol, place)
                 connection.close()

@@ -52,6 +52,12 @@ def test_handshakes_are_counted_and_end(tmp_path: Path, monkeypatch: pytest.Monk
             await until(lambda: connections.open == 0, "all places are free again", 5)
             plain = await answer(port, [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"])
             assert statuses(plain) == []
+            monkeypatch.setattr("gateway.connections._LONG_FOR_A_HEAD_S", 0.0)
+            silent = [asyncio.create_task(answer(port)) for _ in range(5)]
+            await until(lambda: connections.open == 5, "all places are taken", 5)
+            assert await ask(port, trusting) == [201]  # which one of them has made room for
+            await asyncio.gather(*silent)
+            monkeypatch.undo()
             for _ in range(20):
                 assert await asyncio.gather(*(ask(port, trusting) for _ in range(4))) == [[201]] * 4
             await until(lambda: connections.open == 0, "all have left", 5)
