@@ -2,7 +2,8 @@
 
 A connection either has a request that is being answered, or one of two clocks runs:
 
-    head   10 s: until a request's head is complete; until the rest of a body has come whose request is answered
+    head   10 s: until a request's head is complete; until the rest of a body has come whose request is answered;
+                 a TLS handshake before it has as long (`tls_handshake.py`)
     idle   75 s: between an answer and the first byte of the next request, or until the last answer is taken
 
 Each clock is a dict in the order of its beginnings, so that one look a second at the oldest entries ends what is due.
@@ -13,11 +14,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from ipaddress import IPv6Address, ip_address
+from itertools import islice
 from typing import Protocol
 
 HEAD_S = 10.0
 KEEP_ALIVE_S = 75.0
 _LOOK_S = 1.0
+_LONG_FOR_A_HEAD_S = 1.0  # whose head has taken so long makes room, where there is none
+_MOST_LOOKED_AT = 100
 _NETWORK_OF_A_HOST = 64  # bits: whoever has one IPv6 address has all of its /64 (RFC 6177)
 
 
@@ -51,13 +55,14 @@ class Connections:
     def take(self, address: str | None) -> str | None:
         """A place for a connection from `address`, which `leave` gives back: the name that it is counted by.
 
-        None: there is no place. When all are taken, the connection that has been idle longest makes room.
+        None: there is no place. When all are taken, the connection that has been idle longest makes room, or else the
+        one that has waited longest for its head: who connects and says nothing keeps nobody out.
         """
         counted = _counted(address)
         if self._by_address[counted] >= self._of_an_address and counted:
             self.refused["address"] += 1
             return None
-        if self.open >= self.most and not self._close_an_idle_one():
+        if self.open >= self.most and not self._make_room():
             self._forget_unused(counted)
             self.refused["total"] += 1
             return None
@@ -108,11 +113,20 @@ class Connections:
         if self._heads or self.idle:
             self._now()
 
-    def _close_an_idle_one(self) -> bool:
+    def _make_room(self) -> bool:
         for connection in self.idle:
             del self.idle[connection]
             connection.end(late_head=False)
             return True
+        before = asyncio.get_running_loop().time() - _LONG_FOR_A_HEAD_S
+        for connection, began in islice(self._heads.items(), _MOST_LOOKED_AT):
+            if began > before:
+                break
+            if not connection.answering:
+                del self._heads[connection]
+                self.late_heads += 1
+                connection.end(late_head=True)
+                return True
         return False
 
     def _forget_unused(self, counted: str) -> None:

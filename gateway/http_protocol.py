@@ -63,11 +63,13 @@ _TRAILERS = _Dropped()
 
 
 class GatewayProtocol(HttpToolsProtocol):
-    """One connection. Every request has its `Exchange`."""
+    """One connection. Every request has its `Exchange`. `place` is what it is counted by, where it has one already."""
 
-    def __init__(self, *args: Any, connections: Connections, **options: Any) -> None:
+    def __init__(self, *args: Any, connections: Connections, place: str | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self._connections = connections
+        self._place = place
+        self.begun = False  # from then on it gives its place back itself
         self._idle = connections.idle
         self._counted: str | None = None  # None: it has no place among the connections
         self._awaited = False  # whether the head's clock runs
@@ -80,8 +82,11 @@ class GatewayProtocol(HttpToolsProtocol):
     # The connection
 
     def connection_made(self, transport: Any) -> None:
+        self.begun = True
         peer = transport.get_extra_info("peername")
-        self._counted = self._connections.take(peer[0] if isinstance(peer, tuple) else None)
+        self._counted = self._place
+        if self._counted is None:
+            self._counted = self._connections.take(peer[0] if isinstance(peer, tuple) else None)
         if self._counted is None:
             self.transport = transport
             self._say(503)

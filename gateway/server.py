@@ -16,15 +16,17 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from socket import socket
+from ssl import SSLContext
 from typing import cast
 
 import uvicorn
 
 from gateway.app import create_app
-from gateway.connections import KEEP_ALIVE_S
+from gateway.connections import KEEP_ALIVE_S, Connections
 from gateway.control.api_keys import MAKE_A_KEY
 from gateway.http_protocol import GatewayProtocol
 from gateway.tls import TlsError, server_context
+from gateway.tls_handshake import TlsHandshake
 from producers.log_lines import log_to_stderr
 from producers.settings import Settings
 from sinks.errors import EXIT_MISMATCH
@@ -92,18 +94,24 @@ def run(settings: Settings) -> None:
         host=settings.gateway_host,
         port=settings.gateway_port,
         loop="uvloop",
-        http=cast("type[asyncio.Protocol]", partial(GatewayProtocol, connections=app.state.connections)),
+        http=cast("type[asyncio.Protocol]", http_protocol(tls, app.state.connections)),
         ws="none",
         lifespan="on",
         access_log=False,
         server_header=False,
         proxy_headers=False,  # the audit log has the address of the connection, which nobody can claim
         log_config=None,
-        ssl_context_factory=None if tls is None else lambda *_: tls,
         timeout_keep_alive=round(KEEP_ALIVE_S),
         timeout_graceful_shutdown=_DRAIN_S,
     )
     _Server(config, app.state.connected, app.state.drain).run()
+
+
+def http_protocol(tls: SSLContext | None, connections: Connections) -> Callable[..., asyncio.Protocol]:
+    """What makes the protocol of a connection, which has its place among `connections` from its beginning."""
+    if tls is None:
+        return partial(GatewayProtocol, connections=connections)
+    return partial(TlsHandshake, tls, connections, GatewayProtocol)
 
 
 def _tell_how_to_make_keys(settings: Settings) -> None:

@@ -36,26 +36,29 @@ class PublishedChannels:
 
         Raises RefusedError, 404 where the server is strict and 409 at the limit, and UnavailableError without Kafka.
         """
-        refused = await self.make_all(tenant_id, [channel_id], actor)
-        if channel_id in refused:
-            raise refused[channel_id]
+        if await self.make_all(tenant_id, [channel_id], actor):
+            raise self.refusal(channel_id)
 
-    async def make_all(self, tenant_id: str, channel_ids: Iterable[int], actor: Actor) -> dict[int, RefusedError]:
-        """As `make`, for many at once; which of them are refused, and why."""
+    def refusal(self, channel_id: int) -> RefusedError:
+        """Why a channel that `make_all` refuses was not made."""
+        return _no_such_channel(channel_id) if self._strict else _too_many(channel_id)
+
+    async def make_all(self, tenant_id: str, channel_ids: Iterable[int], actor: Actor) -> set[int]:
+        """As `make`, for many at once; which of them are refused."""
         try:
             async with asyncio.timeout(self._timeout_s), self._control.data.tenant(tenant_id).making_channels:
                 return await self._make_all(tenant_id, channel_ids, actor)
         except TimeoutError:
             raise UnavailableError("the channel could not be made in time", "Publish again.") from None
 
-    async def _make_all(self, tenant_id: str, channel_ids: Iterable[int], actor: Actor) -> dict[int, RefusedError]:
+    async def _make_all(self, tenant_id: str, channel_ids: Iterable[int], actor: Actor) -> set[int]:
         tenant = self._control.data.tenant(tenant_id)
         caught_up = await self._control.catch_up()  # another gateway may have made it just now
         missing = sorted({number for number in channel_ids if number not in tenant.channel_apps})
         if missing and not caught_up and (self._strict or not self._control.data.loaded):
             raise not_caught_up()
         if self._strict:
-            return {number: _no_such_channel(number) for number in missing}
+            return set(missing)
         room = max(0, MAX_PUBLISHED_CHANNELS - len(tenant.published_channels))
         now = self._clock()
         made = [
@@ -71,7 +74,7 @@ class PublishedChannels:
             after = {"channels": numbers[:MOST_SHOWN], "app_id": FIRST_APP}
             published = entry(actor, Action.CHANNEL_PUBLISH, subject, at=now, tenant_id=tenant_id, after=after)
             await self._control.write(made, published)
-        return {number: _too_many(number) for number in missing[room:]}
+        return set(missing[room:])
 
 
 def _no_such_channel(channel_id: int) -> RefusedError:

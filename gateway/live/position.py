@@ -9,7 +9,8 @@ its log (cluster and topic incarnation), because an offset means nothing in anot
     kind 2, a vector:  number of partitions, offset of each
 
 The offsets count the events of all tenants, so a reader gets its position sealed (`gateway.sealed_texts`), as the event
-id. The zeros give every position of a kind one length: the length of a text must not tell how large the offsets are.
+id, and another text each time. The zeros give every position of a kind one length: the length of a text must not tell
+how large the offsets are.
 Partitions that a vector does not know were added later: they are read from their start.
 """
 

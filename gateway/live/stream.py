@@ -152,10 +152,13 @@ class LiveStream:
         return chunk
 
     def _position_of_the_end(self) -> bytes:
-        """All of the feed is sent, so nothing is missing below what the reader has read, wanted or not."""
+        """All of the feed is sent, so nothing is missing below what the reader has read, wanted or not.
+
+        It is told with every comment: if it came when something was read, a quiet tenant would see others publish.
+        """
         cursor = self._cursor
-        before, cursor.position = cursor.position, self._reader.position(cursor.feed)
-        return position_frame(cursor.position) if self._positions and cursor.position != before else b""
+        cursor.position = self._reader.position(cursor.feed)
+        return position_frame(cursor.position) if self._positions else b""
 
     async def _send(self, send: Send, chunk: bytes) -> None:
         if monotonic() >= self._comment_at:

@@ -16,8 +16,8 @@ from axonstream.event_contract import MAX_EVENT_BYTES
 from gateway.publishing.sender_bytes import BodyError
 
 _LONGEST_ELEMENT = 4 * MAX_EVENT_BYTES  # passed over in 20 ms at the most; of a longer one the end is not looked for
+_MOST_SPACE = 4 << 20  # between two events: passed over in 10 ms
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_SEPARATOR = re.compile(rb"[ \t\r\n]*(,|\])[ \t\r\n]*")
 _MORE_FOLLOWS = re.compile(r"JSON is malformed: trailing characters \(byte (\d+)\)")
 _pass_over = Decoder(Raw).decode
 
@@ -30,7 +30,8 @@ def split_events(body: bytes, most: int) -> Iterator[bytes]:
     """The bytes of each event of a JSON array, or of each line of NDJSON that is not blank.
 
     Raises BodyError where an array is malformed between or within its elements; a malformed line is left for
-    `read_event` to refuse. Raises TooLargeError at the event after `most`, and at an element of an array of over 4 MiB.
+    `read_event` to refuse. Raises TooLargeError at the event after `most`, at an element of an array of over 4 MiB, and
+    at as much white space beside an event.
     """
     start = _after_space(body, 0)
     events = _elements(body, start + 1) if body[start : start + 1] == b"[" else _lines(body)
@@ -41,14 +42,12 @@ def split_events(body: bytes, most: int) -> Iterator[bytes]:
 
 
 def _lines(body: bytes) -> Iterator[bytes]:
-    start = 0
+    start = _after_space(body, 0)  # blank lines, too: one by one, they would hold the loop for seconds
     while start < len(body):
         end = body.find(b"\n", start)
         end = len(body) if end < 0 else end
-        line = body[start:end]
-        if line.strip(b" \t\r"):
-            yield line
-        start = end + 1
+        yield body[start:end]
+        start = _after_space(body, end)
 
 
 def _elements(body: bytes, start: int) -> Iterator[bytes]:
@@ -60,17 +59,18 @@ def _elements(body: bytes, start: int) -> Iterator[bytes]:
     while True:
         end = _end_of_value(view[at : at + _LONGEST_ELEMENT], is_last=at + _LONGEST_ELEMENT >= len(body)) + at
         yield body[at:end].rstrip(b" \t\r\n")
-        separator = _SEPARATOR.match(body, end)
-        if separator is None:
-            raise BodyError(f"not valid JSON: a comma or ] must follow the event that ends at byte {end}")
-        at = separator.end()
-        if separator[1] == b"]":
+        separator, at = body[end : end + 1], end + 1
+        if separator == b"]":
             _end(body, at)
             return
+        if separator != b",":
+            raise BodyError(f"not valid JSON: a comma or ] must follow the event that ends at byte {end}")
+        at = _after_space(body, at)
 
 
 def _end(body: bytes, at: int) -> None:
-    if _after_space(body, at) < len(body):
+    at = _after_space(body, at)
+    if at < len(body):
         raise BodyError(f"not valid JSON: text follows the array, at byte {at}")
 
 
@@ -90,8 +90,11 @@ def _end_of_value(text: memoryview, *, is_last: bool) -> int:
 
 
 def _after_space(body: bytes, at: int) -> int:
-    space = _SPACE.match(body, at)
-    return space.end() if space else at
+    space = _SPACE.match(body, at, at + _MOST_SPACE)
+    end = space.end() if space else at
+    if end == at + _MOST_SPACE:
+        raise TooLargeError(f"more than {_MOST_SPACE - 1} bytes of white space beside one event")
+    return end
 
 
 if _end_of_value(memoryview(b'{"a":[1]} ,2'), is_last=True) != 10:

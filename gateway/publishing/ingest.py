@@ -6,6 +6,7 @@ read body -> unpack -> parse, keep the bytes -> validate -> encode -> channel ->
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from secrets import token_hex
 from typing import NamedTuple, Protocol
 
@@ -141,13 +142,18 @@ class Ingest:
         refused = await self._channels.make_all(identity.tenant_id, unknown, actor_of(identity, body.client))
         if not refused:
             return taken
-        rejected += [
-            RefusedEventAnswer(index=one.place, message=str(refused[one.channel_id]))
-            for one in taken
-            if one.channel_id in refused
-        ]
-        rejected.sort(key=lambda one: one["index"])
-        return [one for one in taken if one.channel_id not in refused]
+        known: list[_Taken] = []
+        share = LoopShare()
+        for one in taken:
+            if share.is_over():
+                await share.give_way()
+            if one.channel_id not in refused:
+                known.append(one)
+                continue
+            message = str(self._channels.refusal(one.channel_id))
+            rejected.append(RefusedEventAnswer(index=one.place, message=message))
+        rejected.sort(key=itemgetter("index"))
+        return known
 
     def _record_of(
         self, raw: bytes, identity: Identity, environment: str | None, parent: Traceparent | None

@@ -208,6 +208,28 @@ def test_connections_are_capped_in_total_and_an_idle_one_makes_room() -> None:
     asyncio.run(scenario())
 
 
+def test_who_says_nothing_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S9: silent connections from two addresses, renewed every 10 s, had all places, and everybody else got 503."""
+    monkeypatch.setattr("gateway.connections._LONG_FOR_A_HEAD_S", 0.0)
+    connections = Connections(3, 100)
+
+    async def scenario() -> None:
+        async with asyncio.timeout(PATIENCE_S), serving(connections) as port:
+            slow = asyncio.create_task(answer(port, [request(b"slow", head=CLOSE)]))
+            await until(lambda: connections.open == 1, "it is being answered", 5)
+            half = asyncio.create_task(answer(port, [GET]))
+            await until(lambda: connections.open == 2, "half a head has come", 5)
+            silent = asyncio.create_task(answer(port))
+            await until(lambda: connections.open == 3, "all places are taken", 5)
+            for _ in range(2):
+                assert statuses(await answer(port, [request(b"x", head=CLOSE)])) == [201]
+            assert (statuses(await half), await silent) in (([408], b""), ([], b""))
+            assert statuses(await slow) == [201]
+            assert connections.refused == {"total": 0, "address": 0}
+
+    asyncio.run(scenario())
+
+
 def test_connections_are_capped_by_address() -> None:
     """S9: an address has its share, an IPv6 network counts as one; loopback is not counted, nor is a socket file."""
     connections = Connections(1000, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -233,6 +234,7 @@ def test_what_the_gateway_encodes_takes_the_quick_way(monkeypatch: pytest.Monkey
 
 _SENT = EventInput(identifier="i", payload={"a": [1, {"b": None}]}, metadata={"c": "ä"}, channel_id=1, dedup_key="k")
 PLAIN = encode_event(_SENT, tenant_id="1", trace_id="x", fresh_id=1, now_ms=1).value
+WITH_LINE_END = PLAIN.replace(b'"payload":{"a":', b'"payload":{"a":\n')
 PLACES = st.integers(0, len(PLAIN)) | st.sampled_from([at for at, letter in enumerate(PLAIN) if letter in b",:{}"])
 VALUES = st.one_of(
     st.sampled_from([None, b"", b"{}", b"\n", GOOD, PLAIN + b"\n" + PLAIN, PLAIN + b"\n", b" " + PLAIN, b"[1,2]"]),
@@ -240,6 +242,7 @@ VALUES = st.one_of(
     st.builds(lambda at: PLAIN[at:], PLACES),
     st.builds(lambda at: PLAIN[:at] + b"\n" + PLAIN[at:], PLACES),
     st.builds(lambda text: orjson.dumps(valid(payload={"a": text}, metadata={})), TEXT),
+    st.just(WITH_LINE_END),
 )
 ODD_RECORDS = st.lists(st.builds(KeyedValue, st.sampled_from([b"x", b"x", b"y", None]), VALUES), max_size=4)
 
@@ -247,6 +250,7 @@ ODD_RECORDS = st.lists(st.builds(KeyedValue, st.sampled_from([b"x", b"x", b"y", 
 @given(odd=ODD_RECORDS, at=st.integers(0, RUN), count=st.sampled_from([0, 1, SHORT_RUN - 2, RUN, RUN + SHORT_RUN]))
 @example(odd=[KeyedValue(b"x", PLAIN[:40]), KeyedValue(b"x", PLAIN[40:])], at=0, count=1)
 @example(odd=[KeyedValue(b"x", PLAIN + b"\n" + PLAIN), KeyedValue(b"x", b"")], at=1, count=2)
+@example(odd=[*map(partial(KeyedValue, b"x"), [*WITH_LINE_END.split(b"\n"), PLAIN + b"\n" + PLAIN])], at=0, count=1)
 def test_a_run_is_judged_as_its_records_one_by_one(odd: list[KeyedValue], at: int, count: int) -> None:
     """Halves of an event that stand one after the other, and values with a line end, make nothing else of any."""
     records = [KeyedValue(b"x", PLAIN)] * count
