@@ -24,11 +24,6 @@ from sinks.clickhouse import connect
 
 log = logging.getLogger(__name__)
 
-# Together below the 20 connections of a client, and below the 32 queries of the local stack, which sinks need, too.
-READS_AT_ONCE = 10
-READS_OF_A_TENANT = 7
-STREAMS_AT_ONCE = 8
-STREAMS_OF_A_TENANT = 6
 TURN_WAIT_S = 5.0
 _GIVES_UP_AFTER_S = 2.0  # beyond the limit of time, at which ClickHouse itself ends the query
 _LOG_AGAIN_S = 5.0
@@ -57,9 +52,10 @@ class ClickHouseReads:
         self._connecting = asyncio.Lock()
         self._connected: AsyncClient | None = None
         self._logged_at = -_LOG_AGAIN_S
-        self.turns = Turns(READS_AT_ONCE, READS_OF_A_TENANT, TURN_WAIT_S, "too many reads are under way")
+        most = settings.reads_at_once
+        self.turns = Turns(most, most // 2, TURN_WAIT_S, "too many reads are under way")
         # Slow readers of long traces must leave the short reads their share of ClickHouse.
-        self.streams = Turns(STREAMS_AT_ONCE, STREAMS_OF_A_TENANT, TURN_WAIT_S, "too many traces are being streamed")
+        self.streams = Turns(most, most // 2, TURN_WAIT_S, "too many traces are being streamed")
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import UnavailableError
-from gateway.reading.clickhouse_reads import STREAMS_AT_ONCE, STREAMS_OF_A_TENANT
 from gateway.reading.trace_queries import TraceQueries
 from gateway.shares import Shares
 from gateway.turns import Turns
@@ -123,8 +122,8 @@ def test_traces_that_one_tenant_reads_slowly_hold_up_no_other(server_settings: S
                 begun.append(1)
                 await asyncio.Event().wait()
 
-        held = [asyncio.create_task(slow()) for _ in range(STREAMS_AT_ONCE)]
-        await until(lambda: len(begun) >= STREAMS_OF_A_TENANT, "traces are being read", 10)
+        held = [asyncio.create_task(slow()) for _ in range(server_settings.reads_at_once)]
+        await until(lambda: len(begun) >= server_settings.reads_at_once // 2, "traces are being read", 10)
         async with asyncio.timeout(4), queries.all_events("2", "t") as blocks:
             assert [block async for block in blocks] == []
         for task in held:
