@@ -124,8 +124,8 @@ class Settings(BaseSettings):
         default=4,
         ge=2,
         le=10,
-        description="queries of reads that one gateway has ClickHouse run at once, and whole traces that it streams; one "
-        "tenant has half of them at most. More on a ClickHouse of more cores",
+        description="queries of reads that one gateway has ClickHouse run at once, and whole traces that it streams; "
+        "one tenant has half of them at most. More on a ClickHouse of more cores",
     )
     read_timeout_ms: int = Field(
         default=10_000, ge=100, description="of one query of a read; ClickHouse ends it then, and the answer is 503"
