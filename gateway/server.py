@@ -7,7 +7,6 @@ of 4 s): uvicorn 18,800-22,000 requests/s, p99 2.9-4.0 ms; granian 16,000-18,000
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import resource
 import signal
@@ -35,7 +34,6 @@ log = logging.getLogger(__name__)
 
 _DRAIN_S = 15
 _OTHER_FILES = 256  # what Kafka, ClickHouse, logs and the server's own sockets take of the process's open files
-_GC_THRESHOLDS = (100_000, 50, 100)  # a body is many objects, and none of them is garbage before its answer
 _SWITCH_S = 0.001  # a thread that takes apart what ClickHouse sent gives way to the event loop; Python's own is 5 ms
 
 
@@ -87,7 +85,6 @@ def run(settings: Settings) -> None:
         sys.exit(EXIT_MISMATCH)
     _tell_how_to_make_keys(settings)
     sys.setswitchinterval(_SWITCH_S)
-    gc.set_threshold(*_GC_THRESHOLDS)
     app = create_app(settings.model_copy(update={"gateway_max_connections": _connections_at_most(settings)}))
     config = uvicorn.Config(
         app,

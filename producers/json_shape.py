@@ -7,6 +7,8 @@ of what comes back; spaces, escapes, the order of keys and the spelling of numbe
 from __future__ import annotations
 
 import gc
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -27,7 +29,11 @@ def read_json(text: bytes, depth: int = MAX_DEPTH) -> Any:
     more than `depth` deep. Ask `too_many_values` first: this takes 40 ns a byte where there is nothing but brackets.
     """
     containers = text.count(b"[") + text.count(b"{")
-    tree = orjson.loads(text) if containers < _FEW_CONTAINERS else _loads_without_collecting(text)
+    if containers < _FEW_CONTAINERS:
+        tree = orjson.loads(text)
+    else:
+        with collector_at_rest():
+            tree = orjson.loads(text)
     canonical = orjson.dumps(tree) if containers <= depth else _encode_within(tree, depth)
     if text != canonical and _delimiters(text) != _delimiters(canonical):
         raise JsonShapeError("a key is repeated")
@@ -52,12 +58,16 @@ def too_many_values(text: bytes, most: int = MAX_VALUES) -> bool:
     return most + outside.count(b"[]") + outside.count(b"{}") < 0  # what is empty holds no first value
 
 
-def _loads_without_collecting(text: bytes) -> Any:
-    """Python's garbage collector would look at thousands of new lists again and again, and find nothing."""
+@contextmanager
+def collector_at_rest() -> Generator[None]:
+    """Python's garbage collector would look at thousands of new objects again and again, and find nothing.
+
+    What is made in here and dropped before the end is not looked at at all.
+    """
     collects = gc.isenabled()
     gc.disable()
     try:
-        return orjson.loads(text)
+        yield
     finally:
         if collects:
             gc.enable()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import perf_counter
 
-PIECE_S = 0.005  # with one piece of work on top, far below what a heartbeat or a caller minds
+PIECE_S = 0.002  # with one piece of work on top, far below what a heartbeat or a caller minds
 
 
 class LoopShare:

@@ -12,9 +12,10 @@ from msgspec import UNSET, MsgspecError, Raw, Struct, UnsetType
 from msgspec.json import Decoder
 
 from axonstream.event_contract import MAX_VALUES
-from producers.json_shape import JsonShapeError, read_json, too_many_values
+from producers.json_shape import JsonShapeError, collector_at_rest, read_json, too_many_values
 
 _KEPT = ("payload", "metadata")
+_LARGE = 10_000  # bytes: from here on an event may be thousands of objects
 
 
 class BodyError(ValueError):
@@ -46,6 +47,13 @@ def read_event(raw: bytes) -> SentEvent:
     Raises BodyError for malformed JSON (NaN, a lone surrogate and a number beyond a double's range are malformed,
     too), a repeated key, nesting deeper than MAX_DEPTH, more than MAX_VALUES values, and anything that is no object.
     """
+    if len(raw) < _LARGE:
+        return _read(raw)
+    with collector_at_rest():
+        return _read(raw)
+
+
+def _read(raw: bytes) -> SentEvent:
     if too_many_values(raw):
         raise BodyError(f"the event has more than {MAX_VALUES} values")
     try:
