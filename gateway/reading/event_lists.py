@@ -60,7 +60,7 @@ class EventLists:
         limit = min(positive(query, "limit", _PAGE), MAX_LIMIT)
         skipped, after = skipped_rows(query, limit), self._place(query, identity)
         wanted = replace(_texts(query), channel_ids=[channel or 0])
-        fresh = await self._visibility.of_everything()
+        fresh = await self._visibility.of_everything(identity.tenant_id)
         rows, headers = _NONE, stale_headers(fresh)
         if channel is not None:
             rows, headers = await self._rows(identity, wanted, limit, skipped, after, fresh=fresh)
@@ -84,7 +84,7 @@ class EventLists:
             _texts(query), channel_ids=self._channels(identity, query), since_ms=since_ms, until_ms=until_ms
         )
         after = self._place(query, identity)
-        fresh = await self._visibility.of_everything()
+        fresh = await self._visibility.of_everything(identity.tenant_id)
         rows, headers = await self._rows(identity, wanted, limit, 0, after, fresh=fresh)
         if rows == _NONE and not fresh:
             raise nothing_yet()

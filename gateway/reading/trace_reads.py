@@ -63,7 +63,7 @@ class TraceReads:
         after = None if place is None else TracePlace(int(place[0]), str(place[1]))
         since, until = time_ms(query, "since"), time_ms(query, "until")
         bounds = None if since is until is None else (since or 0, MAX_TIME_MS if until is None else until)
-        fresh = await self._visibility.of_everything()
+        fresh = await self._visibility.of_everything(identity.tenant_id)
         found = await self._queries.page(identity.tenant_id, limit, skipped, bounds, after)
         if not fresh and not found.traces and not skipped and after is None:
             raise nothing_yet()
@@ -75,7 +75,7 @@ class TraceReads:
     async def trace(self, request: Request) -> Response:
         """GET /traces/{id}: the figures, and all events as `spans`, sent as `events` sends them."""
         identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
-        fresh = await self._visibility.of_trace(trace_id)
+        fresh = await self._visibility.of_trace(identity.tenant_id, trace_id)
         figures = await self._queries.trace(identity.tenant_id, trace_id)
         if figures is None:
             raise _no_such_trace() if fresh else nothing_yet()
@@ -85,7 +85,7 @@ class TraceReads:
     async def summary(self, request: Request) -> Response:
         """GET /traces/{id}/summary: the figures and the first events; `?events=0` leaves the events out."""
         identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
-        fresh = await self._visibility.of_trace(trace_id)
+        fresh = await self._visibility.of_trace(identity.tenant_id, trace_id)
         figures, events = await asyncio.gather(
             self._queries.trace(identity.tenant_id, trace_id), self._first_events(request, identity, trace_id)
         )
@@ -106,7 +106,7 @@ class TraceReads:
         When ClickHouse fails on the way, the connection is broken off: the sender never takes a part for the whole.
         """
         identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
-        fresh = await self._visibility.of_trace(trace_id)
+        fresh = await self._visibility.of_trace(identity.tenant_id, trace_id)
         return await self._streamed(identity, trace_id, fresh)
 
     async def _streamed(
