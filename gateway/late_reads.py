@@ -1,26 +1,26 @@
 """Reads that are late, and the load of other tenants that gives way to them.
 
 A read waits until everything before it in its partition can be read, whoever published it, and then shares ClickHouse
-with other reads. So one tenant's load delays another's reads. While a read is late, the publishes and queries of a
-tenant that has more than an even share of them wait for it, at most MOST_WAIT_S each: less is then under way, and the
-read gets its turn. A tenant alone, a tenant that asks little, and a pipeline that stands (ClickHouse or a worker is
-away) cost nobody a wait. What waits here is not late itself, so two loud tenants never wait for one another.
+with other reads. So one tenant's load delays another's reads. While a read is late, the publishes and reads of a
+tenant that has more than an even share of them wait before they begin, at most MOST_WAIT_S each: less is then under
+way, and the late read is answered. A tenant alone, a tenant that asks little, and a pipeline that stands (ClickHouse
+or a worker is away) cost nobody a wait. What waits here has not begun, so two loud tenants never wait for one another.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from time import monotonic
 
-LATE_S = float(__import__("os").environ.get("LATE_S","0.15"))
+LATE_S = 0.1
 STANDS_AFTER_S = 2.0
 MOST_WAIT_S = 1.0
 WINDOW_S = 1.0
 LOUD_EVENTS = 500  # in up to two windows; fewer are never a load
-LOUD_QUERIES = 5
+LOUD_READS = 5
 
 
 class Load:
@@ -53,21 +53,32 @@ class Load:
 class LateReads:
     """The reads under way, by tenant. `clock` gives seconds."""
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic, most_wait_s: float = MOST_WAIT_S) -> None:
         self._clock = clock
+        self._most_wait_s = most_wait_s
         self._under_way: dict[asyncio.Future[None], tuple[str, float]] = {}  # the oldest first
         self._moved_at = clock()
-        self.events = Load(LOUD_EVENTS, clock)
-        self.queries = Load(LOUD_QUERIES, clock)
-        self.held = 0  # publishes and queries that have waited
+        self._events = Load(LOUD_EVENTS, clock)
+        self._reads = Load(LOUD_READS, clock)
+        self.held = 0  # publishes and reads that have waited
 
     def moved(self) -> None:
         """More can be read, or was: the pipeline does not stand."""
         self._moved_at = self._clock()
 
-    @contextmanager
-    def under_way(self, tenant_id: str) -> Generator[None]:
-        """A read of the tenant waits for an answer inside."""
+    async def before_publishing(self, tenant_id: str) -> None:
+        """The tenant is about to publish: give way to a late read."""
+        await self._give_way(tenant_id, self._events)
+
+    def published(self, tenant_id: str, events: int) -> None:
+        """The tenant publishes so many events now."""
+        self._events.add(tenant_id, events)
+
+    @asynccontextmanager
+    async def reading(self, tenant_id: str) -> AsyncGenerator[None]:
+        """A read of the tenant, which gives way to a late one before it begins; inside it is under way."""
+        await self._give_way(tenant_id, self._reads)
+        self._reads.add(tenant_id, 1)
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way[ended] = tenant_id, self._clock()
         try:
@@ -76,12 +87,11 @@ class LateReads:
             del self._under_way[ended]
             ended.set_result(None)
 
-    async def give_way(self, tenant_id: str, load: Load) -> None:
-        """Wait while a read of another tenant is late and this tenant has more than its share of the load."""
+    async def _give_way(self, tenant_id: str, load: Load) -> None:
         if not self._under_way or (late := self._late_beside(tenant_id, load)) is None:
             return
         self.held += 1
-        ends_at = self._clock() + MOST_WAIT_S
+        ends_at = self._clock() + self._most_wait_s
         while late is not None and (left := ends_at - self._clock()) > 0:
             await asyncio.wait([late], timeout=left)
             late = self._late_beside(tenant_id, load)

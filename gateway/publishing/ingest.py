@@ -70,12 +70,12 @@ class Ingest:
         clock: Callable[[], int],
         late_reads: LateReads,
     ) -> None:
-        self._late_reads = late_reads
         self._authentication = authentication
         self._channels = channels
         self._log = log
         self._ids = ids
         self._clock = clock
+        self._late_reads = late_reads
         self.turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
         self.refused_of_bulks = 0  # events, while others of their request were looked at
 
@@ -99,8 +99,8 @@ class Ingest:
         record = self._encode(event, identity, sent)
         if event.channel_id not in identity.channels:
             await self._channels.make(identity.tenant_id, event.channel_id, actor_of(identity, body.client))
-        await self._late_reads.give_way(identity.tenant_id, self._late_reads.events)
-        self._late_reads.events.add(identity.tenant_id, 1)
+        await self._late_reads.before_publishing(identity.tenant_id)
+        self._late_reads.published(identity.tenant_id, 1)
         await self._log.append((record,))
         stored, app_id = _stored(event, record, sent), identity.channels.get(event.channel_id)
         answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
@@ -115,7 +115,7 @@ class Ingest:
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
         environment, parent = _environment(headers), _parent(headers)
         sent = await body.read(MAX_BULK_BYTES, identity.tenant_id)  # before the turn: a slow sender holds none
-        await self._late_reads.give_way(identity.tenant_id, self._late_reads.events)
+        await self._late_reads.before_publishing(identity.tenant_id)
         async with self.turns.turn(identity.tenant_id):
             share = LoopShare()
             raw_events = await _split(await body.content(sent, MAX_BULK_BYTES), share)
@@ -132,7 +132,7 @@ class Ingest:
             taken = await self._of_known_channels(identity, body, taken, rejected)
             records = [one.record for one in taken]
             if records:
-                self._late_reads.events.add(identity.tenant_id, len(records))
+                self._late_reads.published(identity.tenant_id, len(records))
                 await self._log.append(records)
         self.refused_of_bulks += len(rejected)
         ids = [wire_id(record.event_id, identity.generation) for record in records]

@@ -18,7 +18,6 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from gateway.errors import GatewayError, RefusedError, UnavailableError
-from gateway.late_reads import LateReads
 from gateway.turns import Turns
 from producers.settings import Settings
 from sinks.clickhouse import connect
@@ -42,8 +41,7 @@ class ClickHouseReads:
     """Connects when first asked. Calls raise UnavailableError when ClickHouse does not answer in time, and RefusedError
     400 when a query needs more rows or memory than it may."""
 
-    def __init__(self, settings: Settings, late_reads: LateReads | None = None) -> None:
-        self._late_reads = late_reads or LateReads()
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._timeout_s = settings.read_timeout_ms / 1000
         self._stream_timeout_s = settings.trace_stream_timeout_s
@@ -82,7 +80,6 @@ class ClickHouseReads:
         It takes a turn of its own kind, and ends after trace_stream_timeout_s, however slow its reader is.
         """
         limits = self._limits | {"max_execution_time": self._stream_timeout_s, "max_block_size": most_rows}
-        await self._give_way(tenant_id)
         async with self.streams.turn(tenant_id):
             async with self._answering(self._stream_timeout_s):
                 async with asyncio.timeout(self._timeout_s + _GIVES_UP_AFTER_S):
@@ -96,10 +93,6 @@ class ClickHouseReads:
 
             async with stream:
                 yield blocks()
-
-    async def _give_way(self, tenant_id: str) -> None:
-        await self._late_reads.give_way(tenant_id, self._late_reads.queries)
-        self._late_reads.queries.add(tenant_id, 1)
 
     async def _query(self, sql: str, parameters: dict[str, Any], options: dict[str, Any]) -> Rows:
         limits = self._limits | {"max_execution_time": self._timeout_s}

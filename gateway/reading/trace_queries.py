@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from gateway.answers import FirstError, StoredEvent, TraceFigures
 from gateway.reading.bound_values import pieces
-from gateway.late_reads import LateReads
 from gateway.reading.clickhouse_reads import ClickHouseReads
 from gateway.reading.recompute import RECOMPUTED
 from producers.settings import Settings
@@ -88,8 +87,8 @@ class TracePage(NamedTuple):
 class TraceQueries:
     """What is asked of traces; `reads` says which errors calls raise."""
 
-    def __init__(self, settings: Settings, late_reads: LateReads | None = None) -> None:
-        self.reads = ClickHouseReads(settings, late_reads)
+    def __init__(self, settings: Settings) -> None:
+        self.reads = ClickHouseReads(settings)
 
     async def trace(self, tenant_id: str, trace_id: str) -> TraceFigures | None:
         """The trace's figures, equal to their recomputation from its events (guarantee G3); None if there are none."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Protocol
 
 from gateway.errors import UnavailableError
-from gateway.late_reads import LateReads
 from gateway.reading.pipeline_offsets import PipelineOffsetsError
 from gateway.reading.read_barrier import ReadBarrier, WaitingRead
 from producers.durations import Durations
@@ -33,11 +32,11 @@ class Offsets(Protocol):
 
 
 class Visibility:
-    """Lets reads wait, at most `wait_ms` each."""
+    """Lets reads wait, at most `wait_ms` each. `moved` is called when more has become visible while reads wait."""
 
-    def __init__(self, offsets: Offsets, wait_ms: int, late: LateReads) -> None:
+    def __init__(self, offsets: Offsets, wait_ms: int, moved: Callable[[], None] = lambda: None) -> None:
         self._offsets = offsets
-        self._late = late
+        self._moved = moved
         self._wait_s = wait_ms / 1000
         self.waited = Durations()  # of every read, those included for which the wait was not enough
         self._barrier = ReadBarrier()
@@ -46,13 +45,13 @@ class Visibility:
         self._failure: PipelineOffsetsError | None = None
         self._visible: dict[int, int] = {}
 
-    async def of_trace(self, tenant_id: str, trace_id: str) -> bool:
+    async def of_trace(self, trace_id: str) -> bool:
         """True once the trace's partition is visible as of now; False when the wait was not enough (stale)."""
-        return await self._wait(tenant_id, [self._offsets.partition_of(trace_id)])
+        return await self._wait([self._offsets.partition_of(trace_id)])
 
-    async def of_everything(self, tenant_id: str) -> bool:
+    async def of_everything(self) -> bool:
         """As `of_trace`, for all partitions."""
-        return await self._wait(tenant_id, None)
+        return await self._wait(None)
 
     @property
     def waiting(self) -> int:
@@ -65,15 +64,14 @@ class Visibility:
             self._poller.cancel()
             await asyncio.wait([self._poller])
 
-    async def _wait(self, tenant_id: str, partitions: Iterable[int] | None) -> bool:
+    async def _wait(self, partitions: Iterable[int] | None) -> bool:
         """Raises UnavailableError when Kafka could not be asked within the wait."""
         began, read = monotonic(), self._barrier.ask(partitions)
         answer = self._answers[read] = asyncio.get_running_loop().create_future()
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll())
         try:
-            with self._late.under_way(tenant_id):
-                await asyncio.wait([answer], timeout=self._wait_s)
+            await asyncio.wait([answer], timeout=self._wait_s)
             if answer.done():
                 answer.result()
                 return True
@@ -115,6 +113,6 @@ class Visibility:
         visible = await self._offsets.visible()
         if visible != self._visible:
             self._visible = visible
-            self._late.moved()
+            self._moved()
         for read in self._barrier.release(visible):
             self._answers[read].set_result(None)
