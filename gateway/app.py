@@ -104,6 +104,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             log=log_of_events,
             limits=limits,
             visibility=visibility,
+            late_reads=late_reads,
             live=live,
             control=control,
             turns={

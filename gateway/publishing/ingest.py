@@ -114,8 +114,8 @@ class Ingest:
         """
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
         environment, parent = _environment(headers), _parent(headers)
-        sent = await body.read(MAX_BULK_BYTES, identity.tenant_id)  # before the turn: a slow sender holds none
         await self._late_reads.before_publishing(identity.tenant_id)
+        sent = await body.read(MAX_BULK_BYTES, identity.tenant_id)  # before the turn: a slow sender holds none
         async with self.turns.turn(identity.tenant_id):
             share = LoopShare()
             raw_events = await _split(await body.content(sent, MAX_BULK_BYTES), share)

@@ -27,7 +27,7 @@ from producers.settings import Settings
 
 pytestmark = [pytest.mark.services, pytest.mark.soak]
 
-SECONDS = int(os.environ.get("LOUD_S", "60"))
+SECONDS = 60
 PUBLISH_P99_S = 0.25
 READ_S = 1.0
 PAUSE_S = 0.05
