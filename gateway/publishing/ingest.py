@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
-from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
+from axonstream.event_contract import MAX_EVENT_BYTES, EventInput, trace_id_of
 from axonstream.traceparent import Traceparent, read_traceparent
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
 from gateway.authentication import Authentication, Headers, actor_of
@@ -165,11 +165,11 @@ class Ingest:
         return event.channel_id, self._encode(event, identity, sent)
 
     def _encode(self, event: EventInput, identity: Identity, sent: SentEvent) -> EventRecord:
-        now_ms = self._clock()
+        now_ms, tenant_id, dedup_key = self._clock(), identity.tenant_id, event.dedup_key
         return encode_event(
             event,
-            tenant_id=identity.tenant_id,
-            trace_id=event.trace_id or f"tr_{token_hex(8)}",
+            tenant_id=tenant_id,
+            trace_id=event.trace_id or (trace_id_of(tenant_id, dedup_key) if dedup_key else f"tr_{token_hex(8)}"),
             fresh_id=self._ids.next(now_ms),
             now_ms=now_ms,
             payload=sent.payload,

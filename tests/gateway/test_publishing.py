@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from axonstream.event_contract import event_id_of
+from axonstream.event_contract import event_id_of, trace_id_of
 from kit.offline_gateway import OfflineGateway
 
 GOOD: dict[str, Any] = {"identifier": "web_search", "payload": {"query": "AI"}, "channel_id": 1}
@@ -59,6 +59,20 @@ def test_the_same_dedup_key_is_the_same_event(offline: OfflineGateway) -> None:
     event = GOOD | {"traceId": "tr_1", "dedupKey": "k"}
     ids = {offline.send("POST", "/event", json=event).json()["id"] for _ in range(2)}
     assert ids == {event_id_of("1", "tr_1", "k")}
+
+
+def test_a_dedup_key_without_a_trace_is_one_event_of_one_trace_however_it_is_sent(offline: OfflineGateway) -> None:
+    """Each request drew a trace of its own, so that a retry counted again."""
+    event = GOOD | {"dedupKey": "order 7"}
+    offline.send("POST", "/event", json=event)
+    offline.send("POST", "/events", json=[event, event])
+    offline.send("POST", "/event", headers={"x-axonpush-api-key": "ak_local"}, json=event)
+    trace_id = trace_id_of("1", "order 7")
+    assert {(one.trace_id, one.event_id) for one in offline.log.records} == {
+        (trace_id, event_id_of("1", trace_id, "order 7"))
+    }
+    offline.send("POST", "/event", headers={"X-API-Key": "ak_other", "x-tenant-id": "2"}, json=event)
+    assert offline.log.records[-1].trace_id == trace_id_of("2", "order 7")
 
 
 @pytest.mark.parametrize(("in_body", "stored"), [({}, "staging"), ({"environment": "prod"}, "prod")])
