@@ -35,6 +35,7 @@ BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process works on
 BULK_OF_A_TENANT = 3
 _TURN_WAIT_S = 5.0
 
+_GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1; no JSON begins so
 _HINT = "Correct the named field and send the event again; nothing of it was stored."
 
 
@@ -103,7 +104,7 @@ class Ingest:
         return status, orjson.dumps(answer)
 
     async def publish_many(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
-        """POST /events: 200; the valid events are stored although others are refused.
+        """POST /events: 200; the valid events are stored although others are refused. 400 when none is stored.
 
         When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
         """
@@ -128,6 +129,8 @@ class Ingest:
             if records:
                 await self._log.append(records)
         self.refused_of_bulks += len(rejected)
+        if not records:
+            raise _nothing_taken(rejected)
         ids = [wire_id(record.event_id, identity.generation) for record in records]
         answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
         return 200, orjson.dumps(answer)
@@ -186,11 +189,23 @@ def _parent(headers: Headers) -> Traceparent | None:
     return None if header is None else read_traceparent(header.decode("latin-1"))
 
 
+def _nothing_taken(rejected: list[RefusedEventAnswer]) -> RefusedError:
+    """A 2xx would make the sender forget the events."""
+    first, many = rejected[0], len(rejected)
+    what = f"none of the {many} events was taken; the first" if many > 1 else "the event was not taken"
+    nothing: BulkAnswer = {"accepted": 0, "rejected": rejected, "ids": []}
+    hint = "Send a JSON array of events, or one event a line (NDJSON); `rejected` says what is wrong with each."
+    return RefusedError(400, f"{what}: {first['message']}", hint, nothing)
+
+
 async def _split(body: bytes, share: LoopShare) -> list[bytes]:
+    if body.startswith(_GZIP):
+        raise RefusedError(400, "the body is gzip", "Say so: Content-Encoding: gzip. Nothing was stored.")
     raw_events: list[bytes] = []
     try:
         for raw in split_events(body, MAX_BULK_EVENTS):
-            raw_events.append(raw)
+            if raw is not None:
+                raw_events.append(raw)
             if share.is_over():
                 await share.give_way()
     except TooLargeError as error:

@@ -93,7 +93,6 @@ def test_every_wrong_field_is_named_at_once(offline: OfflineGateway) -> None:
         b'{"identifier":"a","payload":{"x":NaN},"channel_id":1}',
         b'{"identifier":"a","payload":{"x":1e400},"channel_id":1}',
         b'{"identifier":"a","payload":{"x":"\xff"},"channel_id":1}',
-        b'{"identifier":"a","payload":{"x":"\\ud83d"},"channel_id":1}',
         b'{"identifier":"a","payload":{"x":1,"x":2},"channel_id":1}',
         b'{"identifier":"a","payload":{},"payload":{},"channel_id":1}',
         b'{"identifier":"a","channel_id":1,"payload":' + b'{"a":' * 100 + b"1" + b"}" * 101,

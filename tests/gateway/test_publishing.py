@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from axonstream.event_contract import event_id_of, trace_id_of
-from kit.offline_gateway import OfflineGateway
+from kit.offline_gateway import HEADERS, OfflineGateway
 
 GOOD: dict[str, Any] = {"identifier": "web_search", "payload": {"query": "AI"}, "channel_id": 1}
 _EXACT = '{"one": 1.0, "big":1180591620717411303424,"two53":9007199254740993,"none":null, "face":"\\ud83d\\ude00"}'
@@ -110,6 +110,71 @@ def test_a_malformed_line_refuses_itself_alone_and_a_malformed_array_everything(
     assert offline.send("POST", "/events", content=b"[]").status_code == 400
     assert offline.send("POST", "/events", content=b"").status_code == 400
     assert offline.log.records == []
+
+
+@pytest.mark.parametrize("value", ["NaN", '"\\ud83d\\x"', "1e400", "'a'", '"a\nb"', "{", "0x1"])
+@pytest.mark.parametrize("ndjson", [False, True])
+def test_a_malformed_event_is_named_and_its_neighbours_are_stored(
+    offline: OfflineGateway, value: str, ndjson: bool
+) -> None:
+    if ("\n" in value) if ndjson else (value == "{"):
+        return  # a line feed ends a line, and an open bracket an array
+    events = [f'{{"identifier":"s{n}","payload":{{"a":{value if n == 1 else n}}},"channel_id":1}}' for n in range(3)]
+    body = "\n".join(events) if ndjson else f"[{','.join(events)}]"
+    answer = offline.send("POST", "/events", content=body.encode())
+    assert answer.status_code == 200
+    assert [orjson.loads(record.value)["identifier"] for record in offline.log.records] == ["s0", "s2"]
+    (refused,) = answer.json()["rejected"]
+    assert refused["index"] == 1
+    assert refused["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b'{"events":[%b]}', {}),
+        (b'{"events":[\n%b,\n%b\n]}', {}),
+        (b"plain text", {}),
+        (b'"%b"', {}),
+        (b"\x1f\x8b%b", {}),
+        (b"\xff\xfe[\x00]\x00", {}),
+        (b"[1,null]", {}),
+        (b"%b", {"Content-Encoding": "br"}),
+    ],
+)
+def test_what_is_no_batch_is_never_answered_with_2xx(
+    offline: OfflineGateway, body: bytes, headers: dict[str, str]
+) -> None:
+    """Shippers look at the status alone: a 2xx over nothing makes them forget the batch."""
+    answer = offline.send("POST", "/events", content=body.replace(b"%b", orjson.dumps(GOOD)), headers=HEADERS | headers)
+    assert answer.status_code in (400, 415)
+    assert answer.json()["message"]
+    assert offline.log.records == []
+
+
+def test_a_bulk_of_which_nothing_is_taken_is_400_and_names_each_event(offline: OfflineGateway) -> None:
+    answer = offline.send("POST", "/events", json=[GOOD | {"identifier": ""}, 7])
+    assert answer.status_code == 400
+    error = answer.json()
+    assert error["code"] == "validation_error"
+    assert "none of the 2 events" in error["message"]
+    assert (error["accepted"], error["ids"]) == (0, [])
+    assert [(one["index"], one["message"].split()[0]) for one in error["rejected"]] == [(0, "identifier"), (1, "the")]
+
+
+@pytest.mark.parametrize("path", ["/event", "/events"])
+def test_a_byte_order_mark_is_passed_over(offline: OfflineGateway, path: str) -> None:
+    body = orjson.dumps(GOOD if path == "/event" else [GOOD])
+    assert offline.send("POST", path, content=b"\xef\xbb\xbf" + body).is_success
+    assert len(offline.log.records) == 1
+
+
+def test_text_that_was_cut_inside_an_emoji_is_kept(offline: OfflineGateway) -> None:
+    body = b'{"identifier":"cut \\ud83d","payload":{"text":"half \\ud83d","more":"\xed\xb8\x80"},"channel_id":1}'
+    fields = offline.send("POST", "/event", content=body).json()
+    assert fields["identifier"] == "cut \ufffd"
+    assert fields["payload"] == {"text": "half \ufffd", "more": "\ufffd"}
+    assert offline.send("POST", "/events", content=b"[%b,%b]" % (body, orjson.dumps(GOOD))).json()["accepted"] == 2
 
 
 def test_a_bulk_body_beyond_the_limit_is_413(offline: OfflineGateway) -> None:
