@@ -133,6 +133,8 @@ class Ingest:
             raise _nothing_taken(rejected)
         ids = [wire_id(record.event_id, identity.generation) for record in records]
         answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
+        if identity.generation is Generation.EARLY:
+            answer["idTexts"] = [str(number) for number in ids]
         return 200, orjson.dumps(answer)
 
     async def _of_known_channels(

@@ -13,6 +13,7 @@ from axonstream.event_contract import event_id_of, trace_id_of
 from kit.offline_gateway import HEADERS, OfflineGateway
 
 GOOD: dict[str, Any] = {"identifier": "web_search", "payload": {"query": "AI"}, "channel_id": 1}
+RECENT = {"x-axonpush-api-key": "ak_local"}
 _EXACT = '{"one": 1.0, "big":1180591620717411303424,"two53":9007199254740993,"none":null, "face":"\\ud83d\\ude00"}'
 
 
@@ -39,6 +40,35 @@ def test_a_recent_client_has_its_own_form(offline: OfflineGateway) -> None:
     assert (fields["channelId"], fields["parentEventId"], fields["orgId"]) == ("1", "7", "2")
     assert fields["id"] == fields["eventId"] == str(offline.log.records[0].event_id)
     assert orjson.loads(offline.log.records[0].value)["tenant_id"] == "2"
+
+
+@pytest.mark.parametrize("sent", [3765978677284868008, 7, 2**64 - 1, -5, str(2**70), "sp-1", "007", "1_0"])
+def test_a_parents_id_comes_back_with_its_type_and_value(offline: OfflineGateway, sent: int | str) -> None:
+    """An id of ours has 19 digits, and came back as text: it never equalled the id of the parent's own answer."""
+    fields = offline.send("POST", "/event", json=GOOD | {"parentEventId": sent}).json()
+    assert fields["parentEventId"] == sent
+    assert type(fields["parentEventId"]) is type(sent)
+    assert fields["parentEventIdText"] == str(sent)
+    recent = offline.send("POST", "/event", headers=RECENT, json=GOOD | {"parentEventId": str(sent)}).json()
+    assert recent["parentEventId"] == str(sent)
+
+
+def test_every_id_that_is_a_json_number_is_there_as_text_too(offline: OfflineGateway) -> None:
+    """JSON.parse makes ...432 of the number ...246."""
+    app = offline.send("POST", "/apps", json={"name": "a"}).json()
+    channel = offline.send("POST", "/channel", json={"name": "c", "appId": app["id"]}).json()
+    endpoint = {"url": "https://example.com/", "channelId": channel["id"]}
+    event = GOOD | {"channel_id": channel["id"], "parentEventId": 2**62}
+    answers = [app, channel, offline.send("POST", "/webhooks/endpoints", json=endpoint).json()]
+    answers.append(offline.send("POST", "/event", json=event).json())
+    for answer in answers:
+        ids = {name for name in answer if name == "id" or name.endswith("Id")}
+        numbers = {name for name in ids if isinstance(answer[name], int)}
+        assert {"id", "orgId"} < numbers
+        assert {name: str(answer[name]) for name in numbers} == {name: answer[f"{name}Text"] for name in numbers}
+    many = offline.send("POST", "/events", json=[event, event]).json()
+    assert many["idTexts"] == [str(number) for number in many["ids"]]
+    assert not [name for name in offline.send("POST", "/event", headers=RECENT, json=event).json() if "Text" in name]
 
 
 def test_values_are_stored_and_answered_as_the_sender_wrote_them(offline: OfflineGateway) -> None:
