@@ -19,7 +19,7 @@ from gateway.errors import RefusedError
 
 IGNORED = "X-Axonstream-Ignored"
 _MOST_SHOWN = 64  # characters of a name
-_NEAR = 0.5  # of 1, by difflib
+_NEAR = 0.6  # of 1, by difflib
 
 Answer = TypeVar("Answer")
 
