@@ -227,7 +227,7 @@ def test_a_page_is_full_although_another_tenant_has_newer_events(server_settings
 def test_an_event_of_another_tenant_with_the_same_ids_is_never_shown(server_settings: Settings) -> None:
     same = {"event_id": 7, "dedup_key": "k", "channel_id": 1}
     rows = [event("t", 0, AT, identifier="ours", **same)]
-    rows += [event("t", 1, AT, tenant_id="2", identifier="theirs", **same)]
+    rows += [event("t", 0, AT, tenant_id="2", identifier="theirs", _topic_epoch=2, **same)]
 
     async def scenario(client: httpx.AsyncClient) -> None:
         for path in ("/event/1/list", "/event/1/list?traceId=t"):
