@@ -13,6 +13,7 @@ try:
     from deploy.audit_command import audit
     from deploy.checked_settings import checked_settings
     from deploy.dead_letters_command import dead_letters
+    from deploy.exit_codes import EPILOG
     from deploy.keys_command import keys
     from deploy.sql_command import sql
     from deploy.terminal_text import HarmlessGroup, say
@@ -37,7 +38,7 @@ _DATA_DIR = click.option(
 )
 
 
-@click.group(cls=HarmlessGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=HarmlessGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(package_name="axonstream")
 def main() -> None:
     """Trace agent runs end to end: Kafka in, rolling per-trace aggregates, SQL over ClickHouse."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,8 +16,10 @@ from axonstream.errors import APIConnectionError, AuthenticationError, AxonStrea
 from deploy.checked_settings import checked_settings
 from deploy.endpoints import api_key as key_of_stack
 from deploy.endpoints import gateway_url, no_key
-from deploy.terminal_text import HarmlessGroup, harmless, print_lines, print_table, say_json
-from deploy.trace_view import duration_text, trace_lines
+from deploy.exit_codes import NoSecretError, UnreachableError
+from deploy.terminal_text import HarmlessGroup, harmless, print_lines, print_table, say_json, terminal_width
+from deploy.time_text import duration_text
+from deploy.trace_view import trace_lines
 
 Output = Literal["text", "json"]
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -54,7 +57,7 @@ def show(
     if output == "json":
         _print_json({"summary": summary, "events": list(events)})
     else:
-        print_lines(trace_lines(summary, events))
+        print_lines(trace_lines(summary, events, datetime.now(UTC), terminal_width()))
 
 
 @trace.command(name="list")
@@ -111,7 +114,7 @@ def connected(
 
 @contextmanager
 def _said_plainly(trace_id: str = "") -> Generator[None]:
-    """The SDK's errors as one line and exit code 1."""
+    """The SDK's errors as one line, and an exit code that tells what went wrong."""
     try:
         yield
     except NotFoundError:
@@ -120,9 +123,11 @@ def _said_plainly(trace_id: str = "") -> Generator[None]:
             "--tenant names another tenant"
         ) from None
     except APIConnectionError as error:
-        raise click.ClickException(f"{error}; start the stack with `axonstream up`, or pass --url") from None
+        error.hint = "Start the stack with `axonstream up`, or name the gateway with --url."
+        raise UnreachableError(str(error)) from None
     except (AuthenticationError, ForbiddenError) as error:
-        raise click.ClickException(f"{error}; pass --api-key and --tenant") from None
+        error.hint = "Name a key and its tenant with --api-key and --tenant."
+        raise NoSecretError(str(error)) from None
     except AxonStreamError as error:
         raise click.ClickException(str(error)) from None
 
