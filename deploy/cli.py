@@ -13,7 +13,7 @@ try:
     from deploy.audit_command import audit
     from deploy.checked_settings import checked_settings
     from deploy.dead_letters_command import dead_letters
-    from deploy.exit_codes import EPILOG
+    from deploy.exit_codes import EPILOG, UnreachableError
     from deploy.keys_command import keys
     from deploy.sql_command import sql
     from deploy.terminal_text import HarmlessGroup, say
@@ -83,13 +83,15 @@ def init(new_epoch: bool) -> None:
     """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing."""
     import asyncio
 
-    from deploy.errors import DeployError
+    from deploy.errors import DeployError, PartFailedError
     from deploy.init import initialise
     from producers.errors import ProducerError
     from sinks.errors import SinkError
 
     try:
         asyncio.run(initialise(checked_settings(), new_epoch=new_epoch))
+    except PartFailedError as error:
+        raise UnreachableError(str(error)) from None
     except (DeployError, ProducerError, SinkError) as error:
         raise click.ClickException(str(error)) from None
     say("topics and schema are ready")

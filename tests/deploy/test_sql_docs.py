@@ -59,7 +59,7 @@ def test_a_query_prints_what_the_document_shows(samples: Settings, query: str, t
 
 
 def test_the_slowest_tools_are_those_of_trace_show(gateway_url: str, stack_settings: Settings) -> None:
-    """Ends that name the run above them, ends without a start, workers with the same spans, tools that call themselves."""
+    """Ends below the run's span, ends without a start, workers with the same spans, tools that call themselves."""
     environment = f"pairs_{uuid4().hex}"
     rows: list[tuple[int, str, str, str, str, str]] = []
     for call in range(20):  # 300 ms each, below the run's span: trace show said 29.3 s of the last
