@@ -147,9 +147,12 @@ def _words_of(value: object) -> str:
     if not isinstance(value, dict):
         return ""
     members = cast("dict[str, object]", value)
-    said = next((text for name in _WORDS if isinstance(text := members.get(name), str) and text), "")
-    kind = next((text for name in _KINDS if isinstance(text := members.get(name), str) and text), "")
+    said, kind = _first_text(members, _WORDS), _first_text(members, _KINDS)
     return f"{kind[:WIDTH]}: {said}" if kind and said else said or kind
+
+
+def _first_text(members: Mapping[str, object], names: Sequence[str]) -> str:
+    return next((text for name in names if isinstance(text := members.get(name), str) and text), "")
 
 
 def _branch(place: Place[Event], branches: list[str], drawn_depth: int) -> str:

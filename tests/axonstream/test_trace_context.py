@@ -9,7 +9,7 @@ import pickle
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier, Thread
@@ -282,7 +282,7 @@ def test_a_generator_that_is_given_up_leaves_nothing_behind():
 
 
 def test_an_asynchronous_generators_scope_is_its_own_and_that_of_the_tasks_that_it_starts():
-    async def stream() -> AsyncIterator[TraceContext]:
+    async def stream() -> AsyncGenerator[TraceContext]:
         with trace_scope() as trace:
             for _ in range(2):
                 assert await asyncio.create_task(seen_by_a_task()) is trace
@@ -308,7 +308,7 @@ def test_an_asynchronous_generators_scope_is_its_own_and_that_of_the_tasks_that_
 
 def test_a_context_manager_made_of_a_generator_hands_its_scope_on():
     @contextmanager
-    def run() -> Iterator[TraceContext]:
+    def run() -> Generator[TraceContext]:
         with trace_scope() as trace:
             yield trace
 

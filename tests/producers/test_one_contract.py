@@ -72,8 +72,7 @@ class Hostile:
     def __repr__(self) -> str:
         raise RuntimeError("no repr")
 
-    @property
-    def __dict__(self) -> Any:
+    def __getattr__(self, name: str) -> Any:
         raise RuntimeError("no attributes")
 
 
