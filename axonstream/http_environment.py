@@ -20,6 +20,7 @@ from typing import NamedTuple
 import httpx
 
 from axonstream.errors import ValidationError
+from axonstream.loopback import is_loopback
 
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -38,16 +39,6 @@ def connecting(base_url: str, environment: Mapping[str, str] = os.environ) -> Co
     variable = None if is_loopback(url.host) else _variable_of_proxy(url, environment)
     proxy = None if variable is None else _proxy_of(variable, environment[variable])
     return Connecting(proxy, variable, _trusted(url, environment))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host is this machine."""
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _variable_of_proxy(url: httpx.URL, environment: Mapping[str, str]) -> str | None:

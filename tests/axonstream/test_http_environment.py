@@ -12,7 +12,8 @@ import certifi
 import pytest
 
 from axonstream import APIConnectionError, AsyncAxonPush, AxonPush, ValidationError
-from axonstream.http_environment import connecting, is_loopback
+from axonstream.http_environment import connecting
+from axonstream.loopback import is_loopback
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUEST_METHOD")
 FAR = "http://axonstream.example:8080"
