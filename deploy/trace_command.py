@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import click
+from pydantic_core import to_json
 
 from axonstream import AxonPush, wire_json
 from axonstream.errors import APIConnectionError, AuthenticationError, AxonStreamError, ForbiddenError, NotFoundError
@@ -133,7 +134,8 @@ def _said_plainly(trace_id: str = "") -> Generator[None]:
 
 
 def _print_json(document: Any) -> None:
+    text = to_json(document)
     if sys.stdout.isatty():  # senders' control characters must not reach a terminal raw
-        say_json(document)
+        say_json(wire_json.decode(text))
     else:
-        click.get_binary_stream("stdout").write(wire_json.encode(document) + b"\n")
+        click.get_binary_stream("stdout").write(text + b"\n")

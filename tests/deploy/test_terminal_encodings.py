@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from functools import partial
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
+from axonstream import Event
 from deploy import terminal_text
 from deploy.terminal_text import print_lines, print_table, say, terminal_width
+from deploy.trace_command import _print_json
 
 TREE = "1  planner  ├─ r\u00e9sum\u00e9 模  └─ 🙂 · …"
 
@@ -77,3 +80,19 @@ def test_the_width_is_the_terminals_and_of_a_file_100(monkeypatch: pytest.Monkey
     for columns, width in ((60, 60), (80, 80), (200, 200), (10, 40)):
         monkeypatch.setattr(terminal_text, "Console", partial(console, force_terminal=True, width=columns))
         assert terminal_width() == width
+
+
+def test_json_on_a_terminal_is_ascii_and_the_same_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`trace show -o json` on a terminal ended with a TypeError: only in a pipe were models written."""
+
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", Terminal(written, "cp1252", write_through=True, newline=""))
+    event = Event(event_id=1, identifier="\x1b[2J模", payload={"n": 2**70}, trace_id="tr_1")
+    _print_json({"events": [event]})
+    assert written.getvalue().isascii()
+    [found] = json.loads(written.getvalue())["events"]
+    assert (found["identifier"], found["payload"]) == ("\x1b[2J模", {"n": 2**70})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from axonstream import Event, EventType, FirstError, TraceSummary
+from axonstream import Event, EventType, FirstError, TraceContext, TraceSummary
 from deploy.terminal_text import cut, harmless, table_lines
 from deploy.time_text import duration_text
 from deploy.trace_tree import build_nodes
@@ -222,3 +222,32 @@ DONE_NOW: dict[str, Any] = {"event_type": DONE, "span_id": "2", "identifier": "f
 def test_the_header_says_how_the_run_stands_as_far_as_its_events_do(steps: list[dict[str, Any]], state: str) -> None:
     events = [event(at, **{"occurred_at": NOON, **fields}) for at, fields in enumerate(steps)]
     assert printed(summary(), events)[0] == f"trace tr_1  {state}"
+
+
+def test_two_workers_of_one_agent_in_one_run_keep_their_calls_apart() -> None:
+    """`parallel_workers.json`: both counted from 0001, so that the slow call was shown with the end of the fast one."""
+    slow, fast = TraceContext("tr_run_42"), TraceContext("tr_run_42")
+    calls = {worker: worker.next_span_id() for worker in (slow, fast)}
+    steps = [
+        (0, slow, CALL, "fetch"),
+        (600, fast, CALL, "fetch"),
+        (800, fast, EventType.CUSTOM, "note_fast"),
+        (1200, fast, DONE, "fetch"),
+        (1500, slow, EventType.CUSTOM, "note_slow"),
+        (3000, slow, DONE, "fetch"),
+    ]
+    events: list[Event] = []
+    for number, (at, worker, kind, identifier) in enumerate(steps):
+        note = kind == EventType.CUSTOM
+        span, parent = (worker.next_span_id(), calls[worker]) if note else (calls[worker], None)
+        when = NOON + timedelta(milliseconds=at)
+        fields: dict[str, Any] = {"identifier": identifier, "event_type": kind, "occurred_at": when}
+        events.append(event(number, span_id=span, parent_span_id=parent, **fields))
+    assert [line.partition("planner  ")[2] for line in plain(events)[1:]] == [
+        "fetch  tool call",
+        "├─ note_slow  custom",
+        "└─ fetch  tool done in 3,000 ms",
+        "fetch  tool call",
+        "├─ note_fast  custom",
+        "└─ fetch  tool done in 600 ms",
+    ]
