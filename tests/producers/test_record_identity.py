@@ -23,11 +23,12 @@ class _Record(NamedTuple):
     st.none() | st.integers(0, 2**63),
     st.uuids().map(str) | st.just(""),
     st.integers(0, 2**32),
+    st.integers(0, 2**63),
 )
 def test_a_note_reads_as_it_was_written(
-    last: RecordMark | None, folded: int | None, clickhouse: str, incarnation: int
+    last: RecordMark | None, folded: int | None, clickhouse: str, incarnation: int, since: int
 ) -> None:
-    note = CommitNote(last, folded, clickhouse, incarnation)
+    note = CommitNote(last, folded, clickhouse, incarnation, since)
     assert decode_note(note.encode()) == note
 
 
