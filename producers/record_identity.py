@@ -27,14 +27,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError, RequestTimedOutError
 
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
@@ -76,10 +77,10 @@ class RecordMark(NamedTuple):
 class CommitNote:
     """What the metadata of a commit says.
 
-    `last`: the last record below the committed offset; markers of transactions may stand between them. `folded`: the
-    watermark, for commits on trace-summaries. `clickhouse`: which database the rows below are in. `incarnation`: the
-    number under which they are stored there, `since`: the offset at which it began. None, 0 or "" where the commit does
-    not say.
+    `last`: the last record below the committed offset, of the same log; markers of transactions may stand between them.
+    `folded`: the watermark, for commits on trace-summaries, `folded_at` the last event below it. `clickhouse`: whose
+    database the rows below are in. `incarnation`: the number under which they are stored there, `since`: the offset at
+    which it began. None, 0 or "" where the commit does not say.
     """
 
     last: RecordMark | None = None
@@ -87,14 +88,17 @@ class CommitNote:
     clickhouse: str = ""
     incarnation: int = 0
     since: int = 0
+    folded_at: RecordMark | None = None
 
     def encode(self) -> str:
-        """The metadata to commit; 200 bytes at most, where Kafka takes 4096."""
+        """The metadata to commit; 300 bytes at most, where Kafka takes 4096."""
         parts: dict[str, Any] = {"v": FORMAT}
         if self.last is not None:
             parts["at"] = list(self.last)
         if self.folded is not None:
             parts["folded"] = self.folded
+        if self.folded_at is not None:
+            parts["folded_at"] = list(self.folded_at)
         if self.clickhouse:
             parts["clickhouse"] = self.clickhouse
         if self.incarnation:
@@ -148,15 +152,17 @@ def decode_note(metadata: str | None) -> CommitNote:
     if parts.get("v") != FORMAT:
         return CommitNote()
     return CommitNote(
-        _mark(parts.get("at")),
+        mark_from(parts.get("at")),
         _number(parts.get("folded")),
         str(parts.get("clickhouse", "")),
         _number(parts.get("incarnation")) or 0,
         _number(parts.get("since")) or 0,
+        mark_from(parts.get("folded_at")),
     )
 
 
-def _mark(parts: Any) -> RecordMark | None:
+def mark_from(parts: Any) -> RecordMark | None:
+    """A mark as it stands in JSON; None for anything else."""
     match parts:
         case [int(offset), str(digest), int(leader_epoch), *_]:
             return RecordMark(offset, digest, leader_epoch)
@@ -175,84 +181,99 @@ def stands(mark: RecordMark, found: IdentifiedRecord | None) -> bool:
     return mark_of(found).digest == mark.digest
 
 
-async def standings(settings: Settings, notes: Mapping[TopicPartition, CommitNote]) -> dict[TopicPartition, Standing]:
-    """Compare each note with the log of now, through a consumer of its own. A note without a record is UNKNOWN.
+Marks = Mapping[TopicPartition, Iterable[RecordMark]]
+
+
+async def standings(settings: Settings, marks: Marks) -> dict[tuple[TopicPartition, RecordMark], Standing]:
+    """Compare each mark with the log of now, through a consumer of its own.
 
     Raises KafkaError when Kafka does not answer in time: nothing is known then, and whoever asked must ask again.
     """
-    marks = {tp: note.last for tp, note in notes.items() if note.last is not None}
-    found = dict.fromkeys(notes, Standing.UNKNOWN)
-    if marks:
-        found |= await _compared(settings, marks)
-    return found
+    wanted = {(tp, mark) for tp, some in marks.items() for mark in some}
+    if not wanted:
+        return {}
+    async with _consumer(settings) as consumer:
+        partitions = list({tp for tp, _ in wanted})
+        starts = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        found: dict[tuple[TopicPartition, RecordMark], Standing] = {}
+        for tp, mark in wanted:
+            if mark.offset >= ends[tp]:
+                found[tp, mark] = Standing.SHORT
+            elif mark.offset < starts[tp]:
+                found[tp, mark] = Standing.GONE
+        looked_at = [(tp, mark) for tp, mark in wanted if (tp, mark) not in found]
+        records = await _records_at(consumer, {(tp, mark.offset) for tp, mark in looked_at})
+        for tp, mark in looked_at:
+            found[tp, mark] = Standing.SAME if stands(mark, records[tp, mark.offset]) else Standing.OTHER
+        return found
 
 
-async def _compared(settings: Settings, marks: Mapping[TopicPartition, RecordMark]) -> dict[TopicPartition, Standing]:
+async def marks_before(settings: Settings, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, RecordMark]:
+    """The mark of the record just below each offset, where there is one: no marker, and not deleted by retention.
+
+    Raises KafkaError.
+    """
+    if not offsets:
+        return {}
+    async with _consumer(settings) as consumer:
+        starts = await consumer.beginning_offsets(list(offsets))
+        ends = await consumer.end_offsets(list(offsets))
+        places = {(tp, offset - 1) for tp, offset in offsets.items() if starts[tp] < offset <= ends[tp]}
+        records = await _records_at(consumer, places)
+    return {
+        tp: mark_of(record)
+        for (tp, offset), record in records.items()
+        if record is not None and record.offset == offset
+    }
+
+
+@asynccontextmanager
+async def _consumer(settings: Settings) -> AsyncGenerator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         **kafka_options(settings),
         enable_auto_commit=False,
         auto_offset_reset="none",
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
+        fetch_max_wait_ms=_LOOK_MS,
     )
     try:
-        await consumer.start()
-        return await compare(consumer, marks)
+        async with asyncio.timeout(_LOOK_TIMEOUT_S):
+            await consumer.start()
+            yield consumer
+    except TimeoutError as error:
+        raise RequestTimedOutError("the log cannot be compared with what was committed") from error
     finally:
         await consumer.stop()
 
 
-async def compare(
-    consumer: AIOKafkaConsumer, marks: Mapping[TopicPartition, RecordMark]
-) -> dict[TopicPartition, Standing]:
-    """As `standings`, through a consumer without a group, whose assignment and positions this changes."""
-    try:
-        async with asyncio.timeout(_LOOK_TIMEOUT_S):
-            return await _compare(consumer, marks)
-    except TimeoutError as error:
-        raise KafkaError("the log cannot be compared with what was committed: no answer in time") from error
-
-
-async def _compare(
-    consumer: AIOKafkaConsumer, marks: Mapping[TopicPartition, RecordMark]
-) -> dict[TopicPartition, Standing]:
-    consumer.assign(list(marks))
-    starts = await consumer.beginning_offsets(list(marks))
-    ends = await consumer.end_offsets(list(marks))
-    found: dict[TopicPartition, Standing] = {}
-    for tp, mark in marks.items():
-        if mark.offset >= ends[tp]:
-            found[tp] = Standing.SHORT
-        elif mark.offset < starts[tp]:
-            found[tp] = Standing.GONE
-    looked_at = [tp for tp in marks if tp not in found]
-    for tp, record in (await _records_at(consumer, {tp: marks[tp].offset for tp in looked_at})).items():
-        found[tp] = Standing.SAME if stands(marks[tp], record) else Standing.OTHER
-    return found
-
-
 async def _records_at(
-    consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]
-) -> dict[TopicPartition, IdentifiedRecord | None]:
-    """The first record at or after each offset; None where only markers follow, up to the end of the log."""
-    found: dict[TopicPartition, IdentifiedRecord | None] = {}
-    ends = await consumer.end_offsets(list(offsets)) if offsets else {}
-    missing = dict(offsets)
+    consumer: AIOKafkaConsumer, places: Collection[tuple[TopicPartition, int]]
+) -> dict[tuple[TopicPartition, int], IdentifiedRecord | None]:
+    """The first record at or after each offset; None where only markers follow, up to the end of the log.
+
+    Of each partition one place is looked at, then the next.
+    """
+    found: dict[tuple[TopicPartition, int], IdentifiedRecord | None] = {}
+    missing = set(places)
     while missing:
-        consumer.assign(list(missing))
-        for tp, offset in missing.items():
+        round_of = dict(missing)
+        ends = await consumer.end_offsets(list(round_of))
+        consumer.assign(list(round_of))
+        for tp, offset in round_of.items():
             consumer.seek(tp, offset)
-        for tp in list(missing):
+        for tp, offset in round_of.items():
             try:
                 records = await consumer.getmany(tp, timeout_ms=_LOOK_MS, max_records=1)
-            except OffsetOutOfRangeError:  # retention, or a log that has become shorter since: compare again
-                raise KafkaError(f"{tp} has changed while it was looked at") from None
+            except OffsetOutOfRangeError:  # retention, or a log that has become shorter since: ask again
+                raise RequestTimedOutError(f"{tp} has changed while it was looked at") from None
             if records.get(tp):
-                found[tp] = cast("IdentifiedRecord", records[tp][0])
+                found[tp, offset] = cast("IdentifiedRecord", records[tp][0])
             elif await consumer.position(tp) >= ends[tp]:
-                found[tp] = None
+                found[tp, offset] = None
             else:
                 continue
-            del missing[tp]
+            missing.discard((tp, offset))
     return found
 
 

@@ -18,17 +18,28 @@ class _Record(NamedTuple):
     value: bytes | None = b"{}"
 
 
+MARKS = st.none() | st.builds(
+    RecordMark, st.integers(0, 2**63), st.text("0123456789abcdef", max_size=16), st.integers(-1)
+)
+
+
 @given(
-    st.none() | st.builds(RecordMark, st.integers(0, 2**63), st.text("0123456789abcdef", max_size=16), st.integers(-1)),
+    MARKS,
     st.none() | st.integers(0, 2**63),
     st.uuids().map(str) | st.just(""),
     st.integers(0, 2**32),
     st.integers(0, 2**63),
+    MARKS,
 )
 def test_a_note_reads_as_it_was_written(
-    last: RecordMark | None, folded: int | None, clickhouse: str, incarnation: int, since: int
+    last: RecordMark | None,
+    folded: int | None,
+    clickhouse: str,
+    incarnation: int,
+    since: int,
+    folded_at: RecordMark | None,
 ) -> None:
-    note = CommitNote(last, folded, clickhouse, incarnation, since)
+    note = CommitNote(last, folded, clickhouse, incarnation, since, folded_at)
     assert decode_note(note.encode()) == note
 
 
