@@ -48,6 +48,8 @@ def _wanted(settings: Settings) -> list[_Wanted]:
     every = {"max.message.bytes": str(MAX_RECORD_BYTES + (64 << 10))}
     if settings.topic_replication_factor > _COPIES_ACKNOWLEDGED:
         every["min.insync.replicas"] = str(_COPIES_ACKNOWLEDGED)
+    if settings.kafka_flush_messages:
+        every["flush.messages"] = str(settings.kafka_flush_messages)
     return [
         # By the broker's clock: by that of a sender who is a week late, retention would delete what nobody has read.
         _Wanted(topics.events, partitions, every | {"retention.ms": retention, **_BROKERS_CLOCK}),

@@ -34,6 +34,7 @@ class Tenure:
 
     def __init__(self, partitions: Collection[TopicPartition], lease: Lease) -> None:
         self.partitions = frozenset(partitions)
+        self.has_all_events = asyncio.Event()  # set when events_log lacks nothing below the committed offsets
         self._lease = lease
         self._revoked = asyncio.Event()
         self._workers = 0

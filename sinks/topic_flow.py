@@ -96,6 +96,13 @@ class TopicFlow(ABC):
     async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> Store:
         """Find out what of these partitions is stored already. May be repeated, and cancelled."""
 
+    @abstractmethod
+    async def mend(self, tenure: Tenure, store: Any) -> None:
+        """Store again what the table has lost, after `begin` and before anything new. May be repeated.
+
+        Raises RevokedError when the tenure ends first, KafkaError and clickhouse_connect's errors.
+        """
+
     async def run(self, assignment: Assignment) -> None:
         """Runs until it is cancelled. Raises EpochError when going on would lose or double."""
         while True:
@@ -117,10 +124,13 @@ class TopicFlow(ABC):
             tenure.check()
             try:
                 store = await tenure.unless_revoked(self.begin(tenure, tenure.of(self.topic)))
+                self._on_begun()  # mending may take hours: reads are told that they are stale meanwhile
+                await self.mend(tenure, store)
+            except (NoOffsetForPartitionError, OffsetOutOfRangeError):
+                raise
             except (KafkaError, *CLICKHOUSE_ERRORS) as error:
                 log.warning("%s: cannot begin yet, trying again: %r", self.topic, error)
             else:
-                self._on_begun()
                 return store
             await tenure.pause(backoff.next_s())
 
