@@ -221,7 +221,10 @@ class LeaderWatch:
             is_first = False
             if epochs and epochs[-1] == epoch and not is_other:
                 continue
-            if not epochs or epochs[-1] != epoch or base < offsets[-1]:
+            if offsets and base < offsets[-1]:  # it was moved back
+                offsets.clear()
+                epochs.clear()
+            if not epochs or epochs[-1] != epoch:
                 offsets.append(base)
                 epochs.append(epoch)
             self._doubts[tp].append(base)

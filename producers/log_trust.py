@@ -22,10 +22,10 @@ class _Known:
     standings: dict[RecordMark, Standing] = field(default_factory=dict[RecordMark, Standing])
 
     def needs_a_look(self, mark: RecordMark) -> bool:
-        """A record that this very leader took, or that nobody knows the leader of, is not looked at again."""
+        """Once one was compared, what this very leader took needs no look: it has lost nothing since."""
         if mark in self.standings:
             return False
-        return not self.standings or mark.leader_epoch not in (self.leader.epoch, NO_EPOCH)
+        return not self.standings or mark.leader_epoch != self.leader.epoch or mark.leader_epoch == NO_EPOCH
 
 
 class LogTrust:

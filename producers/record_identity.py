@@ -9,18 +9,6 @@ whoever goes on from a commit compares first.
 
 Only parts of a note that are known are written, and a reader passes over what it does not know. An empty metadata, and
 the decimal watermark that summaries were committed with before, are notes too: of no record.
-
-Incarnations. When a partition of agent-events has lost its end, the sink, and nobody else, begins a new incarnation of
-it: a number above all before (rows carry it as `_topic_epoch`), from an offset on at which, and below which, the log is
-as it was. The sink's commits on that partition say both from then on (`incarnation`, `since`). The processor
-
-1. looks at the sink group's notes on its partitions before it folds the first record, and every second;
-2. where the sink's incarnation is above its own (0 is none: then it only takes the number over), it forgets all states
-   of the partition, here and in the changelog, and folds on from `since`;
-3. where the record that its own note names is not there any more, it folds nothing of the partition until then: the
-   sink looks at the processor's notes, too, and begins the incarnation;
-4. puts the number into its summaries, watermarks and notes, and the mark of the last record of the chunk into its
-   watermarks and notes.
 """
 
 from __future__ import annotations
@@ -78,16 +66,13 @@ class CommitNote:
     """What the metadata of a commit says.
 
     `last`: the last record below the committed offset, of the same log; markers of transactions may stand between them.
-    `folded`: the watermark, for commits on trace-summaries, `folded_at` the last event below it. `clickhouse`: whose
-    database the rows below are in. `incarnation`: the number under which they are stored there, `since`: the offset at
-    which it began. None, 0 or "" where the commit does not say.
+    `folded`: the watermark, for commits on trace-summaries, and `folded_at` the last event below it. `clickhouse` names
+    the database that holds what was committed. None or "" where the commit does not say.
     """
 
     last: RecordMark | None = None
     folded: int | None = None
     clickhouse: str = ""
-    incarnation: int = 0
-    since: int = 0
     folded_at: RecordMark | None = None
 
     def encode(self) -> str:
@@ -101,10 +86,6 @@ class CommitNote:
             parts["folded_at"] = list(self.folded_at)
         if self.clickhouse:
             parts["clickhouse"] = self.clickhouse
-        if self.incarnation:
-            parts["incarnation"] = self.incarnation
-        if self.since:
-            parts["since"] = self.since
         return json.dumps(parts, separators=(",", ":"))
 
     def after(self, record: IdentifiedRecord, leader_epoch: int = NO_EPOCH) -> CommitNote:
@@ -155,8 +136,6 @@ def decode_note(metadata: str | None) -> CommitNote:
         mark_from(parts.get("at")),
         _number(parts.get("folded")),
         str(parts.get("clickhouse", "")),
-        _number(parts.get("incarnation")) or 0,
-        _number(parts.get("since")) or 0,
         mark_from(parts.get("folded_at")),
     )
 

@@ -5,11 +5,11 @@ Kafka cuts a log only at its end, so what is below a record that is stored as it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.kafka_client import kafka_options
@@ -24,10 +24,10 @@ LARGEST_WINDOW = 100_000
 Stored = tuple[Any, ...]
 
 _ROWS = """SELECT _offset, tenant_id, trace_id, event_id, dedup_key, toUnixTimestamp64Milli(occurred_at)
-FROM events_log WHERE _topic_epoch IN {epochs:Array(UInt32)} AND _partition = {partition:UInt32}
-AND _offset BETWEEN {first:Int64} AND {last:Int64} ORDER BY _topic_epoch"""
+FROM events_log WHERE _topic_epoch = {epoch:UInt32} AND _partition = {partition:UInt32}
+AND _offset BETWEEN {first:Int64} AND {last:Int64}"""
 _LETTERS = """SELECT offset, key, value FROM dead_letters FINAL WHERE topic = {topic:String}
-AND _topic_epoch IN {epochs:Array(UInt32)} AND partition = {partition:UInt32}
+AND _topic_epoch = {epoch:UInt32} AND partition = {partition:UInt32}
 AND offset BETWEEN {first:Int64} AND {last:Int64}"""
 
 
@@ -64,20 +64,17 @@ def identities_of(key: bytes | None, value: bytes | None) -> list[Stored]:
     return [letter, (event.tenant_id, event.trace_id, event.event_id, event.dedup_key, event.occurred_at)]
 
 
-async def common_end(
-    settings: Settings, client: AsyncClient, topic: str, partition: int, numbers: Iterable[int], high: int
-) -> int:
-    """The first offset, at most `high`, from which on rows of `numbers` are not what the log has.
+async def common_end(settings: Settings, client: AsyncClient, epoch: int, tp: TopicPartition, high: int) -> int:
+    """The first offset, at most `high`, from which on the rows of `epoch` are not known to be what the log has.
 
     Where retention has left nothing to compare, the start of the log. Raises KafkaError and ClickHouse's errors.
     """
     consumer = AIOKafkaConsumer(
         **kafka_options(settings), enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=500
     )
-    epochs = list(numbers)
     try:
         await consumer.start()
-        log = EventsLog(topic, consumer)
+        log, partition = EventsLog(tp.topic, consumer), tp.partition
         low, end = (await log.oldest([partition]))[partition], (await log.ends([partition]))[partition]
         comparison, window = Comparison(), FIRST_WINDOW
         last = high - 1
@@ -87,8 +84,7 @@ async def common_end(
             if first < end:
                 async for record in log.records_between(partition, first, min(last, end - 1)):
                     in_log[record.offset] = identities_of(record.key, record.value)
-            stored = await _stored(client, topic, partition, epochs, first, last)
-            if comparison.add(in_log, stored):
+            if comparison.add(in_log, await _stored(client, epoch, tp, first, last)):
                 break
             last, window = first - 1, min(LARGEST_WINDOW, window * GROWTH)
         return min(low if comparison.result is None else comparison.result, high, end)
@@ -97,9 +93,9 @@ async def common_end(
 
 
 async def _stored(
-    client: AsyncClient, topic: str, partition: int, epochs: Sequence[int], first: int, last: int
+    client: AsyncClient, epoch: int, tp: TopicPartition, first: int, last: int
 ) -> dict[int, list[Stored]]:
-    bounds = {"topic": topic, "partition": partition, "epochs": list(epochs), "first": first, "last": last}
+    bounds = {"topic": tp.topic, "partition": tp.partition, "epoch": epoch, "first": first, "last": last}
     found: dict[int, list[Stored]] = {}
     for offset, *identity in (await client.query(_ROWS, parameters=bounds)).result_rows:
         found.setdefault(offset, []).append(tuple(identity))

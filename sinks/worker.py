@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.kafka_client import kafka_options
+from producers.leader_watch import LeaderWatch
 from producers.log_lines import log_to_stderr
 from producers.settings import Settings
 from producers.topics import Topics
@@ -128,6 +129,7 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event, on_ready:
             "writer": TableWriter(client, settings),
             "dead_letters": dead_letters,
             "consumer": consumer,
+            "watch": LeaderWatch(consumer),
         }
         flows = [
             EventFlow(**parts, topic=topics.events, on_begun=lambda: ready.begun(topics.events)),

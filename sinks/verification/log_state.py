@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from producers.kafka_client import kafka_options
+from producers.record_identity import decode_note
 from producers.settings import Settings
 from producers.topics import Topics
 
@@ -111,7 +112,7 @@ async def _committed(settings: Settings, topics: Topics) -> list[tuple[int, int]
     def positions(partition: int) -> tuple[int, int]:
         events = offsets.get(TopicPartition(topics.events, partition))
         summaries = offsets.get(TopicPartition(topics.summaries, partition))
-        folded = summaries.metadata if summaries else ""
-        return max(events.offset, 0) if events else 0, int(folded) if folded.isdecimal() else 0
+        folded = decode_note(summaries.metadata).folded if summaries else None
+        return max(events.offset, 0) if events else 0, folded or 0
 
     return [positions(partition) for partition in range(settings.topic_partitions)]

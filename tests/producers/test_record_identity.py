@@ -27,19 +27,15 @@ MARKS = st.none() | st.builds(
     MARKS,
     st.none() | st.integers(0, 2**63),
     st.uuids().map(str) | st.just(""),
-    st.integers(0, 2**32),
-    st.integers(0, 2**63),
     MARKS,
 )
 def test_a_note_reads_as_it_was_written(
     last: RecordMark | None,
     folded: int | None,
     clickhouse: str,
-    incarnation: int,
-    since: int,
     folded_at: RecordMark | None,
 ) -> None:
-    note = CommitNote(last, folded, clickhouse, incarnation, since, folded_at)
+    note = CommitNote(last, folded, clickhouse, folded_at)
     assert decode_note(note.encode()) == note
 
 
