@@ -15,7 +15,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.verdict import Refusal, verdict
-from sinks.verification.log_state import EventsLog
+from sinks.log_records import records_between
 
 FIRST_WINDOW = 1000  # offsets that are compared at once; each following window is larger
 GROWTH = 4
@@ -74,15 +74,14 @@ async def common_end(settings: Settings, client: AsyncClient, epoch: int, tp: To
     )
     try:
         await consumer.start()
-        log, partition = EventsLog(tp.topic, consumer), tp.partition
-        low, end = (await log.oldest([partition]))[partition], (await log.ends([partition]))[partition]
+        low, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
         comparison, window = Comparison(), FIRST_WINDOW
         last = high - 1
         while last >= low:
             first = max(low, last - window + 1)
             in_log: dict[int, list[Stored]] = {}
             if first < end:
-                async for record in log.records_between(partition, first, min(last, end - 1)):
+                async for record in records_between(consumer, tp, first, min(last, end - 1)):
                     in_log[record.offset] = identities_of(record.key, record.value)
             if comparison.add(in_log, await _stored(client, epoch, tp, first, last)):
                 break

@@ -6,9 +6,9 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
@@ -32,16 +32,12 @@ WHERE _topic_epoch = {epoch:UInt32} AND _partition = {partition:UInt32}"""
 async def sink_offsets(settings: Settings) -> AsyncGenerator[SinkOffsets]:
     """What the sinks' group has committed on both topics. Raises KafkaError."""
     topics = Topics(settings.topic_prefix)
-    admin = AIOKafkaAdminClient(**kafka_options(settings))
-    try:
-        await admin.start()
-        committed = await admin.list_consumer_group_offsets(topics.sink_group)
-    finally:
-        await admin.close()
+    wanted = [TopicPartition(t, p) for t in (topics.events, topics.summaries) for p in range(settings.topic_partitions)]
     consumer = AIOKafkaConsumer(**kafka_options(settings), group_id=topics.sink_group, enable_auto_commit=False)
     try:
         await consumer.start()
-        yield SinkOffsets(settings, consumer, {tp: found for tp, found in committed.items() if found.offset >= 0})
+        coordinator: Any = consumer._coordinator
+        yield SinkOffsets(settings, consumer, await coordinator.fetch_committed_offsets(wanted))
     finally:
         await consumer.stop()
 
