@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from sinks.tenure import Tenure
+from stream_processors.boot_clock import boot_clock
 from stream_processors.lease import Lease
 
 
@@ -64,14 +64,14 @@ def renew_at_heartbeats(consumer: AIOKafkaConsumer, lease: Lease) -> None:
     heartbeat, rejoin = coordinator._do_heartbeat, coordinator._do_rejoin_group
 
     async def do_heartbeat() -> bool:
-        sent_at = monotonic()
+        sent_at = boot_clock()
         accepted = await heartbeat()
         if accepted:
             lease.renew(sent_at)
         return accepted
 
     async def do_rejoin_group(subscription: Any) -> bool:
-        sent_at = monotonic()
+        sent_at = boot_clock()
         joined = await rejoin(subscription)
         if joined:
             lease.renew(sent_at)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from time import monotonic
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from stream_processors.boot_clock import boot_clock
 from stream_processors.consumed import consume_lightly
 from stream_processors.consumed_offsets import consumed_offsets
 from stream_processors.lease import Lease
@@ -42,7 +42,7 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
         lease: Lease = cast("Any", self.consumer).lease
 
         async def renewing_heartbeat() -> bool:
-            sent_at = monotonic()
+            sent_at = boot_clock()
             accepted = await heartbeat()
             if accepted:
                 lease.renew(sent_at)

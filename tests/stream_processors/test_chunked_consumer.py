@@ -19,6 +19,7 @@ from producers.settings import Settings
 from producers.topics import Topics
 from stream_processors import chunked_consumer
 from stream_processors.application import create_app
+from stream_processors.boot_clock import boot_clock
 from stream_processors.chunk import Chunk
 from stream_processors.chunked_consumer import ChunkedConsumer
 from stream_processors.chunked_producer import ChunkedProducer
@@ -288,7 +289,7 @@ def test_nothing_is_produced_without_a_lease(monkeypatch: pytest.MonkeyPatch) ->
             for _ in range(100):
                 await asyncio.sleep(0)  # turns of the loop, in which it could have sent
             assert not sent
-            consumer.lease.renew(asyncio.get_running_loop().time())
+            consumer.lease.renew(boot_clock())
             await asyncio.wait_for(sending, 5)
             assert sent == [request]
             producer._closed = True  # it was never started; aiokafka would warn
