@@ -53,12 +53,18 @@ class TraceSummary(BaseModel):
 
 
 class Watermark(BaseModel):
-    """Every event of the partition below `folded` is in the summaries that came before this record."""
+    """Every event of the partition below `folded` is in the summaries that came before this record.
+
+    `at` is the last of them (record_identity). `anew` makes earlier ones void: the log lost its end, and is folded
+    once more.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     v: Annotated[int, Field(ge=1, le=1)]
     folded: Count
+    at: list[int | str] = Field(default_factory=list[int | str])
+    anew: Annotated[int, Field(ge=0, le=1)] = 0
 
 
 COLUMNS = ", ".join([*TraceSummary.model_fields, "_topic_epoch", "_partition"])
@@ -66,7 +72,7 @@ COLUMNS = ", ".join([*TraceSummary.model_fields, "_topic_epoch", "_partition"])
 
 @dataclass(slots=True)
 class SummaryBatch:
-    """What a batch of records comes down to; `folded` is by partition.
+    """What a batch of records comes down to; `folded` is by partition. Those `anew` count from there on.
 
     `records` counts what was added, `size` is the bytes of their values.
     """
@@ -75,6 +81,7 @@ class SummaryBatch:
         default_factory=dict[tuple[int, bytes, int], TraceSummary]
     )
     folded: dict[int, int] = field(default_factory=dict[int, int])
+    anew: set[int] = field(default_factory=set[int])
     refused: list[DeadLetter] = field(default_factory=list[DeadLetter])
     records: int = 0
     size: int = 0
@@ -93,6 +100,9 @@ class SummaryBatch:
             try:
                 if record.key == WATERMARK_KEY:
                     watermark = Watermark.model_validate_json(record.value or b"")
+                    if watermark.anew:
+                        self.anew.add(record.partition)
+                        self.folded.pop(record.partition, None)
                     self.folded[record.partition] = max(self.folded.get(record.partition, 0), watermark.folded)
                 else:
                     self._add(record)

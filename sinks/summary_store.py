@@ -49,7 +49,7 @@ class SummaryStore:
         for lines in self._slices(await self._lines(batch)):
             await self._insert(lines, {partition for partition, _, _ in batch.newest})
         for partition, folded in batch.folded.items():
-            self._folded[partition] = max(self._folded[partition], folded)
+            self._folded[partition] = folded if partition in batch.anew else max(self._folded[partition], folded)
 
     def committable(self, partition: TopicPartition, last: int) -> OffsetAndMetadata:
         return OffsetAndMetadata(last + 1, str(self._folded[partition.partition]))

@@ -24,7 +24,13 @@ def stop_process(error: BaseException) -> NoReturn:
 
 
 class FailStop:
-    """`with FailStop():` any Exception inside ends the process; Faust would acknowledge the message and go on."""
+    """`with FailStop():` any Exception inside ends the process; Faust would acknowledge the message and go on.
+
+    One that is of the kind `but` is raised instead.
+    """
+
+    def __init__(self, but: type[Exception] | tuple[()] = ()) -> None:
+        self._but = but
 
     def __enter__(self) -> None:
         return None
@@ -32,5 +38,5 @@ class FailStop:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, self._but):
             stop_process(error)

@@ -26,6 +26,7 @@ from stream_processors.chunked_producer import ChunkedProducer
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.leased_thread import LeasedConsumerThread
 from stream_processors.settle_ledger import SettleLedger
+from stream_processors.start_position import Start
 
 EVENTS = TP(Topics("unit-").events, 0)
 
@@ -149,7 +150,7 @@ def test_nothing_is_delivered_while_a_rebalance_goes_on(monkeypatch: pytest.Monk
     async def scenario() -> None:
         async with a_consumer() as consumer:
             consumer.app.rebalancing = True
-            consumer._to_open[EVENTS] = 0
+            consumer._to_open[EVENTS] = Start(0)
             assert await consumer._getmany({EVENTS}, 1) == {}
 
     asyncio.run(scenario())
