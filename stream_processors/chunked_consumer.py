@@ -26,6 +26,7 @@ from stream_processors.fail_stop import FailStop, stop_process
 from stream_processors.found_starts import found_starts
 from stream_processors.lease import Lease
 from stream_processors.leased_thread import LeasedConsumerThread
+from stream_processors.membership import Membership
 from stream_processors.settle_ledger import MAX_UNCOMMITTED, Outputs, SettleLedger
 from stream_processors.start_position import Known, Start, check_deleted
 from stream_processors.state_table import StateTable
@@ -47,7 +48,9 @@ class ChunkedConsumer(driver.Consumer):
         self._to_open: dict[TP, Start] = {}
         self._next_pause_at = 0.0
         super().__init__(*args, **kwargs)
-        self.lease = Lease(self.app.conf.broker_session_timeout)
+        session_s, name = self.app.conf.broker_session_timeout, self.app.conf.consumer_group_instance_id
+        self.lease = Lease(session_s)
+        self.membership = Membership(self.lease, session_s, name and f"AXONSTREAM_PROCESSOR_INSTANCE={name}")
 
     def _new_consumer_thread(self) -> LeasedConsumerThread:
         return LeasedConsumerThread(self, loop=self.loop, beacon=self.beacon)

@@ -9,18 +9,22 @@ from types import TracebackType
 from typing import NoReturn
 
 EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
+EXIT_MISMATCH = 78  # EX_CONFIG: a restart cannot help, a person must decide
 
 log = logging.getLogger(__name__)
 
 
-def stop_process(error: BaseException) -> NoReturn:
-    """End the process without a graceful stop and without a commit; the exit code is 70."""
-    log.critical("stopping at once, to be restarted: %s", error, exc_info=error)
+def stop_process(error: BaseException, code: int = EXIT_CODE) -> NoReturn:
+    """End the process without a graceful stop and without a commit."""
+    if code == EXIT_CODE:
+        log.critical("stopping at once, to be restarted: %s", error, exc_info=error)
+    else:
+        log.critical("stopping at once: %s", error)
     for handler in logging.getLogger().handlers:
         handler.flush()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(EXIT_CODE)
+    os._exit(code)
 
 
 class FailStop:

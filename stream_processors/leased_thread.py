@@ -12,10 +12,9 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from stream_processors.boot_clock import boot_clock
 from stream_processors.consumed import consume_lightly
 from stream_processors.consumed_offsets import consumed_offsets
-from stream_processors.lease import Lease
+from stream_processors.membership import watch_membership
 
 FETCH_WAIT_MS = 100  # Faust's 1,500: a broker answers one request of a connection at a time, and a seek waits that long
 
@@ -52,18 +51,7 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         await super().on_start()
         consume_lightly(self._ensure_consumer(), cast("Any", self.consumer).is_chunked)
-        coordinator = self._coordinator()
-        heartbeat = coordinator._do_heartbeat
-        lease: Lease = cast("Any", self.consumer).lease
-
-        async def renewing_heartbeat() -> bool:
-            sent_at = boot_clock()
-            accepted = await heartbeat()
-            if accepted:
-                lease.renew(sent_at)
-            return accepted
-
-        coordinator._do_heartbeat = renewing_heartbeat
+        watch_membership(self._ensure_consumer(), cast("Any", self.consumer).membership)
 
     async def _fetch_records(
         self,
