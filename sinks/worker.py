@@ -22,7 +22,7 @@ from producers.leader_watch import LeaderWatch
 from producers.log_lines import log_to_stderr
 from producers.settings import Settings
 from producers.topics import Topics
-from sinks.assignment import Assignment, RebalanceListener, renew_at_heartbeats
+from sinks.assignment import Assignment, RebalanceListener
 from sinks.clickhouse import connect
 from sinks.dead_letters import DeadLetters
 from sinks.errors import (
@@ -40,6 +40,7 @@ from sinks.summary_flow import SummaryFlow
 from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from stream_processors.consumed import consume_lightly
 from stream_processors.lease import MARGIN_S, Lease
+from stream_processors.membership import Membership, watch_membership
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +212,8 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
             with suppress(KafkaError):
                 await consumer.stop()
         else:
-            renew_at_heartbeats(consumer, lease)
+            named_by = settings.sink_instance and f"AXONSTREAM_SINK_INSTANCE={settings.sink_instance}"
+            watch_membership(consumer, Membership(lease, settings.session_timeout_ms / 1000, named_by))
             consume_lightly(consumer, lambda _: True)
             consumer.subscribe([topics.events, topics.summaries], listener=RebalanceListener(assignment))
             return consumer
