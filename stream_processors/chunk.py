@@ -9,7 +9,7 @@ import faust
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from producers.record_identity import CommitNote, RecordMark, mark_of
+from producers.record_identity import NO_EPOCH, CommitNote, RecordMark, mark_of
 from producers.verdict import Record
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.settle_ledger import Outputs
@@ -56,6 +56,7 @@ class Chunk:
         generation: int,
         is_pause: bool = False,
         begins_anew: bool = False,
+        leader_epoch: int = NO_EPOCH,
     ) -> None:
         self.topic, self.partition = self.tp = tp
         self.start = start
@@ -65,7 +66,7 @@ class Chunk:
         self.timestamp = records[-1].timestamp if records else 0
         self.is_pause = is_pause
         self.begins_anew = begins_anew
-        self.mark: RecordMark | None = mark_of(records[-1]) if records else None
+        self.mark: RecordMark | None = mark_of(records[-1], leader_epoch) if records else None
         self.settled = False
         self._delivery = delivery
         self._records = records

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
 
+from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.tables.manager import TableManager
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode import Service
 
-from producers.record_identity import CommitNote
+from producers.record_identity import NO_EPOCH, CommitNote
 from producers.settings import Settings
 from stream_processors.bulk_recovery import recovered_in_bulk
 from stream_processors.chunk import Chunk, ChunkSchema, folded_at_once
+from stream_processors.continuity import LOOK_S, Continuity
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.fail_stop import FailStop, stop_process
 from stream_processors.found_starts import found_starts
@@ -47,6 +51,7 @@ class ChunkedConsumer(driver.Consumer):
         self._ledgers: dict[TP, SettleLedger] = {}
         self._to_open: dict[TP, Start] = {}
         self._next_pause_at = 0.0
+        self._continuity = Continuity(lambda: cast("Any", self.app).topics_to_check)
         super().__init__(*args, **kwargs)
         session_s, name = self.app.conf.broker_session_timeout, self.app.conf.consumer_group_instance_id
         self.lease = Lease(session_s)
@@ -163,6 +168,7 @@ class ChunkedConsumer(driver.Consumer):
 
     def _opening_chunk(self, tp: TP, start: Start, generation: int) -> Chunk:
         at = start.position
+        self._continuity.begins(tp, start.mark, at)
         return Chunk(self, tp, (), start=at, end=at, generation=generation, begins_anew=start.anew)
 
     def _pause_chunk(self, active_partitions: set[TP]) -> dict[Any, list[Chunk]]:
@@ -209,10 +215,20 @@ class ChunkedConsumer(driver.Consumer):
             log_start = (await self.earliest_offsets(tp))[tp]
             with FailStop():
                 check_deleted(repr(tp), expected, log_start)
+        watch = cast("LeasedConsumerThread", self._thread).watch
+        await self._continuity.must_follow(tp, records, watch)
         pieces = folded_at_once(records)
         ends = [*(following[0].offset for following in pieces[1:]), end]
         return [
-            Chunk(self, TP(*tp), piece, start=begins, end=ends_at, generation=generation)
+            Chunk(
+                self,
+                TP(*tp),
+                piece,
+                start=begins,
+                end=ends_at,
+                generation=generation,
+                leader_epoch=watch.epoch_at(TopicPartition(*tp), piece[-1].offset) if piece else NO_EPOCH,
+            )
             for piece, begins, ends_at in zip(pieces, [start, *ends], ends, strict=False)
         ]
 
@@ -297,6 +313,16 @@ class ChunkedConsumer(driver.Consumer):
         self._forget()
         await super().on_partitions_revoked(revoked)
 
+    @Service.task
+    async def _watch_logs(self) -> None:
+        """A log may lose its end while nothing is fetched of it."""
+        while not self.should_stop:
+            await self.sleep(LOOK_S)
+            thread = cast("LeasedConsumerThread", self._thread)
+            with suppress(KafkaError):
+                await self._continuity.look(thread.log_ends)
+
     def _forget(self) -> None:
+        self._continuity.forget()
         self._ledgers.clear()
         self._to_open.clear()
