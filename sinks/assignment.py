@@ -19,6 +19,7 @@ class Assignment:
         self._lease = lease
         self._tenure: Tenure | None = None
         self._changed = asyncio.Condition()
+        self._ending = asyncio.Lock()
 
     async def begin(self, assigned: Collection[TopicPartition]) -> None:
         """A new tenure; the flows are told."""
@@ -28,6 +29,17 @@ class Assignment:
 
     async def end(self) -> None:
         """Let the flows finish what is under way, and start nothing new."""
+        async with self._ending:
+            await self._end()
+
+    async def again(self, tenure: Tenure) -> None:
+        """Let the flows begin with the same partitions once more, unless `tenure` is over by now."""
+        async with self._ending:  # a revocation that comes meanwhile waits, and ends the new one
+            if self._tenure is tenure:
+                await self._end()
+                await self.begin(tenure.partitions)
+
+    async def _end(self) -> None:
         tenure, self._tenure = self._tenure, None
         if tenure is not None:
             await tenure.end()

@@ -21,12 +21,12 @@ _OF_LETTERS = _BOUNDS.format(column="offset", partition="partition")
 
 # A count alone could hide a hole behind a row that is there twice; the sum of the places does not fit then.
 _COUNTS = f"""SELECT of_partition, of_range, sum(places), sum(sum_of_places) FROM (
-  SELECT _partition AS of_partition, intDiv(_offset, {{size:Int64}}) AS of_range, count() AS places,
+  SELECT _partition AS of_partition, intDiv(_offset, {{size:Int64}}) AS of_range, toInt64(count()) AS places,
     sum(_offset % {{size:Int64}}) AS sum_of_places
   FROM events_log
   WHERE _topic_epoch = {{epoch:UInt32}} AND _offset >= {{lowest:Int64}} AND {_OF_EVENTS} GROUP BY ALL
   UNION ALL
-  SELECT partition, intDiv(offset, {{size:Int64}}), count(), sum(offset % {{size:Int64}})
+  SELECT partition, intDiv(offset, {{size:Int64}}), toInt64(count()), sum(offset % {{size:Int64}})
   FROM dead_letters FINAL WHERE topic = {{topic:String}} AND _topic_epoch = {{epoch:UInt32}} AND {_OF_LETTERS}
   GROUP BY ALL
   UNION ALL

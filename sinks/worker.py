@@ -36,6 +36,7 @@ from sinks.errors import (
 )
 from sinks.event_flow import EventFlow
 from sinks.retry import Backoff
+from sinks.server_restarts import ServerLives, watch_restarts
 from sinks.summary_flow import SummaryFlow
 from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from stream_processors.consumed import consume_lightly
@@ -118,6 +119,9 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event, on_ready:
     async with AsyncExitStack() as stack:
         client = await _reach_clickhouse(settings)
         stack.push_async_callback(client.close)
+        lives = ServerLives()
+        with suppress(*CLICKHOUSE_ERRORS):
+            await lives.look(client)
         dead_letters = DeadLetters(settings, client)
         stack.push_async_callback(dead_letters.stop)
         consumer = await _reach_kafka(settings, assignment, lease)
@@ -139,6 +143,7 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event, on_ready:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(flow.run(assignment)) for flow in flows]
             running.append(group.create_task(_watch_group(consumer)))
+            running.append(group.create_task(watch_restarts(client, lives, assignment)))
             await stop.wait()
             await assignment.end()
             for task in running:
