@@ -107,7 +107,8 @@ class ChunkedConsumer(driver.Consumer):
         while generation == self.app.consumer_generation_id and not self.should_stop:
             try:
                 with FailStop(but=KafkaError):
-                    return await found_starts(settings, chunked, committed, self._states.folded, self)
+                    self._states.check_readable()
+                    return await found_starts(settings, chunked, committed, self._states, self)
             except KafkaError as error:
                 self.log.warning("cannot find out how far %s partitions were folded: %r", len(chunked), error)
                 await asyncio.sleep(RETRY_S)

@@ -1,9 +1,9 @@
 """Membership in a consumer group under a name: renews the lease (I8), and notices another process of the same name.
 
 Kafka gives a name (`group.instance.id`, KIP-345) to whoever joined last, and at once. aiokafka 0.14 sends heartbeats
-and commits without the name, so the other one is told UNKNOWN_MEMBER_ID and not FENCED_INSTANCE_ID: it joins again, which
-puts the first one out, and so on for as long as both live. But a member whose heartbeat was accepted within the session
-is known, unless somebody took its place. The one that has come later ends; the other one joins again.
+and commits without the name, so the other one is told UNKNOWN_MEMBER_ID and not FENCED_INSTANCE_ID: it joins again,
+which puts the first one out, and so on for as long as both live. But a member whose heartbeat was accepted within the
+session is known, unless somebody took its place. The one that has come later ends; the other one joins again.
 """
 
 from __future__ import annotations
