@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -88,7 +89,8 @@ class Story:
         await until(settled, "all is stored and summarised", SETTLES_WITHIN_S)
 
 
-def _settings(cluster: KafkaCluster, clickhouse_url: str, directory: Path, name: str) -> Settings:
+def _settings(cluster: KafkaCluster, clickhouse_url: str, directory: Path) -> Settings:
+    name = f"lost{uuid4().hex[:8]}"
     return Settings(
         kafka_bootstrap_servers=cluster.bootstrap_servers,
         clickhouse_url=clickhouse_url,
@@ -104,7 +106,7 @@ def _settings(cluster: KafkaCluster, clickhouse_url: str, directory: Path, name:
 def test_new_events_at_offsets_of_lost_ones_are_stored_shown_and_summarised_once(
     one: KafkaCluster, clickhouse_url: str, tmp_path: Path
 ) -> None:
-    settings = _settings(one, clickhouse_url, tmp_path, "lost_at_rest")
+    settings = _settings(one, clickhouse_url, tmp_path)
 
     async def story() -> None:
         told = Story(one, settings)
@@ -131,7 +133,7 @@ def test_new_events_at_offsets_of_lost_ones_are_stored_shown_and_summarised_once
 def test_a_log_that_is_cut_under_a_running_stack_is_noticed_by_every_part(
     one: KafkaCluster, clickhouse_url: str, tmp_path: Path
 ) -> None:
-    settings = _settings(one, clickhouse_url, tmp_path, "lost_under_way")
+    settings = _settings(one, clickhouse_url, tmp_path)
 
     async def story() -> None:
         told = Story(one, settings)
