@@ -14,6 +14,7 @@ try:
     from deploy.checked_settings import checked_settings
     from deploy.dead_letters_command import dead_letters
     from deploy.keys_command import keys
+    from deploy.rebuild_command import rebuild_summaries
     from deploy.repair_command import repair
     from deploy.sql_command import sql
     from deploy.terminal_text import HarmlessGroup, say
@@ -162,6 +163,7 @@ main.add_command(audit)
 main.add_command(dead_letters)
 main.add_command(keys)
 main.add_command(repair)
+main.add_command(rebuild_summaries)
 main.add_command(sql)
 main.add_command(trace)
 main.add_command(verify)

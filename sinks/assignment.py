@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from time import monotonic
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from sinks.tenure import Tenure
 from stream_processors.lease import Lease
@@ -65,29 +64,3 @@ class RebalanceListener(ConsumerRebalanceListener):
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> Any:
         return self._assignment.begin(assigned)
-
-
-def renew_at_heartbeats(consumer: AIOKafkaConsumer, lease: Lease) -> None:
-    """Renew the lease at each heartbeat and each join that the coordinator accepts, counted from when it was sent.
-
-    Hooks two methods of aiokafka 0.14.0's coordinator; call it after the consumer was made to start.
-    """
-    coordinator: Any = consumer._coordinator
-    heartbeat, rejoin = coordinator._do_heartbeat, coordinator._do_rejoin_group
-
-    async def do_heartbeat() -> bool:
-        sent_at = monotonic()
-        accepted = await heartbeat()
-        if accepted:
-            lease.renew(sent_at)
-        return accepted
-
-    async def do_rejoin_group(subscription: Any) -> bool:
-        sent_at = monotonic()
-        joined = await rejoin(subscription)
-        if joined:
-            lease.renew(sent_at)
-        return joined
-
-    coordinator._do_heartbeat = do_heartbeat
-    coordinator._do_rejoin_group = do_rejoin_group

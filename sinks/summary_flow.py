@@ -15,10 +15,12 @@ from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from producers.record_identity import CommitNote
 from producers.settings import Settings
 from sinks.dead_letters import DeadLetters
 from sinks.epochs import current_epoch
 from sinks.errors import RevokedError
+from sinks.installation import check_installation, installation_id
 from sinks.log_times import summaries_since
 from sinks.positions import Position, read_positions
 from sinks.summary_store import SummaryStore
@@ -46,15 +48,33 @@ class SummaryFlow(TopicFlow):
         self._folded: dict[int, int] = {}
 
     async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> SummaryStore:
+        """A log that has lost its end is read again from before the newest summary that is stored: what it lost was
+        stored, or its processor writes it again.
+        """
         epoch = await current_epoch(self._settings, self._client)
+        self.installation = await installation_id(self._client)
         positions = await read_positions(self.consumer, partitions)
-        for position in positions:
-            position.check(-1)
+        check_installation((position.note for position in positions), self.installation)
+        lost = await self.guard.begin(positions)
+        for at, position in enumerate(positions):
+            if position.partition in lost:
+                positions[at] = await self._after_lost_end(position)
+            positions[at].check_deleted()
         self.go_back(positions)
         self._positions = {position.partition.partition: position for position in positions}
-        self._folded = {position.partition.partition: int(position.metadata or 0) for position in positions}
+        self._folded = {partition: position.note.folded or 0 for partition, position in self._positions.items()}
+        folded_at = {partition: position.note.folded_at for partition, position in self._positions.items()}
         self._epoch = epoch
-        return SummaryStore(self._settings, self._writer, self._dead_letters, tenure, epoch, self._folded)
+        return SummaryStore(
+            self._settings, self._client, self._writer, self._dead_letters, tenure, epoch, self._folded, folded_at
+        )
+
+    async def _after_lost_end(self, position: Position) -> Position:
+        tp, note = position.partition, position.note
+        start = await summaries_since(self._settings, tp.partition, max(0, (note.folded or 0) - 1))
+        start = max(position.log_start, min(start, position.committed, position.log_end))
+        log.error("%s partition %s: Kafka has lost the end of its log: it is read again from %s on", *tp, start)
+        return replace(position, committed=start, metadata=replace(note, last=None).encode())
 
     async def mend(self, tenure: Tenure, store: SummaryStore) -> None:
         """Read again from before the first summary that the table lacks, once the events are all there.
@@ -77,7 +97,8 @@ class SummaryFlow(TopicFlow):
                 continue
             log.warning("%s: ClickHouse lacks summaries of events from %s on: storing them again", where, lacks)
             self._folded[partition] = lacks
-            await self._rewind(replace(position, committed=start, metadata=str(lacks)))
+            note = CommitNote(folded=lacks, clickhouse=self.installation)
+            await self._rewind(replace(position, committed=start, metadata=note.encode()))
 
     async def _rewind(self, position: Position) -> None:
         try:

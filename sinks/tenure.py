@@ -78,7 +78,7 @@ class Tenure:
 
     @property
     def insert_by(self) -> float:
-        """The time, by this process's monotonic clock in s, after which an INSERT of now may not begin any more."""
+        """The time, by `boot_clock` in s, after which an INSERT of now may not begin any more."""
         return self._lease.ends_at
 
     async def pause(self, seconds: float) -> None:

@@ -18,10 +18,11 @@ from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.kafka_client import kafka_options
+from producers.leader_watch import LeaderWatch
 from producers.log_lines import log_to_stderr
 from producers.settings import Settings
 from producers.topics import Topics
-from sinks.assignment import Assignment, RebalanceListener, renew_at_heartbeats
+from sinks.assignment import Assignment, RebalanceListener
 from sinks.clickhouse import connect
 from sinks.dead_letters import DeadLetters
 from sinks.errors import (
@@ -40,6 +41,7 @@ from sinks.summary_flow import SummaryFlow
 from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from stream_processors.consumed import consume_lightly
 from stream_processors.lease import MARGIN_S, Lease
+from stream_processors.membership import Membership, watch_membership
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +134,7 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event, on_ready:
             "writer": TableWriter(client, settings),
             "dead_letters": dead_letters,
             "consumer": consumer,
+            "watch": LeaderWatch(consumer),
         }
         flows = [
             EventFlow(**parts, topic=topics.events, on_begun=lambda: ready.begun(topics.events)),
@@ -214,7 +217,8 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
             with suppress(KafkaError):
                 await consumer.stop()
         else:
-            renew_at_heartbeats(consumer, lease)
+            named_by = settings.sink_instance and f"AXONSTREAM_SINK_INSTANCE={settings.sink_instance}"
+            watch_membership(consumer, Membership(lease, settings.session_timeout_ms / 1000, named_by))
             consume_lightly(consumer, lambda _: True)
             consumer.subscribe([topics.events, topics.summaries], listener=RebalanceListener(assignment))
             return consumer
