@@ -79,7 +79,11 @@ def demo(data_dir: Path) -> None:
 
 
 @main.command()
-@click.option("--new-epoch", is_flag=True, help="Accept that the events topic was made anew; what is stored stays.")
+@click.option(
+    "--new-epoch",
+    is_flag=True,
+    help="Go on from what Kafka has now: another topic, or one that has deleted what was not stored. What is stored stays.",
+)
 def init(new_epoch: bool) -> None:
     """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing."""
     import asyncio
