@@ -82,7 +82,7 @@ def demo(data_dir: Path) -> None:
 @click.option(
     "--new-epoch",
     is_flag=True,
-    help="Go on from what Kafka has now: another topic, or one that has deleted what was not stored. What is stored stays.",
+    help="Go on from what Kafka has now, another topic or deleted records included. What is stored stays.",
 )
 def init(new_epoch: bool) -> None:
     """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing."""
