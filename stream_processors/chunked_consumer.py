@@ -21,6 +21,7 @@ from producers.record_identity import CommitNote
 from producers.settings import Settings
 from stream_processors.bulk_recovery import recovered_in_bulk
 from stream_processors.chunk import Chunk, ChunkSchema, folded_at_once
+from stream_processors.chunked_producer import ChunkedProducer
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.fail_stop import FailStop, stop_process
 from stream_processors.found_starts import found_starts
@@ -65,6 +66,9 @@ class ChunkedConsumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._forget()
+        owned = {tp.partition for tp in assigned if tp.topic == self._states.changelog_topic_name}
+        with FailStop():
+            await cast("ChunkedProducer", self.app.producer).take_over(self._states.changelog_topic_name, owned)
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
