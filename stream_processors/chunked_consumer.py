@@ -24,6 +24,7 @@ from producers.record_identity import NO_EPOCH, CommitNote
 from producers.settings import Settings
 from stream_processors.bulk_recovery import recovered_in_bulk
 from stream_processors.chunk import Chunk, ChunkSchema, folded_at_once
+from stream_processors.chunked_producer import ChunkedProducer
 from stream_processors.continuity import LOOK_S, Continuity
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.fail_stop import FailStop, stop_process
@@ -70,6 +71,9 @@ class ChunkedConsumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._forget()
+        owned = {tp.partition for tp in assigned if tp.topic == self._states.changelog_topic_name}
+        with FailStop():
+            await cast("ChunkedProducer", self.app.producer).take_over(self._states.changelog_topic_name, owned)
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
