@@ -102,6 +102,7 @@ class ChunkedConsumer(driver.Consumer):
                     self._ledgers[tp].owe(self._states.forget_below(tp.partition, start.forget_below))
             self._thread.seek(tp, start.position)
             self._committed_offset[tp] = start.position or None
+            self._read_offset[tp] = start.position - 1 if start.position else None  # Faust drops what is not above it
             self._to_open[tp] = start
 
     async def _found_starts(self, chunked: list[TP], generation: int) -> dict[TP, tuple[Known, Start]]:
