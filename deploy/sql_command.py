@@ -13,6 +13,7 @@ import orjson
 
 from deploy.checked_settings import checked_settings
 from deploy.endpoints import with_endpoints
+from deploy.id_texts import rows_as_objects
 from deploy.terminal_text import harmless, print_table, say
 from producers.settings import Settings
 
@@ -20,7 +21,7 @@ Output = Literal["table", "json", "csv"]
 
 _FORMATS: dict[str, str] = {
     "table": "JSONCompactStringsEachRowWithNamesAndTypes",
-    "json": "JSONEachRow",
+    "json": "JSONCompactEachRowWithNamesAndTypes",
     "csv": "CSVWithNames",
 }
 _NUMBER = re.compile(r"(Nullable\(|LowCardinality\()*(U?Int|Float|Decimal)\d")
@@ -52,11 +53,15 @@ def sql(query: str, output: Output, data_dir: Path | None) -> None:
     answer = _ask(with_endpoints(settings, data_dir or settings.data_dir), text, output)
     if output == "table" and answer.headers.get("X-ClickHouse-Format") == _FORMATS["table"]:
         _print_rows(answer.content)
-    elif sys.stdout.isatty():
-        for line in answer.content.decode("utf-8", "replace").splitlines():
+        return
+    content = answer.content
+    if output == "json" and answer.headers.get("X-ClickHouse-Format") == _FORMATS["json"]:
+        content = rows_as_objects(content)
+    if sys.stdout.isatty():
+        for line in content.decode("utf-8", "replace").splitlines():
             say(line)
     else:
-        click.get_binary_stream("stdout").write(answer.content)
+        click.get_binary_stream("stdout").write(content)
 
 
 def _ask(settings: Settings, query: str, output: Output) -> httpx.Response:
@@ -69,6 +74,7 @@ def _ask(settings: Settings, query: str, output: Output) -> httpx.Response:
         "wait_end_of_query": "1",
         "output_format_json_array_of_rows": "1",
         "output_format_json_quote_64bit_integers": "0",
+        "date_time_output_format": "iso",
     }
     headers = {
         "X-ClickHouse-User": settings.clickhouse_user,

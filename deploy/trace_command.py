@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +16,7 @@ from axonstream.errors import APIConnectionError, AuthenticationError, AxonStrea
 from deploy.checked_settings import checked_settings
 from deploy.endpoints import api_key as key_of_stack
 from deploy.endpoints import gateway_url, no_key
+from deploy.id_texts import with_id_texts
 from deploy.terminal_text import HarmlessGroup, harmless, print_lines, print_table, say_json
 from deploy.trace_view import duration_text, trace_lines
 
@@ -80,7 +82,7 @@ def list_traces(
     rows = [
         [
             item.trace_id,
-            f"{item.start_time:%Y-%m-%d %H:%M:%S}",
+            f"{item.start_time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
             duration_text(item.duration_ms),
             str(item.event_count),
             str(item.tool_call_count),
@@ -127,7 +129,8 @@ def _said_plainly(trace_id: str = "") -> Generator[None]:
         raise click.ClickException(str(error)) from None
 
 
-def _print_json(document: Any) -> None:
+def _print_json(given: Any) -> None:
+    document = with_id_texts(wire_json.decode(wire_json.encode(given)))
     if sys.stdout.isatty():  # senders' control characters must not reach a terminal raw
         say_json(document)
     else:

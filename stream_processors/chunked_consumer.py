@@ -31,7 +31,7 @@ from stream_processors.fail_stop import FailStop, stop_process
 from stream_processors.found_starts import found_starts
 from stream_processors.lease import Lease
 from stream_processors.leased_thread import LeasedConsumerThread
-from stream_processors.membership import Membership
+from stream_processors.membership import Membership, StopOrNameTaken
 from stream_processors.settle_ledger import MAX_UNCOMMITTED, Outputs, SettleLedger
 from stream_processors.start_position import Known, Start, check_deleted
 from stream_processors.state_table import StateTable
@@ -72,7 +72,7 @@ class ChunkedConsumer(driver.Consumer):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._forget()
         owned = {tp.partition for tp in assigned if tp.topic == self._states.changelog_topic_name}
-        with FailStop():
+        with StopOrNameTaken(self.membership):
             await cast("ChunkedProducer", self.app.producer).take_over(self._states.changelog_topic_name, owned)
         await super().on_partitions_assigned(assigned, generation_id)
 
@@ -278,7 +278,7 @@ class ChunkedConsumer(driver.Consumer):
         self._acked.pop(tp, None)  # Faust acks a message also when its agent raised
         self._acked_index.pop(tp, None)
         ledger = self._ledgers.get(tp)
-        with FailStop():
+        with StopOrNameTaken(self.membership):
             return ledger.committable() if ledger else None
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:

@@ -12,13 +12,14 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
-from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
+from axonstream.event_contract import MAX_EVENT_BYTES, EventInput, trace_id_of
 from axonstream.traceparent import Traceparent, read_traceparent
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
 from gateway.authentication import Authentication, Headers, actor_of
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.control.published_channels import PublishedChannels
 from gateway.errors import RefusedError
+from gateway.late_reads import LateReads
 from gateway.publishing.bulk_body import TooLargeError, split_events
 from gateway.publishing.event_validation import InvalidEventError, joined, validate_event
 from gateway.publishing.request_body import MAX_BULK_BYTES, RequestBody
@@ -35,6 +36,7 @@ BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process works on
 BULK_OF_A_TENANT = 3
 _TURN_WAIT_S = 5.0
 
+_GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1; no JSON begins so
 _HINT = "Correct the named field and send the event again; nothing of it was stored."
 
 
@@ -67,12 +69,14 @@ class Ingest:
         log: Log,
         ids: EventIds,
         clock: Callable[[], int],
+        late_reads: LateReads,
     ) -> None:
         self._authentication = authentication
         self._channels = channels
         self._log = log
         self._ids = ids
         self._clock = clock
+        self._late_reads = late_reads
         self.turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
         self.refused_of_bulks = 0  # events, while others of their request were looked at
 
@@ -96,6 +100,8 @@ class Ingest:
         record = self._encode(event, identity, sent)
         if event.channel_id not in identity.channels:
             await self._channels.make(identity.tenant_id, event.channel_id, actor_of(identity, body.client))
+        await self._late_reads.before_publishing(identity.tenant_id)
+        self._late_reads.published(identity.tenant_id, 1)
         await self._log.append((record,))
         stored, app_id = _stored(event, record, sent), identity.channels.get(event.channel_id)
         answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
@@ -103,12 +109,13 @@ class Ingest:
         return status, orjson.dumps(answer)
 
     async def publish_many(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
-        """POST /events: 200; the valid events are stored although others are refused.
+        """POST /events: 200; the valid events are stored although others are refused. 400 when none is stored.
 
         When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
         """
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
         environment, parent = _environment(headers), _parent(headers)
+        await self._late_reads.before_publishing(identity.tenant_id)
         sent = await body.read(MAX_BULK_BYTES, identity.tenant_id)  # before the turn: a slow sender holds none
         async with self.turns.turn(identity.tenant_id):
             share = LoopShare()
@@ -126,10 +133,15 @@ class Ingest:
             taken = await self._of_known_channels(identity, body, taken, rejected)
             records = [one.record for one in taken]
             if records:
+                self._late_reads.published(identity.tenant_id, len(records))
                 await self._log.append(records)
         self.refused_of_bulks += len(rejected)
+        if not records:
+            raise _nothing_taken(rejected)
         ids = [wire_id(record.event_id, identity.generation) for record in records]
         answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
+        if identity.generation is Generation.EARLY:
+            answer["idTexts"] = [str(number) for number in ids]
         return 200, orjson.dumps(answer)
 
     async def _of_known_channels(
@@ -165,11 +177,11 @@ class Ingest:
         return event.channel_id, self._encode(event, identity, sent)
 
     def _encode(self, event: EventInput, identity: Identity, sent: SentEvent) -> EventRecord:
-        now_ms = self._clock()
+        now_ms, tenant_id, dedup_key = self._clock(), identity.tenant_id, event.dedup_key
         return encode_event(
             event,
-            tenant_id=identity.tenant_id,
-            trace_id=event.trace_id or f"tr_{token_hex(8)}",
+            tenant_id=tenant_id,
+            trace_id=event.trace_id or (trace_id_of(tenant_id, dedup_key) if dedup_key else f"tr_{token_hex(8)}"),
             fresh_id=self._ids.next(now_ms),
             now_ms=now_ms,
             payload=sent.payload,
@@ -186,11 +198,23 @@ def _parent(headers: Headers) -> Traceparent | None:
     return None if header is None else read_traceparent(header.decode("latin-1"))
 
 
+def _nothing_taken(rejected: list[RefusedEventAnswer]) -> RefusedError:
+    """A 2xx would make the sender forget the events."""
+    first, many = rejected[0], len(rejected)
+    what = f"none of the {many} events was taken; the first" if many > 1 else "the event was not taken"
+    nothing: BulkAnswer = {"accepted": 0, "rejected": rejected, "ids": []}
+    hint = "Send a JSON array of events, or one event a line (NDJSON); `rejected` says what is wrong with each."
+    return RefusedError(400, f"{what}: {first['message']}", hint, nothing)
+
+
 async def _split(body: bytes, share: LoopShare) -> list[bytes]:
+    if body.startswith(_GZIP):
+        raise RefusedError(400, "the body is gzip", "Say so: Content-Encoding: gzip. Nothing was stored.")
     raw_events: list[bytes] = []
     try:
         for raw in split_events(body, MAX_BULK_EVENTS):
-            raw_events.append(raw)
+            if raw is not None:
+                raw_events.append(raw)
             if share.is_over():
                 await share.give_way()
     except TooLargeError as error:

@@ -248,7 +248,7 @@ def test_an_entry_takes_80_columns_and_prints_nothing_of_a_sender_raw() -> None:
     lines = list(entry_lines(one))
     assert max(map(cell_len, lines)) <= WIDTH
     assert all(line.isprintable() for line in lines)
-    assert lines[0].startswith("2026-11-30 00:53:20  app.change  app 7  tenant")
+    assert lines[0].startswith("2026-11-30T00:53:20Z  app.change  app 7  tenant")
     text = "\n".join(lines)
     for words in (
         "    by      user",

@@ -50,7 +50,7 @@ def test_filters_choose_and_the_list_is_an_aligned_table_or_json(server_settings
     assert lines[2].split()[0] == f"{settings.topic_prefix}agent-events/1@3"
     assert "raise --limit" in run(settings, "list", "--limit", "1").stderr
     counted = run(settings, "list", "--by-reason").stdout.splitlines()
-    assert counted[2].split(maxsplit=5)[::5] == ["2", "not one JSON value"]
+    assert counted[2].split(maxsplit=3)[::3] == ["2", "not one JSON value"]
     assert run(settings, "list", "--since", "yesterday").exit_code == 2
 
 
