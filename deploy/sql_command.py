@@ -11,8 +11,11 @@ import click
 import httpx
 import orjson
 
+from axonstream.errors import ValidationError
+from axonstream.http_environment import connecting
 from deploy.checked_settings import checked_settings
 from deploy.endpoints import with_endpoints
+from deploy.exit_codes import SettingsError, UnreachableError
 from deploy.id_texts import rows_as_objects
 from deploy.terminal_text import harmless, print_table, say
 from producers.settings import Settings
@@ -81,11 +84,21 @@ def _ask(settings: Settings, query: str, output: Output) -> httpx.Response:
         "X-ClickHouse-Key": settings.clickhouse_password.get_secret_value(),
     }
     try:
+        how = connecting(url)
         answer = httpx.post(
-            url, params=parameters, headers=headers, content=query.encode(), timeout=httpx.Timeout(None, connect=5)
+            url,
+            params=parameters,
+            headers=headers,
+            content=query.encode(),
+            timeout=httpx.Timeout(None, connect=5),
+            proxy=how.proxy,
+            verify=how.verify,
+            trust_env=False,
         )
+    except ValidationError as error:
+        raise SettingsError(str(error)) from None
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise click.ClickException(
+        raise UnreachableError(
             f"no ClickHouse answers at {url} ({error}): start the stack with `axonstream up`, "
             "or set AXONSTREAM_CLICKHOUSE_URL"
         ) from None
