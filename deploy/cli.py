@@ -15,6 +15,8 @@ try:
     from deploy.dead_letters_command import dead_letters
     from deploy.exit_codes import EPILOG, UnreachableError
     from deploy.keys_command import keys
+    from deploy.rebuild_command import rebuild_summaries
+    from deploy.repair_command import repair
     from deploy.sql_command import sql
     from deploy.terminal_text import HarmlessGroup, say
     from deploy.trace_command import trace
@@ -78,7 +80,11 @@ def demo(data_dir: Path) -> None:
 
 
 @main.command()
-@click.option("--new-epoch", is_flag=True, help="Accept that the events topic was made anew; what is stored stays.")
+@click.option(
+    "--new-epoch",
+    is_flag=True,
+    help="Go on from what Kafka has now, another topic or deleted records included. What is stored stays.",
+)
 def init(new_epoch: bool) -> None:
     """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing."""
     import asyncio
@@ -108,7 +114,7 @@ def kafka(data_dir: Path, port: int, controller_port: int) -> None:
 
     _private(data_dir)
     try:
-        run(data_dir / "kafka", port, controller_port)
+        run(data_dir / "kafka", port, controller_port, checked_settings().kafka_flush_messages)
     except DeployError as error:
         raise click.ClickException(str(error)) from None
 
@@ -163,6 +169,8 @@ def sink() -> None:
 main.add_command(audit)
 main.add_command(dead_letters)
 main.add_command(keys)
+main.add_command(repair)
+main.add_command(rebuild_summaries)
 main.add_command(sql)
 main.add_command(trace)
 main.add_command(verify)
