@@ -78,19 +78,29 @@ def demo(data_dir: Path) -> None:
 
 @main.command()
 @click.option("--new-epoch", is_flag=True, help="Accept that the events topic was made anew; what is stored stays.")
-def init(new_epoch: bool) -> None:
-    """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing."""
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]")
+def init(new_epoch: bool, data_dir: Path | None) -> None:
+    """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing.
+
+    Where the settings name no servers, they are those of the local stack. What waits there is then started again.
+    """
     import asyncio
 
+    from deploy.endpoints import read_endpoints, with_endpoints
     from deploy.errors import DeployError
     from deploy.init import initialise
+    from deploy.mended import Mended
     from producers.errors import ProducerError
     from sinks.errors import SinkError
 
+    settings = checked_settings()
+    directory = data_dir or settings.data_dir
     try:
-        asyncio.run(initialise(checked_settings(), new_epoch=new_epoch))
+        asyncio.run(initialise(with_endpoints(settings, directory), new_epoch=new_epoch))
     except (DeployError, ProducerError, SinkError) as error:
         raise click.ClickException(str(error)) from None
+    if read_endpoints(directory) is not None:
+        Mended(directory.resolve()).say()
     say("topics and schema are ready")
 
 

@@ -65,6 +65,15 @@ def new_cluster_id() -> str:
     return "A" + urlsafe_b64encode(uuid4().bytes).decode()[1:22]  # a leading dash would be read as an option
 
 
+def kept_cluster_id(directory: Path) -> str | None:
+    """Of the log that this directory of a broker holds; None before it was formatted."""
+    try:
+        lines = (directory / DATA / "meta.properties").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    return next((line.partition("=")[2] for line in lines if line.startswith("cluster.id=")), None)
+
+
 def become_broker(directory: Path, properties: str, cluster_id: str, *format_options: str) -> NoReturn:
     """Replace this process by a broker with these properties, whose `log.dirs` must be DATA in `directory`.
 
