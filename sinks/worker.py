@@ -17,6 +17,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from producers.instance_name import client_name, static_member
 from producers.kafka_client import kafka_options
 from producers.log_lines import log_to_stderr
 from producers.settings import Settings
@@ -185,7 +186,8 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
         consumer = AIOKafkaConsumer(
             **kafka_options(settings),
             group_id=topics.sink_group,
-            group_instance_id=settings.sink_instance,
+            client_id=client_name("sink", settings.sink_instance),
+            group_instance_id=static_member(settings.sink_instance),
             partition_assignment_strategy=(RangePartitionAssignor,),
             enable_auto_commit=False,
             auto_offset_reset="none",
