@@ -47,14 +47,20 @@ def test_packages_of_the_users_folder_do_not_shadow_ours(
     assert "Serve the HTTP interface" in done.stdout
 
 
+def waiting(data_dir: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "print(1, flush=True); input()"],
+        env=environment_of(os.environ, {}, data_dir),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
 def test_a_process_that_a_killed_supervisor_left_is_ended_whatever_the_clock_and_its_pid_file_say(
     tmp_path: Path,
 ) -> None:
     """Delivery 14: the file's time against that of the process, which moves when the clock is set."""
-    waits = [sys.executable, "-c", "print(1, flush=True); input()"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    left = subprocess.Popen(waits, env=environment_of(os.environ, {}, tmp_path), **pipes)
-    other = subprocess.Popen(waits, env=environment_of(os.environ, {}, tmp_path / "other"), **pipes)
+    left, other = waiting(tmp_path), waiting(tmp_path / "other")
     try:
         for process in (left, other):
             assert process.stdout is not None

@@ -39,6 +39,9 @@ def another_program() -> Generator[int]:
         yield taken.getsockname()[1]
 
 
+def unheard(line: str) -> None: ...
+
+
 async def at_once(pid: int) -> bool:
     return True
 
@@ -83,7 +86,7 @@ def test_a_part_that_refuses_to_start_waits_until_a_command_has_mended_what_it_n
 
 
 def test_without_waiting_a_refusal_fails_the_start(directory: Path) -> None:
-    part = SupervisedPart(PartSpec("sink-0", ("sink",), REFUSED), directory, str)
+    part = SupervisedPart(PartSpec("sink-0", ("sink",), REFUSED), directory, unheard)
     with pytest.raises(PartFailedError, match="exit code 78"):
         asyncio.run(part.start())
 
@@ -97,7 +100,7 @@ def test_a_dead_part_is_dead_although_something_answers_for_it(directory: Path) 
             await until(lambda: process is not None and process.returncode is not None, "it has ended", ENDS_WITHIN_S)
             return True
 
-        part = SupervisedPart(PartSpec("kafka", ENDS_AT_ONCE, probe=answers), directory, str)
+        part = SupervisedPart(PartSpec("kafka", ENDS_AT_ONCE, probe=answers), directory, unheard)
         await part.start()
 
     with pytest.raises(PartFailedError, match="kafka ended with exit code 2"):
@@ -106,7 +109,7 @@ def test_a_dead_part_is_dead_although_something_answers_for_it(directory: Path) 
 
 def test_what_listens_on_the_port_of_a_part_is_not_the_part(directory: Path) -> None:
     async def start(port: int) -> None:
-        part = SupervisedPart(PartSpec("kafka", ENDS_AT_ONCE, ports=(port,), probe=never), directory, str)
+        part = SupervisedPart(PartSpec("kafka", ENDS_AT_ONCE, ports=(port,), probe=never), directory, unheard)
         try:
             await part.start()
         finally:
@@ -124,7 +127,7 @@ def test_a_part_whose_port_was_taken_while_it_was_down_is_not_started_beside_the
 
     async def lost(port: int) -> str:
         told: asyncio.Queue[str] = asyncio.Queue()
-        part = SupervisedPart(PartSpec("kafka", ENDS_AT_ONCE, ports=(port,)), directory, str, told.put_nowait)
+        part = SupervisedPart(PartSpec("kafka", ENDS_AT_ONCE, ports=(port,)), directory, unheard, told.put_nowait)
         watching = asyncio.create_task(part._keep_running(await part._spawn()))
         words = await asyncio.wait_for(told.get(), ENDS_WITHIN_S)
         await asyncio.wait_for(watching, ENDS_WITHIN_S)
