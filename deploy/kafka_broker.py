@@ -18,7 +18,8 @@ from producers.harmless_text import harmless_lines
 DATA = "log"  # under the directory of a broker
 
 # What a single node needs to differ from a cluster's defaults, and nothing else. After a kill -9 a broker is not let in
-# before the session of its earlier life has ended: 4 s instead of 9.
+# before the session of its earlier life has ended: 4 s instead of 9. Records that say nothing, for followers of the
+# metadata that there are not, were written and synced twice a second.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -40,6 +41,7 @@ share.coordinator.state.topic.min.isr=1
 log.cleaner.dedupe.buffer.size=8388608
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=4000
+metadata.max.idle.interval.ms=0
 """
 _JVM = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 # Clients name themselves, and what they send is in messages and exceptions: no control or invisible character stays.

@@ -11,7 +11,7 @@ from deploy.terminal_text import harmless
 
 MAX_LOG_BYTES = 32 << 20
 _LAST_LINES = 5
-_LONGEST_LINE = 300  # characters
+_LONGEST_LINE = 2000  # characters: a refusal says in one line what happened and what to do
 _TAIL_BYTES = 64 << 10
 
 

@@ -40,6 +40,7 @@ from sinks.summary_flow import SummaryFlow
 from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from stream_processors.consumed import consume_lightly
 from stream_processors.lease import MARGIN_S, Lease
+from stream_processors.patient_fetch import fetch_patiently
 
 log = logging.getLogger(__name__)
 
@@ -207,6 +208,7 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
         else:
             renew_at_heartbeats(consumer, lease)
             consume_lightly(consumer, lambda _: True)
+            fetch_patiently(consumer)
             consumer.subscribe([topics.events, topics.summaries], listener=RebalanceListener(assignment))
             return consumer
         await asyncio.sleep(backoff.next_s())

@@ -16,6 +16,7 @@ from faust.types import TP
 from stream_processors.consumed import consume_lightly
 from stream_processors.consumed_offsets import consumed_offsets
 from stream_processors.lease import Lease
+from stream_processors.patient_fetch import fetch_patiently
 
 FETCH_WAIT_MS = 100  # Faust's 1,500: a broker answers one request of a connection at a time, and a seek waits that long
 
@@ -37,6 +38,7 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         await super().on_start()
         consume_lightly(self._ensure_consumer(), cast("Any", self.consumer).is_chunked)
+        fetch_patiently(self._ensure_consumer())
         coordinator = self._coordinator()
         heartbeat = coordinator._do_heartbeat
         lease: Lease = cast("Any", self.consumer).lease

@@ -94,14 +94,17 @@ def bound_at_once(port: int) -> socket.socket:
             return taken
 
 
-def test_what_took_a_port_meanwhile_is_not_taken_for_ours(tmp_path: Path, endpoints: Endpoints) -> None:
+def test_what_took_a_port_meanwhile_is_not_taken_for_ours(
+    tmp_path: Path, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Reports, users 1: `up` took the broker of another stack for its own, and prepared its topics there."""
     said: list[str] = []
+    monkeypatch.setenv("AXONSTREAM_TOPIC_PREFIX", "ours-")
     theirs = Settings(kafka_bootstrap_servers=endpoints.kafka_bootstrap_servers)
 
     async def story() -> None:
         options = StackOptions(tmp_path, gateway_port=0, kafka_port=0, clickhouse_port=0)
-        stack = LocalStack(options, Settings(topic_prefix="ours-"), said.append)
+        stack = LocalStack(options, Settings(), said.append)
         chosen = stack.settings
         kafka, clickhouse = port_of(chosen.kafka_bootstrap_servers), port_of(chosen.clickhouse_url)
         try:
