@@ -43,7 +43,7 @@ broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=4000
 metadata.max.idle.interval.ms=0
 """
-_JVM = ("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+_JVM = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 # Clients name themselves, and what they send is in messages and exceptions: no control or invisible character stays.
 _LOGGING = """\
 <Configuration status="WARN"><Appenders><Console name="out"><PatternLayout alwaysWriteExceptions="false" \

@@ -15,11 +15,11 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 def python_of(executable: str) -> tuple[str, ...]:
-    """`python -P -m deploy.cli`: without -P, packages in the folder where `axonstream up` was typed would come first.
+    """`python -P -m deploy.part_commands`: without -P, packages of the folder where `axonstream up` runs come first.
 
-    They have common names: a user's own `gateway` or `deploy` would be run in place of ours.
+    They may have common names: a user's own `gateway` or `deploy` would be run in place of ours.
     """
-    return (executable, "-P", "-m", "deploy.cli")
+    return (executable, "-P", "-m", "deploy.part_commands")
 
 
 def environment_of(inherited: Mapping[str, str], own: Mapping[str, str], data_dir: Path) -> dict[str, str]:

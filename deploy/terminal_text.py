@@ -8,8 +8,7 @@ Colour follows rich: none when the output is no terminal or NO_COLOR is set.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from deploy.harmless_group import HarmlessGroup
 from producers.harmless_text import harmless, harmless_lines
 
 __all__ = ["HarmlessGroup", "cut", "harmless", "pad", "print_lines", "print_table", "say", "say_json", "table_lines"]
@@ -31,27 +31,6 @@ def say(text: str, *, to_stderr: bool = False) -> None:
 def say_json(document: Any, indent: int | None = None) -> None:
     """Print JSON in ASCII: a control character stands there as its escape, and programs read the same text."""
     click.echo(json.dumps(document, indent=indent).replace("\x7f", "\\u007f"))
-
-
-class HarmlessGroup(click.Group):
-    """A group of commands whose error messages are harmless, whatever exception they were made of."""
-
-    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        with _harmless_errors():
-            return super().make_context(*arguments, **options)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with _harmless_errors():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _harmless_errors() -> Generator[None]:
-    try:
-        yield
-    except click.ClickException as error:
-        error.message = harmless_lines(error.message)
-        raise
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
