@@ -19,7 +19,7 @@ from producers.settings import Settings
 DATA_DIR = click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    envvar="AXONSTREAMDATA_DIR",
+    envvar="AXONSTREAM_DATA_DIR",
     default=Path(".axonstream"),
     show_default=True,
     help="Where the local stack keeps its data, logs and pid files.",
