@@ -11,6 +11,7 @@ try:
     from deploy.audit_command import audit
     from deploy.checked_settings import checked_settings
     from deploy.dead_letters_command import dead_letters
+    from deploy.exit_codes import EPILOG, UnreachableError
     from deploy.keys_command import keys
     from deploy.part_commands import DATA_DIR, part_commands
     from deploy.sql_command import sql
@@ -22,7 +23,7 @@ except ImportError as error:
     sys.exit(f'axonstream: the command needs the server parts ({error}): pip install "axonstream[server,local]"')
 
 
-@click.group(cls=HarmlessGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=HarmlessGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(package_name="axonstream")
 def main() -> None:
     """Trace agent runs end to end: Kafka in, rolling per-trace aggregates, SQL over ClickHouse."""
@@ -72,7 +73,7 @@ def init(new_epoch: bool, data_dir: Path | None) -> None:
     import asyncio
 
     from deploy.endpoints import read_endpoints, with_endpoints
-    from deploy.errors import DeployError
+    from deploy.errors import DeployError, PartFailedError
     from deploy.init import initialise
     from deploy.mended import Mended
     from producers.errors import ProducerError
@@ -82,6 +83,8 @@ def init(new_epoch: bool, data_dir: Path | None) -> None:
     directory = data_dir or settings.data_dir
     try:
         asyncio.run(initialise(with_endpoints(settings, directory), new_epoch=new_epoch))
+    except PartFailedError as error:
+        raise UnreachableError(str(error)) from None
     except (DeployError, ProducerError, SinkError) as error:
         raise click.ClickException(str(error)) from None
     if read_endpoints(directory) is not None:

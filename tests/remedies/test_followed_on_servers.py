@@ -148,19 +148,20 @@ def test_servers_that_do_not_answer_do_with_the_setting_that_is_named(bare: Sett
         ("AXONSTREAM_CLICKHOUSE_URL", "http://127.0.0.1:1"),
     ):
         code, said = axonstream({**own, setting: absent}, "init")
-        assert (code, setting in said) == (1, True)
+        assert (code != 0, setting in said) == (True, True)
     code, said = axonstream({**own, "AXONSTREAM_CLICKHOUSE_URL": "http://127.0.0.1:1"}, "dead-letters", "list")
-    assert (code, "AXONSTREAM_CLICKHOUSE_URL" in said) == (1, True)
+    assert (code != 0, "AXONSTREAM_CLICKHOUSE_URL" in said) == (True, True)
     code, said = axonstream(own, "dead-letters", "list")  # the database is not there
-    assert (code, "`axonstream init`" in said) == (1, True)
+    assert (code != 0, "`axonstream init`" in said) == (True, True)
     assert axonstream(own, "init")[0] == 0
     assert axonstream(own, "dead-letters", "list")[0] == 0
 
     wrong = {**own, "AXONSTREAM_CLICKHOUSE_PASSWORD": "wrong"}
     code, said = axonstream(wrong, "sql", "SELECT 1")
-    assert (code, "AXONSTREAM_CLICKHOUSE_USER and AXONSTREAM_CLICKHOUSE_PASSWORD" in said) == (1, True)
+    assert code != 0
+    assert "AXONSTREAM_CLICKHOUSE_USER and AXONSTREAM_CLICKHOUSE_PASSWORD" in said
     code, said = axonstream({**own, "AXONSTREAM_CLICKHOUSE_URL": "http://127.0.0.1:1"}, "sql", "SELECT 1")
-    assert (code, "AXONSTREAM_CLICKHOUSE_URL" in said) == (1, True)
+    assert (code != 0, "AXONSTREAM_CLICKHOUSE_URL" in said) == (True, True)
     assert "axonstream sql 'SELECT count() FROM events'" in axonstream(own, "sql", "")[1]
     assert axonstream(own, "sql", "SELECT count() FROM events")[0] == 0
 
@@ -174,14 +175,14 @@ def test_a_stack_is_reached_by_url_key_and_tenant(endpoints: Endpoints, tmp_path
     where = ("--data-dir", str(tmp_path))
 
     code, said = axonstream(nowhere, "trace", "list", *where)
-    assert (code, "`axonstream up`" in said, "--url" in said) == (1, True, True)
+    assert (code != 0, "`axonstream up`" in said, "--url" in said) == (True, True, True)
     assert axonstream(nowhere, "trace", "list", *where, "--url", url)[0] == 0
 
     code, said = axonstream(nowhere, "trace", "show", "tr_of_another_tenant", *where, "--url", url)
-    assert (code, "--tenant names another tenant" in said) == (1, True)
+    assert (code != 0, "--tenant names another tenant" in said) == (True, True)
     assert "`axonstream trace list` prints the newest" in said
     wrong = axonstream(nowhere, "trace", "list", *where, "--url", url, "--api-key", "ak_nobodys_key_at_all")
-    assert (wrong[0], "pass --api-key and --tenant" in wrong[1]) == (1, True)
+    assert (wrong[0] != 0, "pass --api-key and --tenant" in wrong[1]) == (True, True)
     right = ("--url", url, "--api-key", "ak_other", "--tenant", "2")
     code, said = axonstream(nowhere, "trace", "list", *where, *right)
     assert "tr_of_another_tenant" in said
