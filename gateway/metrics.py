@@ -128,6 +128,14 @@ class GatewayCollector(Collector):
         yield _counter("batches_refused", "Batches that Kafka refused or did not take in time.", counts.refused_batches)
         yield _counter("producers_replaced", "Kafka producers replaced after an error.", counts.replaced_producers)
         yield _counter(
+            "producers_set_aside",
+            "Kafka producers set aside with a batch that was late, so that all other partitions go on.",
+            counts.producers_set_aside,
+        )
+        yield _counter(
+            "bodies_joined", "Publish requests that were an earlier one, sent again.", self._parts.ingest.repeats.joined
+        )
+        yield _counter(
             "bulk_events_refused",
             "Events of bulk requests that were refused while others of the request were looked at.",
             self._parts.ingest.refused_of_bulks,
@@ -136,6 +144,9 @@ class GatewayCollector(Collector):
         yield _gauge("outbox_events", "Events that wait to be sent to Kafka.", backlog.events)
         yield _gauge("outbox_bytes", "Bytes of the events that wait to be sent to Kafka.", backlog.event_bytes)
         yield _gauge("batches_in_flight", "Batches sent to Kafka and not acknowledged yet.", backlog.batches)
+        yield _gauge(
+            "batches_late", "Batches of them that were sent half a second ago or earlier.", backlog.late_batches
+        )
 
     def _reading(self) -> Iterator[Metric]:
         visibility = self._parts.visibility

@@ -7,13 +7,35 @@ ProducerError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
+
+class Fate(Protocol):
+    """What becomes of records after their caller was told that Kafka did not acknowledge in time."""
+
+    def may_be_stored(self) -> bool:
+        """Whether Kafka has one of them, or may still come to have it."""
+        ...
+
+    async def stored(self) -> Iterable[int]:
+        """Waits until Kafka has answered for each that was sent to it: the places, among all, of those that it has."""
+        ...
+
 
 class ProducerError(Exception):
     """Root of this package's errors."""
 
 
 class NotAcknowledgedError(ProducerError):
-    """Kafka did not acknowledge in time. Publishing again with the same dedup key cannot count twice."""
+    """Kafka did not acknowledge in time. Publishing again with the same dedup key cannot count twice.
+
+    `fate` tells what becomes of the records; without one, none was sent.
+    """
+
+    def __init__(self, message: str, fate: Fate | None = None) -> None:
+        super().__init__(message)
+        self.fate = fate
 
 
 class TopicMismatchError(ProducerError):
