@@ -75,7 +75,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     connected = asyncio.Event()
 
     channels = PublishedChannels(control, _now_ms, settings.publish_timeout_ms, strict=settings.strict_channels)
-    ingest = Ingest(authentication, channels, log_of_events, EventIds(), _now_ms)
+    ingest = Ingest(authentication, channels, log_of_events, EventIds(), _now_ms, settings.publish_timeout_ms)
     cursors = SealedTexts(sealing_key(settings, "list cursors"))
     reads = TraceReads(authentication, visibility, queries, cursors, settings.trace_stream_timeout_s)
     lists = EventLists(authentication, visibility, EventQueries(queries.reads), cursors, control, _now_ms)
