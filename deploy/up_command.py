@@ -13,6 +13,7 @@ import click
 from deploy.data_directory import DataDirectory
 from deploy.errors import DeployError
 from deploy.local_stack import LocalStack, StackOptions
+from deploy.pipeline_watch import watch_pipeline
 from deploy.private_file import OTHERS_NOTHING
 from deploy.terminal_text import say
 from gateway.control.api_keys import MAKE_A_KEY
@@ -45,6 +46,7 @@ async def _run(
     stack = LocalStack(options, settings, say=lambda line: say(f"  {line}", to_stderr=True))
     started = asyncio.ensure_future(_work(stack, during))
     waiter = asyncio.ensure_future(stopped.wait())
+    watching = asyncio.ensure_future(watch_pipeline(stack.url, lambda line: say(f"  {line}", to_stderr=True)))
     try:
         await asyncio.wait({started, waiter}, return_when=asyncio.FIRST_COMPLETED)
         if started.done():
@@ -52,9 +54,9 @@ async def _run(
             if during is None:
                 await waiter
     finally:
-        for task in (started, waiter):
+        for task in (started, waiter, watching):
             task.cancel()
-        await asyncio.gather(started, waiter, return_exceptions=True)
+        await asyncio.gather(started, waiter, watching, return_exceptions=True)
         await stack.stop()
 
 

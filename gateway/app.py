@@ -37,6 +37,7 @@ from gateway.rate_limits import RateLimits
 from gateway.reading.client_leaves import ends_with_its_client
 from gateway.reading.event_lists import EventLists
 from gateway.reading.event_queries import EventQueries
+from gateway.reading.pipeline_lag import PipelineLag
 from gateway.reading.pipeline_offsets import PipelineOffsets
 from gateway.reading.trace_id_path import register as register_trace_id_path
 from gateway.reading.trace_queries import TraceQueries
@@ -79,7 +80,8 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     cursors = SealedTexts(sealing_key(settings, "list cursors"))
     reads = TraceReads(authentication, visibility, queries, cursors, settings.trace_stream_timeout_s)
     lists = EventLists(authentication, visibility, EventQueries(queries.reads), cursors, control, _now_ms)
-    health = Health(offsets, queries.reads, control)
+    lag = PipelineLag(offsets, settings.topic_retention_hours * 3600, time.monotonic, _now_ms)
+    health = Health(lag, queries.reads, control)
     room = BodyRoom()
     managing = Managing(authentication, control, room, _now_ms)
     apps, app_channels = Apps(managing), Channels(managing)
@@ -102,6 +104,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             log=log_of_events,
             limits=limits,
             visibility=visibility,
+            lag=lag,
             live=live,
             control=control,
             turns={
@@ -119,6 +122,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         background = [
             asyncio.create_task(_connect(log_of_events, control, connected)),
+            asyncio.create_task(lag.run()),
             asyncio.create_task(KeyUses(control, _now_ms).run()),
             asyncio.create_task(AuditLimits(control.data.audit, control, lambda: control.data.loaded).run()),
         ]

@@ -27,6 +27,7 @@ from gateway.live.tail import LiveTail
 from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.ingest import Ingest, Log
 from gateway.rate_limits import RateLimits
+from gateway.reading.pipeline_lag import PipelineLag
 from gateway.reading.visibility import Visibility
 from gateway.request_counts import RequestCounts
 from gateway.shared_look import SharedLook
@@ -48,6 +49,7 @@ class Parts:
     log: Log
     limits: RateLimits
     visibility: Visibility
+    lag: PipelineLag
     live: LiveTail
     control: Control
     turns: Mapping[str, Turns]
@@ -159,6 +161,21 @@ class GatewayCollector(Collector):
             [((), visibility.waited)],
         )
         yield _gauge("reads_waiting", "Reads that wait for the pipeline.", visibility.waiting)
+        yield from self._pipeline()
+
+    def _pipeline(self) -> Iterator[Metric]:
+        lag = self._parts.lag
+        seen = lag.state()
+        lags = [(("events",), seen.events_lag_s or 0.0), (("summaries",), seen.summaries_lag_s or 0.0)]
+        known = seen.events_lag_s is not None
+        yield _gauge("pipeline_lag_known", "1 while Kafka tells how far the pipeline is; 0 makes both lags 0.", known)
+        yield _gauges(
+            "pipeline_lag_seconds", "Since the oldest event came that is not stored, or folded.", ["of"], lags
+        )
+        yield _gauge(
+            "pipeline_standing_seconds", "For how long a partition has not moved while events wait.", seen.standing_s
+        )
+        yield _gauge("kafka_retention_seconds", "How long Kafka keeps events (by the settings).", lag.retention_s)
 
     def _live_streams(self) -> Iterator[Metric]:
         live = self._parts.live

@@ -214,7 +214,7 @@ class EventLog:
             ", ".join(map(str, late)),
             self._topic,
         )
-        outbox.retire(self._move_on)
+        outbox.retire(hand_over=self._move_on)
         self._in_background(self._close(outbox))
 
     def _freed(self) -> None:

@@ -8,7 +8,7 @@ Both are in the sink group's committed offsets: the watermark is the metadata of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import OffsetAndMetadata
 
+from gateway.reading.lag_history import Progress
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topics import Topics, event_key
@@ -60,6 +61,10 @@ class PipelineOffsets:
 
     async def visible(self) -> dict[int, int]:
         """Partition -> the offset below which events and summaries can be read from ClickHouse."""
+        return {partition: min(read) for partition, read in (await self.progress()).items()}
+
+    async def progress(self) -> dict[int, Progress]:
+        """Partition -> how far its events are stored, and how far they are in stored summaries."""
         _, admin = await self._connected()
         events = [TopicPartition(self._topics.events, p) for p in self._partitions]
         summaries = [TopicPartition(self._topics.summaries, p) for p in self._partitions]
@@ -73,7 +78,30 @@ class PipelineOffsets:
         if len(committed) < len(events) + len(summaries):  # aiokafka reads past the error code of the whole answer
             await self.close()
             raise PipelineOffsetsError("Kafka does not tell the sink's offsets: the group's coordinator has moved")
-        return {p: visible_offset(committed, events[p], summaries[p]) for p in self._partitions}
+        return {p: progress_of(committed, events[p], summaries[p]) for p in self._partitions}
+
+    async def appended_at_ms(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+        """Partition and offset -> when Kafka took the record there, or the next one that it still has; ms since 1970.
+
+        A connection of its own, and a fetch for each: for the few questions of a gateway that has just started.
+        """
+        found: dict[tuple[int, int], int] = {}
+        consumer = AIOKafkaConsumer(**kafka_options(self._settings), request_timeout_ms=self._timeout_ms)
+        try:
+            await consumer.start()
+            for partition, offset in places:
+                tp = TopicPartition(self._topics.events, partition)
+                consumer.assign([tp])
+                [start] = (await consumer.beginning_offsets([tp])).values()
+                consumer.seek(tp, max(offset, start))
+                records = (await consumer.getmany(tp, timeout_ms=self._timeout_ms, max_records=1)).get(tp)
+                if records:
+                    found[partition, offset] = records[0].timestamp
+        except (KafkaError, OSError) as error:
+            raise PipelineOffsetsError("Kafka does not tell when its events came") from error
+        finally:
+            await consumer.stop()
+        return found
 
     async def close(self) -> None:
         """Let go of the connections; the next call makes new ones."""
@@ -115,9 +143,16 @@ class PipelineOffsets:
             )
 
 
+def progress_of(
+    committed: Mapping[TopicPartition, OffsetAndMetadata], events: TopicPartition, summaries: TopicPartition
+) -> Progress:
+    """The events sink's offset, and the stored watermark; 0 where the sink has not committed yet."""
+    watermark = committed[summaries].metadata
+    return Progress(max(committed[events].offset, 0), int(watermark) if watermark.isdecimal() else 0)
+
+
 def visible_offset(
     committed: Mapping[TopicPartition, OffsetAndMetadata], events: TopicPartition, summaries: TopicPartition
 ) -> int:
-    """min(events sink's offset, stored watermark); 0 where the sink has not committed yet."""
-    watermark = committed[summaries].metadata
-    return min(max(committed[events].offset, 0), int(watermark) if watermark.isdecimal() else 0)
+    """Up to where both have come."""
+    return min(progress_of(committed, events, summaries))

@@ -43,7 +43,7 @@ class Writer:
     """Appends numbered records, and knows which were acknowledged."""
 
     def __init__(self, log: EventLog) -> None:
-        self._log = log
+        self.log = log
         self._numbers = count()
         self.acknowledged: list[bytes] = []
 
@@ -53,7 +53,7 @@ class Writer:
         trace = traces_of(partition)[0]
         began = monotonic()
         try:
-            await self._log.append([EventRecord(1, trace, 0, 0, value)])
+            await self.log.append([EventRecord(1, trace, 0, 0, value)])
         except NotAcknowledgedError:
             assert monotonic() - began < TIMEOUT_MS / 1000 + LATE_S
             return False
@@ -115,6 +115,7 @@ def test_a_partition_below_its_minimum_of_replicas_affects_only_its_own_traces(t
             cluster.brokers[2].kill()
             for _ in range(3):  # before the controller has noticed, and after it
                 assert await until_refused(writer) >= BESIDE
+                assert writer.log.backlog().late_batches == 1  # of the first; the others waited behind it
             cluster.brokers[2].start()
             await until(lambda: writer.append(SICK), "the sick partition is well again", HEALS_S)
             assert await writer.append(HEALTHY)
