@@ -14,6 +14,7 @@ try:
     from deploy.checked_settings import checked_settings
     from deploy.dead_letters_command import dead_letters
     from deploy.keys_command import keys
+    from deploy.repair_command import repair
     from deploy.sql_command import sql
     from deploy.terminal_text import HarmlessGroup, say
     from deploy.trace_command import trace
@@ -105,7 +106,7 @@ def kafka(data_dir: Path, port: int, controller_port: int) -> None:
 
     _private(data_dir)
     try:
-        run(data_dir / "kafka", port, controller_port)
+        run(data_dir / "kafka", port, controller_port, checked_settings().kafka_flush_messages)
     except DeployError as error:
         raise click.ClickException(str(error)) from None
 
@@ -160,6 +161,7 @@ def sink() -> None:
 main.add_command(audit)
 main.add_command(dead_letters)
 main.add_command(keys)
+main.add_command(repair)
 main.add_command(sql)
 main.add_command(trace)
 main.add_command(verify)

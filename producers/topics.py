@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FOLDED_KEY = b"\x00\x00folded"  # of the changelog's notes; an earlier version takes it for a page of a state long gone
 WATERMARK_KEY = b"watermark"  # a state key always holds a NUL, so no trace can have this key
 
 

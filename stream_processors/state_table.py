@@ -11,9 +11,12 @@ from typing import Any, cast
 import faust
 from faust.types import TP
 
+from producers.record_identity import CommitNote, decode_note
+from producers.topics import FOLDED_KEY
 from stream_processors.chunked_producer import ChunkedProducer
 from stream_processors.fail_stop import FailStop
 from stream_processors.idle_order import IdleOrder
+from stream_processors.snapshots import announced, folded_record
 from stream_processors.trace_state import (
     check_format,
     is_page_key,
@@ -27,12 +30,14 @@ from stream_processors.trace_states import TraceStates
 class StateTable(faust.Table):
     """State key -> TraceState, packed. Written to only by the fold; `queue_changelog` makes the writes durable.
 
-    `idle` holds the same keys, ordered by when they were last folded here.
+    `idle` holds the same keys, ordered by when they were last folded here; `folded` says, by partition, how far the
+    states reach, where the changelog says so.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.idle = IdleOrder()
+        self.folded: dict[int, CommitNote] = {}
 
     @cached_property
     def states(self) -> TraceStates:
@@ -40,14 +45,22 @@ class StateTable(faust.Table):
         return TraceStates(cast("Any", self.data).data)
 
     def queue_changelog(
-        self, partition: int, begun: Iterable[bytes], records: Sequence[tuple[bytes, bytes]]
+        self,
+        partition: int,
+        begun: Iterable[bytes],
+        records: Sequence[tuple[bytes, bytes]],
+        start: int,
+        note: CommitNote,
     ) -> list[Future[Any]]:
         """Queue the changelog records of traces of one partition; returns the acknowledgements to come.
 
-        `begun` are the keys of those that are new here.
+        `begun` are the keys of those that are new here. The partition was folded up to `start` before these records,
+        and is as `note` says with them.
         """
         cast("Any", self.data)._key_partition.update(dict.fromkeys(begun, partition))
-        return cast("ChunkedProducer", self.app.producer).queue(self.changelog_topic_name, partition, records)
+        self.folded[partition] = note
+        written = announced(records, start, note, folded_record)
+        return cast("ChunkedProducer", self.app.producer).queue(self.changelog_topic_name, partition, written)
 
     def partition_of(self, key: bytes) -> int:
         """The partition of a live trace."""
@@ -56,6 +69,21 @@ class StateTable(faust.Table):
     def queue_tombstones(self, partition: int, keys: Iterable[bytes]) -> list[Future[Any]]:
         """Queue what takes these states out of the changelog; returns the acknowledgements to come."""
         records = [record for key in keys for record in tombstone_records(key, self.states[key])]
+        return cast("ChunkedProducer", self.app.producer).queue(self.changelog_topic_name, partition, records)
+
+    def forget_below(self, partition: int, offset: int) -> list[Future[Any]]:
+        """Forget the states of a partition whose last offset is below `offset`, here and on the changelog.
+
+        Returns the acknowledgements to come. The tombstones are of any state: what follows may have lower offsets.
+        """
+        states, key_partition = self.states, cast("Any", self.data)._key_partition
+        keys = [
+            key for key, packed in states.packed.items()
+            if key_partition[key] == partition and packed_fence(packed) < offset
+        ]  # fmt: skip
+        records = [(key, None) for key in keys for key, *_ in tombstone_records(key, states[key])]
+        for key in keys:
+            self.forget(key)
         return cast("ChunkedProducer", self.app.producer).queue(self.changelog_topic_name, partition, records)
 
     def forget(self, key: bytes) -> None:
@@ -73,7 +101,9 @@ class StateTable(faust.Table):
         merged: dict[bytes, None] = {}
         for record in records:
             key = record.key
-            if record.value is None:
+            if key == FOLDED_KEY:
+                self.folded[partition] = decode_note((record.value or b"").decode())
+            elif record.value is None:
                 states.pages.pop(key, None)
                 known = states.last_offset(key)
                 if known is not None and known <= tombstone_fence(record.headers):
@@ -97,5 +127,7 @@ class StateTable(faust.Table):
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         await super().on_recovery_completed(active_tps, standby_tps)
+        assigned = {tp.partition for tp in active_tps}
+        self.folded = {partition: note for partition, note in self.folded.items() if partition in assigned}
         self.idle.keep_only(self.states)  # Faust dropped the states of partitions that went elsewhere
         self.states.forget_pages_of_the_dead()

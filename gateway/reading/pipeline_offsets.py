@@ -2,7 +2,10 @@
 
     visible(p) = min(committed offset of the events sink, watermark up to which summaries are stored)
 
-Both are in the sink group's committed offsets: the watermark is the metadata of the commit on the summaries topic.
+Both are in the sink group's committed offsets: the watermark is in the metadata of the commit on the summaries topic.
+They are offsets of the log that was read. When the leader of a partition, or the connection to it, is another one than
+before, the records that the commits name are compared with the log: a log that lost its end and grew again has other
+events at the same offsets, of which nothing is visible until the sink and the processor have begun anew.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -19,6 +23,9 @@ from aiokafka.structs import OffsetAndMetadata
 
 from gateway.reading.lag_history import Progress
 from producers.kafka_client import kafka_options
+from producers.leader_watch import Leader, log_ends
+from producers.log_trust import LogTrust
+from producers.record_identity import RecordMark, decode_note, standings
 from producers.settings import Settings
 from producers.topics import Topics, event_key
 
@@ -42,6 +49,8 @@ class PipelineOffsets:
         self._consumer: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
         self._coordinator = -1
+        self._leaders: Mapping[TopicPartition, Leader] = {}
+        self._trust = LogTrust(partial(standings, settings))
 
     def partition_of(self, trace_id: str) -> int:
         """The partition that the producers put this trace's events on."""
@@ -53,11 +62,12 @@ class PipelineOffsets:
         consumer, _ = await self._connected()
         asked = [TopicPartition(self._topics.events, p) for p in self._partitions]
         try:
-            ends = await consumer.end_offsets(asked)
+            ends = await log_ends(consumer, asked, self._timeout_ms / 1000)
         except (KafkaError, OSError) as error:
             await self.close()
             raise PipelineOffsetsError("Kafka does not tell where the events end") from error
-        return {partition.partition: end for partition, end in ends.items()}
+        self._leaders = {tp: end.leader for tp, end in ends.items()}
+        return {tp.partition: end.end for tp, end in ends.items()}
 
     async def visible(self) -> dict[int, int]:
         """Partition -> the offset below which events and summaries can be read from ClickHouse."""
@@ -78,7 +88,27 @@ class PipelineOffsets:
         if len(committed) < len(events) + len(summaries):  # aiokafka reads past the error code of the whole answer
             await self.close()
             raise PipelineOffsetsError("Kafka does not tell the sink's offsets: the group's coordinator has moved")
-        return {p: progress_of(committed, events[p], summaries[p]) for p in self._partitions}
+        lost = await self._lost(committed)
+        return {
+            p: Progress(0, 0) if events[p] in lost else progress_of(committed, events[p], summaries[p])
+            for p in self._partitions
+        }
+
+    async def _lost(self, committed: Mapping[TopicPartition, OffsetAndMetadata]) -> set[TopicPartition]:
+        """The partitions of the events whose log is not the one that the commits speak of.
+
+        The leaders are those that said last where the log ends: what a read waits for is judged by the log it is in.
+        """
+        marks: dict[TopicPartition, list[RecordMark]] = {}
+        for tp in self._leaders:
+            stored = decode_note(committed[tp].metadata).last
+            folded = decode_note(committed[TopicPartition(self._topics.summaries, tp.partition)].metadata).folded_at
+            if some := [mark for mark in (stored, folded) if mark is not None]:
+                marks[tp] = some
+        try:
+            return await self._trust.lost(self._leaders, marks)
+        except (KafkaError, OSError) as error:
+            raise PipelineOffsetsError("Kafka does not show the events that were stored last") from error
 
     async def appended_at_ms(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
         """Partition and offset -> when Kafka took the record there, or the next one that it still has; ms since 1970.
@@ -147,8 +177,7 @@ def progress_of(
     committed: Mapping[TopicPartition, OffsetAndMetadata], events: TopicPartition, summaries: TopicPartition
 ) -> Progress:
     """The events sink's offset, and the stored watermark; 0 where the sink has not committed yet."""
-    watermark = committed[summaries].metadata
-    return Progress(max(committed[events].offset, 0), int(watermark) if watermark.isdecimal() else 0)
+    return Progress(max(committed[events].offset, 0), decode_note(committed[summaries].metadata).folded or 0)
 
 
 def visible_offset(
