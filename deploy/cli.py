@@ -79,7 +79,8 @@ def demo(data_dir: Path) -> None:
 
 @main.command()
 @click.option("--new-epoch", is_flag=True, help="Accept that the events topic was made anew; what is stored stays.")
-def init(new_epoch: bool) -> None:
+@click.option("--add-partitions", is_flag=True, help="Add partitions, up to AXONSTREAM_TOPIC_PARTITIONS; for good.")
+def init(new_epoch: bool, add_partitions: bool) -> None:
     """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing."""
     import asyncio
 
@@ -89,7 +90,7 @@ def init(new_epoch: bool) -> None:
     from sinks.errors import SinkError
 
     try:
-        asyncio.run(initialise(checked_settings(), new_epoch=new_epoch))
+        asyncio.run(initialise(checked_settings(), new_epoch=new_epoch, add_partitions=add_partitions))
     except (DeployError, ProducerError, SinkError) as error:
         raise click.ClickException(str(error)) from None
     say("topics and schema are ready")

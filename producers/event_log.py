@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 BATCH_BYTES = 512 << 10
 _BETWEEN_LOOKS_S = 0.05  # an append may end this much after its deadline
+_METADATA_MS = 10_000  # partitions that were added are known after it
 _NEW_PRODUCER_S = 2.0  # then the next look tries again, perhaps by another broker
 
 
@@ -52,10 +53,13 @@ class EventLog:
     and meanwhile a request to its broker waits for the answer of the one before. So after LATE_S that producer is set
     aside with its late batch, and another one sends everything else. What comes for that partition waits for that
     batch, in order, or ends at its deadline.
+
+    With `partitions`, appends are refused while the topic has another number of them.
     """
 
-    def __init__(self, *, topic: str, timeout_ms: int, kafka: dict[str, Any]) -> None:
+    def __init__(self, *, topic: str, timeout_ms: int, kafka: dict[str, Any], partitions: int | None = None) -> None:
         self._topic = topic
+        self._partitions = partitions
         self._timeout_ms = timeout_ms
         self._kafka = kafka
         self.counts = AppendCounts()
@@ -75,6 +79,7 @@ class EventLog:
             topic=Topics(settings.topic_prefix).events,
             timeout_ms=settings.publish_timeout_ms,
             kafka=kafka_options(settings),
+            partitions=settings.topic_partitions,
         )
 
     async def start(self) -> None:
@@ -165,6 +170,7 @@ class EventLog:
             max_request_size=MAX_RECORD_BYTES + (64 << 10),
             request_timeout_ms=self._timeout_ms,
             linger_ms=0,
+            metadata_max_age_ms=_METADATA_MS,
         )
         _answer_for_each_partition_in_time(producer)
         try:
@@ -181,6 +187,7 @@ class EventLog:
             self._topic,
             self.counts,
             self._partitions_under_way,
+            partitions=self._partitions,
             on_error=self._retire,
             on_late=self._go_round,
             on_freed=self._freed,

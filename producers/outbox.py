@@ -56,6 +56,9 @@ class Outbox:
     other callers share it. An error of Kafka goes to the callers of that batch alone; `on_error` is called after it.
 
     `under_way` are the partitions that have a batch under way, by whichever outbox of the log: none sends to them.
+    With `partitions`, nothing is sent while the topic has another number of them: a trace would move to a partition
+    that no reader knows of.
+
     While one of its batches is late, `on_late` is called every LATE_S. Once it is retired, `on_freed` says that one of
     its batches has ended, so that the outbox that came after it may send to that partition.
     """
@@ -67,6 +70,7 @@ class Outbox:
         counts: AppendCounts,
         under_way: set[int],
         *,
+        partitions: int | None,
         on_error: Callable[[Outbox], None],
         on_late: Callable[[Outbox], None],
         on_freed: Callable[[], None],
@@ -74,6 +78,7 @@ class Outbox:
         self.producer = producer
         self._topic = topic
         self._counts = counts
+        self._partitions = partitions
         self._on_error = on_error
         self._on_late = on_late
         self._on_freed = on_freed
@@ -159,6 +164,13 @@ class Outbox:
             self._waiting = []
             self._on_error(self)
             return
+        if self._partitions not in (None, partitions):
+            for one in self._waiting:
+                one.append.fail(
+                    f"{self._topic} has {partitions} partitions, and this process was told {self._partitions}: set "
+                    "AXONSTREAM_TOPIC_PARTITIONS, run `axonstream init`, and start it again (docs/partitions.md)"
+                )
+            self._waiting = []
         while self._waiting:
             some, self._waiting = self._waiting[:SORTED_AT_ONCE], self._waiting[SORTED_AT_ONCE:]
             for one in some:

@@ -29,6 +29,7 @@ from producers.record_identity import RecordMark, decode_note, standings
 from producers.settings import Settings
 from producers.topics import Topics, event_key
 
+_METADATA_MS = 1000  # partitions that were added are known after it
 _partition_of_key = DefaultPartitioner()
 
 
@@ -61,6 +62,8 @@ class PipelineOffsets:
         """Partition -> the offset that its next event will have."""
         consumer, _ = await self._connected()
         asked = [TopicPartition(self._topics.events, p) for p in self._partitions]
+        if known := consumer.partitions_for_topic(self._topics.events):
+            self._check_count(len(known))
         try:
             ends = await log_ends(consumer, asked, self._timeout_ms / 1000)
         except (KafkaError, OSError) as error:
@@ -148,7 +151,12 @@ class PipelineOffsets:
             if self._consumer is not None and self._admin is not None:
                 return self._consumer, self._admin
             options = kafka_options(self._settings)
-            consumer = AIOKafkaConsumer(**options, request_timeout_ms=self._timeout_ms, enable_auto_commit=False)
+            consumer = AIOKafkaConsumer(
+                **options,
+                request_timeout_ms=self._timeout_ms,
+                enable_auto_commit=False,
+                metadata_max_age_ms=_METADATA_MS,
+            )
             admin = AIOKafkaAdminClient(**options, request_timeout_ms=self._timeout_ms)
             try:
                 await consumer.start()
@@ -166,10 +174,14 @@ class PipelineOffsets:
 
     async def _check_partitions(self, admin: AIOKafkaAdminClient) -> None:
         [topic] = await admin.describe_topics([self._topics.events])
-        if len(topic["partitions"]) != len(self._partitions):
+        self._check_count(len(topic["partitions"]))
+
+    def _check_count(self, count: int) -> None:
+        """A trace in a partition that nobody waits for would be called unknown."""
+        if count != len(self._partitions):
             raise PipelineOffsetsError(
-                f"{self._topics.events} has {len(topic['partitions'])} partitions on Kafka, the settings say "
-                f"{len(self._partitions)}: run `axonstream init`, or set AXONSTREAM_TOPIC_PARTITIONS"
+                f"{self._topics.events} has {count} partitions on Kafka, the settings say {len(self._partitions)}: set "
+                "AXONSTREAM_TOPIC_PARTITIONS, run `axonstream init`, and start this gateway again (docs/partitions.md)"
             )
 
 
