@@ -22,6 +22,7 @@ from gateway.control.webhook_secrets import WebhookSecrets
 from gateway.direct_call import DirectCall, DirectlyCalled
 from gateway.errors import HANDLERS
 from gateway.health import Health
+from gateway.late_reads import LateReads
 from gateway.live.tail import LiveTail
 from gateway.managing.apps import Apps
 from gateway.managing.channels import Channels
@@ -72,14 +73,17 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     log_of_events = EventLog.from_settings(settings) if event_log is None else event_log
     offsets = PipelineOffsets(settings)
     queries = TraceQueries(settings)
-    visibility = Visibility(offsets, settings.read_wait_ms)
+    late_reads = LateReads()
+    visibility = Visibility(offsets, settings.read_wait_ms, late_reads.moved)
     connected = asyncio.Event()
 
     channels = PublishedChannels(control, _now_ms, settings.publish_timeout_ms, strict=settings.strict_channels)
-    ingest = Ingest(authentication, channels, log_of_events, EventIds(), _now_ms, settings.publish_timeout_ms)
+    ingest = Ingest(
+        authentication, channels, log_of_events, EventIds(), _now_ms, settings.publish_timeout_ms, late_reads
+    )
     cursors = SealedTexts(sealing_key(settings, "list cursors"))
-    reads = TraceReads(authentication, visibility, queries, cursors, settings.trace_stream_timeout_s)
-    lists = EventLists(authentication, visibility, EventQueries(queries.reads), cursors, control, _now_ms)
+    reads = TraceReads(authentication, late_reads, visibility, queries, cursors, settings.trace_stream_timeout_s)
+    lists = EventLists(authentication, late_reads, visibility, EventQueries(queries.reads), cursors, control, _now_ms)
     lag = PipelineLag(offsets, settings.topic_retention_hours * 3600, time.monotonic, _now_ms)
     health = Health(lag, queries.reads, control)
     room = BodyRoom()
@@ -105,6 +109,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             limits=limits,
             visibility=visibility,
             lag=lag,
+            late_reads=late_reads,
             live=live,
             control=control,
             turns={

@@ -21,6 +21,7 @@ from gateway.authentication import Authentication, Headers, actor_of
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.control.published_channels import PublishedChannels
 from gateway.errors import RefusedError
+from gateway.late_reads import LateReads
 from gateway.publishing.bulk_body import TooLargeError, split_events
 from gateway.publishing.event_validation import InvalidEventError, joined, validate_event
 from gateway.publishing.repeated_bodies import Attempt, Drawn, RepeatedBodies, Sender
@@ -72,12 +73,14 @@ class Ingest:
         ids: EventIds,
         clock: Callable[[], int],
         publish_timeout_ms: int,
+        late_reads: LateReads,
     ) -> None:
         self._authentication = authentication
         self._channels = channels
         self._log = log
         self._ids = ids
         self._clock = clock
+        self._late_reads = late_reads
         self.turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
         self.repeats = RepeatedBodies(time.monotonic, publish_timeout_ms / 1000)
         self.refused_of_bulks = 0  # events, while others of their request were looked at
@@ -110,7 +113,9 @@ class Ingest:
             attempt.drawn = {0: drawn}
         if event.channel_id not in identity.channels:
             await self._channels.make(identity.tenant_id, event.channel_id, actor_of(identity, body.client))
+        await self._late_reads.before_publishing(identity.tenant_id)
         if not attempt.stored:
+            self._late_reads.published(identity.tenant_id, 1)
             await self._log.append((record,))
         stored, app_id = _stored(event, record, sent), identity.channels.get(event.channel_id)
         answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
@@ -123,6 +128,7 @@ class Ingest:
         When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
         """
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
+        await self._late_reads.before_publishing(identity.tenant_id)
         sent = await body.read(MAX_BULK_BYTES, identity.tenant_id)  # before the turn: a slow sender holds none
         sender = _sender("/events", identity, headers)
         return await self.repeats.once(sender, sent, partial(self._publish_many, headers, body, identity, sent))
@@ -150,6 +156,7 @@ class Ingest:
             attempt.drawn = {one.place: one.drawn for one in taken if one.drawn is not None}
             attempt.sent = [one.place for one in taken if one.place not in attempt.stored]
             if attempt.sent:
+                self._late_reads.published(identity.tenant_id, len(attempt.sent))
                 await self._log.append([one.record for one in taken if one.place not in attempt.stored])
         self.refused_of_bulks += len(rejected)
         ids = [wire_id(record.event_id, identity.generation) for record in records]
