@@ -17,8 +17,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import NamedTuple
 
 from producers.errors import Fate, NotAcknowledgedError
@@ -50,19 +52,18 @@ class Attempt:
     has, by their places in the body. Before it appends, it says what was chosen now (`drawn`), and what it sends.
     """
 
-    __slots__ = ("_joined", "began", "body", "drawn", "ended", "first", "key", "sender", "sent", "stored")
+    first: Mapping[int, Drawn] = MappingProxyType({})
+    stored: AbstractSet[int] = frozenset()
+    drawn: Mapping[int, Drawn] = MappingProxyType({})
+    sent: Sequence[int] = (0,)
+    key: _Key | None = None
+    ended = False
+    _joined: asyncio.Future[Answer | None] | None = None
 
     def __init__(self, sender: Sender, body: bytes, began: float) -> None:
-        self.sender = sender
+        self.sender = sender  # only these, because every publish pays for it
         self.body = body
         self.began = began
-        self.first: Mapping[int, Drawn] = {}
-        self.stored: set[int] = set()
-        self.drawn: Mapping[int, Drawn] = {}
-        self.sent: Sequence[int] = (0,)
-        self.key: _Key | None = None
-        self.ended = False
-        self._joined: asyncio.Future[Answer | None] | None = None
 
     async def answer(self) -> Answer:
         """The answer to it, when it has one. Raises NotAcknowledgedError when it ends without."""
@@ -86,7 +87,7 @@ class _Unknown:
 
     key: _Key
     drawn: Mapping[int, Drawn]
-    stored: set[int]
+    stored: AbstractSet[int]
     sent: Sequence[int]
     fate: Fate | None
     until: float = 0.0
@@ -177,7 +178,7 @@ class RepeatedBodies:
                 await unknown.settle()
         except TimeoutError:
             raise NotAcknowledgedError(_NOT_IN_TIME) from None
-        if not unknown.stored.issuperset(unknown.sent) and self._clock() - began > self._patience_s / 2:
+        if not unknown.stored >= set(unknown.sent) and self._clock() - began > self._patience_s / 2:
             raise NotAcknowledgedError(_NOT_IN_TIME)  # there is no time left to publish the others
         attempt.first, attempt.stored = unknown.drawn, unknown.stored
 
