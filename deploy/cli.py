@@ -13,6 +13,7 @@ try:
     from deploy.audit_command import audit
     from deploy.checked_settings import checked_settings
     from deploy.dead_letters_command import dead_letters
+    from deploy.exit_codes import EPILOG, UnreachableError
     from deploy.keys_command import keys
     from deploy.repair_command import repair
     from deploy.sql_command import sql
@@ -38,7 +39,7 @@ _DATA_DIR = click.option(
 )
 
 
-@click.group(cls=HarmlessGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=HarmlessGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(package_name="axonstream")
 def main() -> None:
     """Trace agent runs end to end: Kafka in, rolling per-trace aggregates, SQL over ClickHouse."""
@@ -84,13 +85,15 @@ def init(new_epoch: bool, add_partitions: bool) -> None:
     """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing."""
     import asyncio
 
-    from deploy.errors import DeployError
+    from deploy.errors import DeployError, PartFailedError
     from deploy.init import initialise
     from producers.errors import ProducerError
     from sinks.errors import SinkError
 
     try:
         asyncio.run(initialise(checked_settings(), new_epoch=new_epoch, add_partitions=add_partitions))
+    except PartFailedError as error:
+        raise UnreachableError(str(error)) from None
     except (DeployError, ProducerError, SinkError) as error:
         raise click.ClickException(str(error)) from None
     say("topics and schema are ready")

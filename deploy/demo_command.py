@@ -50,7 +50,11 @@ def run_demo(data_dir: Path, settings: Settings) -> None:
 
 def _answers(endpoints: Endpoints) -> bool:
     try:
-        return httpx.get(f"{endpoints.gateway_url}/health/ready", timeout=5).is_success
+        return httpx.get(
+            f"{endpoints.gateway_url}/health/ready",
+            timeout=5,
+            trust_env=False,  # the stack of a data directory is on this machine
+        ).is_success
     except httpx.TransportError:
         return False
 

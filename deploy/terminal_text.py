@@ -1,4 +1,4 @@
-"""The one way to a terminal: made harmless, aligned by what a terminal shows, in colour only where seen.
+"""The one way to a terminal, of any encoding: made harmless, aligned by what it shows, in colour only where seen.
 
 No other file of this package writes to one, because what is printed comes from logs, servers, events and exceptions.
 
@@ -7,7 +7,10 @@ Colour follows rich: none when the output is no terminal or NO_COLOR is set.
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
+import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,11 +23,26 @@ from rich.text import Text
 
 from producers.harmless_text import harmless, harmless_lines
 
-__all__ = ["HarmlessGroup", "cut", "harmless", "pad", "print_lines", "print_table", "say", "say_json", "table_lines"]
+__all__ = [
+    "HarmlessGroup",
+    "cut",
+    "harmless",
+    "pad",
+    "print_lines",
+    "print_table",
+    "say",
+    "say_json",
+    "table_lines",
+    "terminal_width",
+]
+
+
+_NARROWEST, _WIDTH_OF_A_FILE = 40, 100
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:
     """Print `text`, of which line feeds stay."""
+    take_any_text()
     click.echo(harmless_lines(text), err=to_stderr)
 
 
@@ -47,11 +65,44 @@ class HarmlessGroup(click.Group):
 
 @contextmanager
 def _harmless_errors() -> Generator[None]:
+    take_any_text()
     try:
         yield
     except click.ClickException as error:
         error.message = harmless_lines(error.message)
         raise
+
+
+def take_any_text() -> None:
+    """What stdout and stderr cannot encode is printed as the nearest that they can: `|-` for a branch, or `?`.
+
+    A Windows console, or PYTHONIOENCODING=cp1252, would else end the command with UnicodeEncodeError.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in {"strict", "surrogateescape"}:
+            stream.reconfigure(errors=_NEAREST)
+
+
+def _nearest(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return error.object[error.start : error.end].translate(_IN_ASCII), error.end
+
+
+class _InAscii(dict[int, str]):
+    def __missing__(self, code: int) -> str:
+        return "?"
+
+
+_NEAREST = "axonstream-nearest"
+_IN_ASCII = _InAscii(zip(map(ord, "│├└─…·"), "||`-~,", strict=True))
+codecs.register_error(_NEAREST, _nearest)
+
+
+def terminal_width() -> int:
+    """In cells; in a pipe or file, where nothing is cut, 100."""
+    console = Console()
+    return max(_NARROWEST, console.width) if console.is_terminal else _WIDTH_OF_A_FILE
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
@@ -80,6 +131,7 @@ def table_lines(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequ
 
 def print_table(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
     """Boxed and wrapped to its width on a terminal; plain lines of any length in a pipe or file."""
+    take_any_text()
     console = Console()
     if not console.is_terminal:
         for line in table_lines(names, rows, right):
@@ -95,6 +147,7 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequ
 
 def print_lines(lines: Iterable[Text]) -> None:
     """One line for one Text, never wrapped or cut."""
+    take_any_text()
     console = Console()
     for line in lines:
         if console.is_terminal:

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from deploy.checked_settings import checked_settings
 from deploy.endpoints import with_endpoints
+from deploy.exit_codes import FAILED, NOT_VERIFIED
 from deploy.terminal_text import print_table, say, say_json
 from producers.settings import Settings
 from sinks.errors import SinkError
@@ -20,8 +21,6 @@ from sinks.table_writer import CLICKHOUSE_ERRORS
 from sinks.verification import Verification
 from sinks.verification import verify as verify_stored
 
-DIFFERENCES_FOUND = 1
-NOT_VERIFIED = 2
 _FIGURES = ("events", "dead_letters", "compared", "summaries", "inexact", "expired", "pending", "behind")
 
 
@@ -37,7 +36,7 @@ def verify(output: Literal["text", "json"], most: int, deep: bool, data_dir: Pat
     that Kafka has. `axonstream repair` stores again what is lost.
 
     It reads only, and may run beside a working pipeline: what is not committed yet is left out. Exit code 0: nothing
-    differs; 1: something does, and is named; 2: it could not be verified.
+    differs; 1: something does, and is named; 7: it could not be verified.
     """
     settings = checked_settings()
     settings = with_endpoints(settings, data_dir or settings.data_dir)
@@ -46,7 +45,7 @@ def verify(output: Literal["text", "json"], most: int, deep: bool, data_dir: Pat
         say_json(_members(result))
     else:
         _print(result)
-    sys.exit(0 if result.clean else DIFFERENCES_FOUND)
+    sys.exit(0 if result.clean else FAILED)
 
 
 def _result(settings: Settings, most: int, *, deep: bool) -> Verification:

@@ -11,7 +11,7 @@ class Append:
     The future has no exception: that would hold the caller's frame, and so its records, until a garbage collection.
     """
 
-    __slots__ = ("_acknowledged", "_settled", "ended", "ends_at", "failure", "left", "under_way")
+    __slots__ = ("_acknowledged", "_settled", "ended", "ends_at", "failure", "left", "partitions_changed", "under_way")
 
     def __init__(self, ended: asyncio.Future[None], records: int, ends_at: float) -> None:
         self.ended = ended
@@ -19,6 +19,7 @@ class Append:
         self.under_way = 0
         self.ends_at = ends_at
         self.failure = ""
+        self.partitions_changed = False
         self._acknowledged: list[list[int]] = []
         self._settled: asyncio.Future[None] | None = None
 

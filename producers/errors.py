@@ -2,6 +2,7 @@
 
 ProducerError
 +- NotAcknowledgedError   Kafka did not acknowledge: the event may or may not be stored; publish it again
+|  +- PartitionsChangedError  the topic has another number of partitions than the settings say
 +- TopicMismatchError     the topics on Kafka are not those that this installation needs
 """
 
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Protocol
+
+from axonstream.errors import APIConnectionError
 
 
 class Fate(Protocol):
@@ -27,15 +30,20 @@ class ProducerError(Exception):
     """Root of this package's errors."""
 
 
-class NotAcknowledgedError(ProducerError):
+class NotAcknowledgedError(ProducerError, APIConnectionError):
     """Kafka did not acknowledge in time. Publishing again with the same dedup key cannot count twice.
 
-    `fate` tells what becomes of the records; without one, none was sent.
+    To the user of a KafkaPublisher it is what a lost connection is to that of an AxonPush. `fate` tells what becomes of
+    the records; without one, none was sent.
     """
 
     def __init__(self, message: str, fate: Fate | None = None) -> None:
         super().__init__(message)
         self.fate = fate
+
+
+class PartitionsChangedError(NotAcknowledgedError):
+    """The topic has another number of partitions than this process was told: nothing was sent. Anybody may be told."""
 
 
 class TopicMismatchError(ProducerError):

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from producers.append import Append
 from producers.append_counts import AppendCounts, Backlog
-from producers.errors import NotAcknowledgedError
+from producers.errors import NotAcknowledgedError, PartitionsChangedError
 from producers.event_record import EventRecord
 from producers.kafka_client import kafka_options
 from producers.outbox import LATE_S, Outbox, Waiting
@@ -117,6 +117,8 @@ class EventLog:
             await append.ended
         finally:
             self._open.discard(append)
+        if append.partitions_changed:
+            raise PartitionsChangedError(append.failure)
         if append.failure:
             raise NotAcknowledgedError(append.failure, append)
         self.counts.acknowledgement.add(monotonic() - began)

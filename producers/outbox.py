@@ -166,6 +166,7 @@ class Outbox:
             return
         if self._partitions not in (None, partitions):
             for one in self._waiting:
+                one.append.partitions_changed = True
                 one.append.fail(
                     f"{self._topic} has {partitions} partitions, and this process was told {self._partitions}: set "
                     "AXONSTREAM_TOPIC_PARTITIONS, run `axonstream init`, and start it again (docs/partitions.md)"

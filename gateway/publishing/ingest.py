@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
-from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
+from axonstream.event_contract import MAX_EVENT_BYTES, EventInput, trace_id_of
 from axonstream.traceparent import Traceparent, read_traceparent
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
 from gateway.authentication import Authentication, Headers, actor_of
@@ -39,6 +39,7 @@ BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process works on
 BULK_OF_A_TENANT = 3
 _TURN_WAIT_S = 5.0
 
+_GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1; no JSON begins so
 _HINT = "Correct the named field and send the event again; nothing of it was stored."
 
 
@@ -123,7 +124,7 @@ class Ingest:
         return status, orjson.dumps(answer)
 
     async def publish_many(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
-        """POST /events: 200; the valid events are stored although others are refused.
+        """POST /events: 200; the valid events are stored although others are refused. 400 when none is stored.
 
         When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
         """
@@ -159,8 +160,12 @@ class Ingest:
                 self._late_reads.published(identity.tenant_id, len(attempt.sent))
                 await self._log.append([one.record for one in taken if one.place not in attempt.stored])
         self.refused_of_bulks += len(rejected)
+        if not records:
+            raise _nothing_taken(rejected)
         ids = [wire_id(record.event_id, identity.generation) for record in records]
         answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
+        if identity.generation is Generation.EARLY:
+            answer["idTexts"] = [str(number) for number in ids]
         return 200, orjson.dumps(answer)
 
     async def _of_known_channels(
@@ -199,12 +204,14 @@ class Ingest:
         self, event: EventInput, identity: Identity, sent: SentEvent, first: Drawn | None
     ) -> tuple[EventRecord, Drawn | None]:
         """The record, and what was chosen for it; `first` is what was chosen when it was published first."""
+        tenant_id, dedup_key = identity.tenant_id, event.dedup_key
         if first is None:
             now_ms = self._clock()
-            first = Drawn(self._ids.next(now_ms), event.trace_id or f"tr_{token_hex(8)}", now_ms)
+            trace_id = event.trace_id or (trace_id_of(tenant_id, dedup_key) if dedup_key else f"tr_{token_hex(8)}")
+            first = Drawn(self._ids.next(now_ms), trace_id, now_ms)
         record = encode_event(
             event,
-            tenant_id=identity.tenant_id,
+            tenant_id=tenant_id,
             trace_id=first.trace_id,
             fresh_id=first.event_id,
             now_ms=first.received_at,
@@ -230,11 +237,23 @@ def _parent(headers: Headers) -> Traceparent | None:
     return None if header is None else read_traceparent(header.decode("latin-1"))
 
 
+def _nothing_taken(rejected: list[RefusedEventAnswer]) -> RefusedError:
+    """A 2xx would make the sender forget the events."""
+    first, many = rejected[0], len(rejected)
+    what = f"none of the {many} events was taken; the first" if many > 1 else "the event was not taken"
+    nothing: BulkAnswer = {"accepted": 0, "rejected": rejected, "ids": []}
+    hint = "Send a JSON array of events, or one event a line (NDJSON); `rejected` says what is wrong with each."
+    return RefusedError(400, f"{what}: {first['message']}", hint, nothing)
+
+
 async def _split(body: bytes, share: LoopShare) -> list[bytes]:
+    if body.startswith(_GZIP):
+        raise RefusedError(400, "the body is gzip", "Say so: Content-Encoding: gzip. Nothing was stored.")
     raw_events: list[bytes] = []
     try:
         for raw in split_events(body, MAX_BULK_EVENTS):
-            raw_events.append(raw)
+            if raw is not None:
+                raw_events.append(raw)
             if share.is_over():
                 await share.give_way()
     except TooLargeError as error:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.event_contract import MAX_TIME_MS
+from axonstream.event_contract import MAX_TIME_MS, SECONDS
 from kit.sample_events import NOW_MS, event_value
 from kit.slow_json import raw_members
 from producers.verdict import Refusal, verdict
@@ -24,7 +24,7 @@ JSON_VALUES = st.recursive(
     max_leaves=8,
 )
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
-TIMES = st.integers(0, MAX_TIME_MS)
+TIMES = st.integers(0, MAX_TIME_MS).filter(lambda ms: ms not in SECONDS)
 
 
 def stored(line: bytes) -> dict[str, str]:
