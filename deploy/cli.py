@@ -15,6 +15,7 @@ try:
     from deploy.dead_letters_command import dead_letters
     from deploy.exit_codes import EPILOG, UnreachableError
     from deploy.keys_command import keys
+    from deploy.rebuild_command import rebuild_summaries
     from deploy.repair_command import repair
     from deploy.sql_command import sql
     from deploy.terminal_text import HarmlessGroup, say
@@ -79,7 +80,11 @@ def demo(data_dir: Path) -> None:
 
 
 @main.command()
-@click.option("--new-epoch", is_flag=True, help="Accept that the events topic was made anew; what is stored stays.")
+@click.option(
+    "--new-epoch",
+    is_flag=True,
+    help="Go on from what Kafka has now, another topic or deleted records included. What is stored stays.",
+)
 @click.option("--add-partitions", is_flag=True, help="Add partitions, up to AXONSTREAM_TOPIC_PARTITIONS; for good.")
 def init(new_epoch: bool, add_partitions: bool) -> None:
     """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing."""
@@ -166,6 +171,7 @@ main.add_command(audit)
 main.add_command(dead_letters)
 main.add_command(keys)
 main.add_command(repair)
+main.add_command(rebuild_summaries)
 main.add_command(sql)
 main.add_command(trace)
 main.add_command(verify)

@@ -35,13 +35,13 @@ GROUP BY tenant_id, trace_id"""
 _COVER = f"""INSERT INTO trace_summaries ({COLUMNS})
 {_OF_ROWS}
 FROM (
-  SELECT e.*, s.last_offset AS reaches_to, s.trace_id AS trace_of_segment FROM (
+  SELECT e.*, s.reaches_to AS reaches_to, s.trace_id AS trace_of_segment FROM (
     SELECT tenant_id, trace_id, _offset, event_id, event_type, agent_id, span_id, identifier, occurred_at, received_at
     FROM events_log WHERE _topic_epoch = {{number:UInt32}} AND _partition = {{partition:UInt32}}
       AND _offset >= {{start:Int64}} AND _offset < {{end:Int64}}
   ) AS e
   ASOF LEFT JOIN (
-    SELECT tenant_id, trace_id, first_offset, max(last_offset) AS last_offset FROM trace_summaries
+    SELECT tenant_id, trace_id, first_offset, max(last_offset) AS reaches_to FROM trace_summaries
     WHERE _topic_epoch = {{number:UInt32}} AND _partition = {{partition:UInt32}} AND last_offset >= {{start:Int64}}
     GROUP BY tenant_id, trace_id, first_offset
   ) AS s ON e.tenant_id = s.tenant_id AND e.trace_id = s.trace_id AND e._offset >= s.first_offset

@@ -13,7 +13,6 @@ from producers.settings import Settings
 from producers.verdict import runs
 from sinks.comparison import Comparison
 from sinks.errors import RevokedError
-from sinks.event_batch import EventBatch
 from sinks.event_store import EventStore
 from sinks.gaps import Gap, split_at, without
 from sinks.positions import Position
@@ -91,7 +90,9 @@ class Mending:
             if not left or batch.records >= self._max_records or batch.size >= self._max_bytes:
                 offsets = sorted([row.record.offset for row in batch.rows] + [one.offset for one in batch.refused])
                 if offsets:
-                    await self._store_again(tp, batch, offsets, is_first=not stored)
+                    if not stored:
+                        await self._take_back(tp, offsets[0])
+                    await self._store.store(batch)
                     stored += len(offsets)
                 await self._comparison.keep_absent(tp.partition, without(covered, offsets))
                 covered, batch = [], self._store.batch()
@@ -103,13 +104,9 @@ class Mending:
         self._seek(tp, position.committed)
         return stored
 
-    async def _store_again(
-        self, tp: TopicPartition, batch: EventBatch, offsets: Sequence[int], *, is_first: bool
-    ) -> None:
-        if is_first:
-            log.warning("%s partition %s: ClickHouse lacks records from %s on: storing them again", *tp, offsets[0])
-            await self._commit(tp, offsets[0], "")
-        await self._store.store(batch)
+    async def _take_back(self, tp: TopicPartition, first: int) -> None:
+        log.warning("%s partition %s: ClickHouse lacks records from %s on: storing them again", *tp, first)
+        await self._commit(tp, first, "")
 
     def _seek(self, tp: TopicPartition, offset: int) -> int:
         try:

@@ -15,11 +15,11 @@ _UNCOVERED = """SELECT count(), min(e._offset) FROM (
     AND _partition = {partition:UInt32} AND _offset >= {start:Int64} AND _offset < {end:Int64}
 ) AS e
 ASOF LEFT JOIN (
-  SELECT tenant_id, trace_id, first_offset, max(last_offset) AS last_offset FROM trace_summaries
+  SELECT tenant_id, trace_id, first_offset, max(last_offset) AS reaches FROM trace_summaries
   WHERE _topic_epoch = {epoch:UInt32} AND _partition = {partition:UInt32} AND last_offset >= {start:Int64}
   GROUP BY tenant_id, trace_id, first_offset
 ) AS s ON e.tenant_id = s.tenant_id AND e.trace_id = s.trace_id AND e._offset >= s.first_offset
-WHERE s.trace_id = '' OR s.last_offset < e._offset"""
+WHERE s.trace_id = '' OR s.reaches < e._offset"""
 
 
 async def first_uncovered(

@@ -24,13 +24,14 @@ from producers.record_identity import NO_EPOCH, CommitNote
 from producers.settings import Settings
 from stream_processors.bulk_recovery import recovered_in_bulk
 from stream_processors.chunk import Chunk, ChunkSchema, folded_at_once
+from stream_processors.chunked_producer import ChunkedProducer
 from stream_processors.continuity import LOOK_S, Continuity
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.fail_stop import FailStop, stop_process
 from stream_processors.found_starts import found_starts
 from stream_processors.lease import Lease
 from stream_processors.leased_thread import LeasedConsumerThread
-from stream_processors.membership import Membership
+from stream_processors.membership import Membership, StopOrNameTaken
 from stream_processors.settle_ledger import MAX_UNCOMMITTED, Outputs, SettleLedger
 from stream_processors.start_position import Known, Start, check_deleted
 from stream_processors.state_table import StateTable
@@ -70,6 +71,9 @@ class ChunkedConsumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._forget()
+        owned = {tp.partition for tp in assigned if tp.topic == self._states.changelog_topic_name}
+        with StopOrNameTaken(self.membership):
+            await cast("ChunkedProducer", self.app.producer).take_over(self._states.changelog_topic_name, owned)
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
@@ -98,6 +102,7 @@ class ChunkedConsumer(driver.Consumer):
                     self._ledgers[tp].owe(self._states.forget_below(tp.partition, start.forget_below))
             self._thread.seek(tp, start.position)
             self._committed_offset[tp] = start.position or None
+            self._read_offset[tp] = start.position - 1 if start.position else None  # Faust drops what is not above it
             self._to_open[tp] = start
 
     async def _found_starts(self, chunked: list[TP], generation: int) -> dict[TP, tuple[Known, Start]]:
@@ -107,7 +112,8 @@ class ChunkedConsumer(driver.Consumer):
         while generation == self.app.consumer_generation_id and not self.should_stop:
             try:
                 with FailStop(but=KafkaError):
-                    return await found_starts(settings, chunked, committed, self._states.folded, self)
+                    self._states.check_readable()
+                    return await found_starts(settings, chunked, committed, self._states, self)
             except KafkaError as error:
                 self.log.warning("cannot find out how far %s partitions were folded: %r", len(chunked), error)
                 await asyncio.sleep(RETRY_S)
@@ -272,7 +278,7 @@ class ChunkedConsumer(driver.Consumer):
         self._acked.pop(tp, None)  # Faust acks a message also when its agent raised
         self._acked_index.pop(tp, None)
         ledger = self._ledgers.get(tp)
-        with FailStop():
+        with StopOrNameTaken(self.membership):
             return ledger.committable() if ledger else None
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:

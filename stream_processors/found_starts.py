@@ -16,6 +16,15 @@ from stream_processors.summaries_end import last_watermarks
 Committed = Callable[[Collection[TP]], Awaitable[Mapping[TP, OffsetAndMetadata]]]
 
 
+class Recovered(Protocol):
+    """What the changelogs say, by partition."""
+
+    @property
+    def folded(self) -> Mapping[int, CommitNote]: ...
+    @property
+    def rebuild(self) -> Collection[int]: ...
+
+
 class Log(Protocol):
     """Where the logs of partitions begin and end."""
 
@@ -27,10 +36,10 @@ async def found_starts(
     settings: Settings,
     partitions: Collection[TP],
     committed_of: Committed,
-    folded: Mapping[int, CommitNote],
+    states: Recovered,
     log: Log,
 ) -> dict[TP, tuple[Known, Start]]:
-    """Of partitions whose states are recovered; `folded` are the notes of their changelog.
+    """Of partitions whose states are recovered.
 
     The ends of the logs are asked for last: nothing that was folded can be beyond them.
 
@@ -45,8 +54,9 @@ async def found_starts(
             ends[tp],
             committed[tp].offset if tp in committed else None,
             decode_note(committed[tp].metadata) if tp in committed and committed[tp].metadata else None,
-            folded.get(tp.partition),
+            states.folded.get(tp.partition),
             summaries[tp.partition],
+            tp.partition in states.rebuild,
         )
         for tp in partitions
     }

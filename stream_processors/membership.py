@@ -1,23 +1,24 @@
 """Membership in a consumer group under a name: renews the lease (I8), and notices another process of the same name.
 
 Kafka gives a name (`group.instance.id`, KIP-345) to whoever joined last, and at once. aiokafka 0.14 sends heartbeats
-and commits without the name, so the other one is told UNKNOWN_MEMBER_ID and not FENCED_INSTANCE_ID: it joins again, which
-puts the first one out, and so on for as long as both live. But a member whose heartbeat was accepted within the session
-is known, unless somebody took its place. The one that has come later ends; the other one joins again.
+and commits without the name, so the other one is told UNKNOWN_MEMBER_ID and not FENCED_INSTANCE_ID: it joins again,
+which puts the first one out, and so on for as long as both live. But a member whose heartbeat was accepted within the
+session is known, unless somebody took its place. The one that has come later ends; the other one joins again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import Any, NoReturn
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import UnknownMemberIdError
+from aiokafka.errors import ProducerFenced, UnknownMemberIdError
 
 from stream_processors.boot_clock import boot_clock
 from stream_processors.errors import NameTakenError
-from stream_processors.fail_stop import EXIT_MISMATCH, stop_process
+from stream_processors.fail_stop import EXIT_MISMATCH, FailStop, stop_process
 from stream_processors.lease import Lease
 
 log = logging.getLogger(__name__)
@@ -66,12 +67,33 @@ class Membership:
             return  # Kafka had given it up
         self._losses = [at for at in self._losses if now - at < MOST_LOSSES * self._session_s] + [now]
         if now - self._since < self._session_s or len(self._losses) >= MOST_LOSSES:
-            self._end(
-                NameTakenError(
-                    f"another process runs under the same name, {self._named_by}: give each its own name, or none"
-                )
-            )
+            self._end(self._taken())
         log.warning("another process runs under the same name, %s, or Kafka has lost its groups", self._named_by)
+
+    def fenced(self) -> None:
+        """The broker refuses what this member writes, because another one has taken its partitions over (I17)."""
+        if self._named_by and self._clock() - self._accepted_at < self._session_s:
+            self._end(self._taken())
+
+    def _taken(self) -> NameTakenError:
+        return NameTakenError(
+            f"another process runs under the same name, {self._named_by}: give each its own name, or none"
+        )
+
+
+class StopOrNameTaken(FailStop):
+    """As FailStop; a write that the broker refused as that of an earlier owner may be a matter of the name."""
+
+    def __init__(self, membership: Membership) -> None:
+        super().__init__()
+        self._membership = membership
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and isinstance(error.__cause__ or error, ProducerFenced):
+            self._membership.fenced()
+        super().__exit__(kind, error, trace)
 
 
 def watch_membership(consumer: AIOKafkaConsumer, membership: Membership) -> None:

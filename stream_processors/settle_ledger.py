@@ -96,7 +96,9 @@ class SettleLedger:
                 break
             for output in outputs:
                 if output.cancelled() or output.exception():
-                    raise BrokenInvariantError(f"output of the events below {end} was not acknowledged: {output!r}")
+                    raise BrokenInvariantError(
+                        f"output of the events below {end} was not acknowledged: {output!r}"
+                    ) from (None if output.cancelled() else output.exception())
             self._committable = end
             self._marks[end] = mark
             self._unacknowledged.popleft()

@@ -24,7 +24,7 @@ class Known:
     """Of one partition; positions are exclusive, and None where nothing is said.
 
     `commit` is None for a commit by a version that wrote no notes. `summaries` is the last
-    watermark.
+    watermark, `rebuild` the order to fold everything again.
     """
 
     log_start: int
@@ -33,6 +33,7 @@ class Known:
     commit: CommitNote | None = None
     changelog: CommitNote | None = None
     summaries: CommitNote | None = None
+    rebuild: bool = False
 
     def marks(self) -> list[RecordMark]:
         """The records that must stand where they stood."""
@@ -58,9 +59,10 @@ def start_of(where: str, known: Known, standings: list[Standing]) -> Start:
     """The decision; `standings` are those of `known.marks()`.
 
     1. The log lost its end: fold all of it, with no state. What was folded before stays in summaries of its own.
-    2. Else begin at the lowest of what is known. A commit with a note was made after a changelog note was acknowledged:
+    2. A person has ordered it: the same, but it is the log that was folded.
+    3. Else begin at the lowest of what is known. A commit with a note was made after a changelog note was acknowledged:
        if there is none, the changelog is lost, and nothing is in the states.
-    3. Kafka has deleted what is to be read next, and it is in summaries already: begin at the log's start. A state that
+    4. Kafka has deleted what is to be read next, and it is in summaries already: begin at the log's start. A state that
        ends before it may miss events that are no more, so it is forgotten: later events make a segment of their own.
 
     Raises BrokenInvariantError when Kafka has deleted events that were in no summary; without a committed offset that
@@ -71,6 +73,8 @@ def start_of(where: str, known: Known, standings: list[Standing]) -> Start:
     told = [position for position in (known.committed, folded, summarized) if position is not None]
     if _lost_its_end(known, standings, told):
         return Start(known.log_start, forget_below=ALL, anew=True)
+    if known.rebuild:
+        return Start(known.log_start, forget_below=ALL)
     if not any(told):
         return Start(known.log_start)
     if known.committed:
@@ -87,8 +91,8 @@ def check_deleted(where: str, position: int, log_start: int) -> None:
     if position < log_start:
         raise BrokenInvariantError(
             f"{where}: the events {position} to {log_start - 1} were deleted by Kafka's retention before they were "
-            "folded. They are lost. To go on without them, stop the processors, run `axonstream rebuild-summaries` and "
-            "start them again"
+            "folded. They are lost. To go on without them, run `axonstream rebuild-summaries`: whatever Kafka still "
+            "has is folded"
         )
 
 

@@ -39,7 +39,7 @@ _STEPS: list[tuple[str, Any, str, Callable[..., str] | None]] = [
     ("ceiling", EventFlow, "_ceiling", None),
     ("begin events", EventFlow, "begin", None),
     ("begin summaries", SummaryFlow, "begin", None),
-    ("storing lost events again", Mending, "_store_again", None),
+    ("taking the commit back", Mending, "_take_back", None),
     ("may insert", Tenure, "may_insert", None),
     ("look", EventStore, "_present", None),
     ("slice of events", EventStore, "_attempt", None),

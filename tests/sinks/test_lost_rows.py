@@ -15,16 +15,18 @@ from aiokafka import AIOKafkaProducer
 
 from axonstream.event_contract import EventInput
 from kit.log_ends import log_ends
-from kit.oracle import Judgement, judge
+from kit.oracle import judge
 from kit.processor_process import processor
 from kit.sink_load import ended
-from kit.sink_process import Pipeline, pipeline, sink, start_sink
+from kit.sink_process import LONGEST_S, Pipeline, pipeline, sink, start_sink
+from kit.until import until
 from producers.event_record import encode_event
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topics import event_key
 from sinks.comparison import Comparison
 from sinks.gaps import Gap
+from sinks.verification import verify
 
 pytestmark = pytest.mark.services
 
@@ -32,7 +34,6 @@ BEFORE_MENDING = "before storing lost events again"
 EVENTS = 40
 BAD = 4
 IN_THE_MIDDLE = "_offset BETWEEN 5 AND 8 OR _offset = 12"
-LETTERS = "SELECT count() FROM dead_letters FINAL"
 # What is lost, and how: from one row to everything.
 LOSSES: dict[str, list[str]] = {
     "rows in the middle": [f"ALTER TABLE events_log DELETE WHERE {IN_THE_MIDDLE}"],
@@ -45,11 +46,11 @@ LOSSES: dict[str, list[str]] = {
     "dead letters": ["TRUNCATE TABLE dead_letters"],
     "summaries": ["TRUNCATE TABLE trace_summaries"],
     "one summary": ["ALTER TABLE trace_summaries DELETE WHERE trace_id = 'tr_1'"],
-    "rows behind doubles": [
-        "ALTER TABLE events_log DELETE WHERE _offset = 5",
-        "INSERT INTO events_log SELECT * FROM events_log WHERE _offset = 6",
-    ],
 }
+HIDDEN = [  # the count is right: what is lost is there once more at another place
+    "ALTER TABLE events_log DELETE WHERE _offset = 5",
+    "INSERT INTO events_log SELECT * FROM events_log WHERE _offset = 6",
+]
 
 
 async def publish(pipe: Pipeline, numbers: range) -> list[str]:
@@ -84,10 +85,24 @@ async def stopped(process: subprocess.Popen[str]) -> None:
     assert await ended(process) == 0
 
 
-async def whole(settings: Settings, keys: list[str]) -> Judgement:
-    judgement = await judge(settings, acknowledged=keys, deep=True)
-    assert judgement.dead_letters == BAD
-    return judgement
+async def whole(settings: Settings, keys: list[str]) -> None:
+    (await judge(settings, acknowledged=keys, deep=True)).must_be_clean()
+
+
+async def stored(pipe: Pipeline) -> list[str]:
+    """Published and stored by a sink that has ended; the dedup keys."""
+    with sink(pipe.settings) as process:
+        keys = await publish(pipe, range(EVENTS))
+        await whole(pipe.settings, keys)
+        await stopped(process)
+    return keys
+
+
+async def until_whole(settings: Settings, what: str) -> None:
+    async def is_whole() -> bool:
+        return (await verify(settings)).clean
+
+    await until(is_whole, f"nothing is missing any more: {what}", LONGEST_S)
 
 
 async def gaps(pipe: Pipeline) -> Mapping[int, list[Gap]]:
@@ -97,25 +112,23 @@ async def gaps(pipe: Pipeline) -> Mapping[int, list[Gap]]:
     return await Comparison(pipe.client, pipe.topics.events, 1).gaps(bounds)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_a_sink_that_begins_stores_again_what_clickhouse_has_lost(server_settings: Settings, loss: str) -> None:
+def test_a_sink_that_begins_stores_again_what_clickhouse_has_lost(server_settings: Settings) -> None:
     async def story() -> None:
         async with pipeline(server_settings) as pipe:
             with processor(server_settings):
-                with sink(server_settings) as process:
-                    keys = await publish(pipe, range(EVENTS))
-                    (await whole(server_settings, keys)).must_be_clean()
-                    await stopped(process)
-                await lose(pipe, LOSSES[loss])
+                keys = await stored(pipe)
+                for loss, statements in LOSSES.items():
+                    await lose(pipe, statements)
+                    assert (await judge(server_settings, acknowledged=keys)).findings, f"{loss}: nothing is lost"
+                    with sink(server_settings) as process:
+                        await until_whole(server_settings, loss)
+                        keys += await publish(pipe, range(len(keys) + 1, len(keys) + 4))
+                        judgement = await judge(server_settings, acknowledged=keys, deep=True)
+                        assert not judgement.findings, f"{loss}: {judgement.findings[:20]}"
+                        await stopped(process)
+                await lose(pipe, HIDDEN)
                 with sink(server_settings):
-                    if "doubles" in loss:
-                        await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", EVENTS)
-                        return
-                    await pipe.until(LETTERS, BAD)
-                    await pipe.until("SELECT count() FROM events_log", EVENTS)
-                    keys += await publish(pipe, range(EVENTS + 1, EVENTS + 9))
-                    await pipe.until("SELECT sum(event_count) FROM traces", len(keys))
-                    (await whole(server_settings, keys)).must_be_clean()
+                    await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", len(keys))
 
     asyncio.run(story())
 
@@ -142,7 +155,7 @@ def test_offsets_without_a_record_are_looked_at_once(server_settings: Settings) 
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("point", [BEFORE_MENDING, "after insert events_log", "after commit events"])
+@pytest.mark.parametrize("point", ["after taking the commit back", "after insert events_log"])
 def test_a_sink_killed_while_it_mends_leaves_no_read_fresh_and_the_next_one_goes_on(
     server_settings: Settings, point: str, tmp_path: Path
 ) -> None:
@@ -153,23 +166,18 @@ def test_a_sink_killed_while_it_mends_leaves_no_read_fresh_and_the_next_one_goes
     async def story() -> None:
         async with pipeline(settings) as pipe:
             with processor(settings):
-                with sink(settings) as process:
-                    keys = await publish(pipe, range(EVENTS))
-                    (await whole(settings, keys)).must_be_clean()
-                    await stopped(process)
+                keys = await stored(pipe)
                 await lose(pipe, LOSSES["rows in the middle"])
                 crash = ("-m", "kit.sink_crash_points", point, "1", str(tmp_path / "passings"))
                 with start_sink(settings, *crash) as process:
                     assert await ended(process) == -signal.SIGKILL
                 bounds = {partition: (0, end) for partition, end in (await log_ends(settings)).items()}
                 missing = await Comparison(pipe.client, pipe.topics.events, 1).gaps(bounds)
-                assert missing
                 committed = await pipe.committed()
-                if point != BEFORE_MENDING:  # then nothing is stored yet
-                    assert any(committed[pipe.topics.events, p][0] <= found[0].first for p, found in missing.items())
+                assert any(committed[pipe.topics.events, p][0] <= found[0].first for p, found in missing.items())
                 with sink(settings):
-                    await pipe.until("SELECT uniqExact(_partition, _offset) FROM events_log", EVENTS)
-                    (await whole(settings, keys)).must_be_clean()
+                    await until_whole(settings, "by the next sink")
+                    await whole(settings, keys)
 
     asyncio.run(story())
 
@@ -200,7 +208,7 @@ def test_a_repair_stores_again_what_is_lost_beside_a_running_sink_and_without_on
         async with pipeline(server_settings) as pipe:
             with processor(server_settings), sink(server_settings) as process:
                 keys = await publish(pipe, range(EVENTS))
-                (await whole(server_settings, keys)).must_be_clean()
+                await whole(server_settings, keys)
                 if not sink_runs:
                     await stopped(process)
                 await lose(pipe, [*LOSSES["rows in the middle"], *LOSSES["summaries"]])
@@ -209,7 +217,7 @@ def test_a_repair_stores_again_what_is_lost_beside_a_running_sink_and_without_on
                 assert (nothing.returncode, nothing.stdout[:2]) == (0, "0 "), nothing.stderr
                 done = await asyncio.to_thread(repair, server_settings)
                 assert done.returncode == 0, done.stderr
-                (await whole(server_settings, keys)).must_be_clean()
+                await whole(server_settings, keys)
                 again = await asyncio.to_thread(repair, server_settings)
                 assert again.stdout.startswith("0 offsets were in no table"), again.stdout
 

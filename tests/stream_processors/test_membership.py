@@ -68,6 +68,18 @@ def test_one_that_was_away_for_longer_than_its_session_was_given_up_by_kafka() -
     assert member.ended, "it has come back later than the one that has its name now"
 
 
+def test_one_whose_writes_are_refused_within_its_session_has_lost_its_name() -> None:
+    member = Member()
+    member.beats_for(2 * SESSION_S)
+    member.membership.fenced()
+    assert "AXONSTREAM_SINK_INSTANCE=sink-0" in str(member.ended[0])
+    zombie = Member()
+    zombie.beats_for(2)
+    zombie.now += SESSION_S
+    zombie.membership.fenced()
+    assert not zombie.ended, "Kafka gave its partitions to another member"
+
+
 def test_a_member_without_a_name_cannot_share_it() -> None:
     member = Member(named_by="")
     member.beats_for(2)
