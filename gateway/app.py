@@ -40,6 +40,7 @@ from gateway.rate_limits import RateLimits
 from gateway.reading.client_leaves import ends_with_its_client
 from gateway.reading.event_lists import CHANNEL_LIST, NOT_SEARCHED, SEARCH, EventLists
 from gateway.reading.event_queries import EventQueries
+from gateway.reading.pipeline_lag import PipelineLag
 from gateway.reading.pipeline_offsets import PipelineOffsets
 from gateway.reading.trace_id_path import register as register_trace_id_path
 from gateway.reading.trace_queries import TraceQueries
@@ -79,11 +80,14 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     connected = asyncio.Event()
 
     channels = PublishedChannels(control, _now_ms, settings.publish_timeout_ms, strict=settings.strict_channels)
-    ingest = Ingest(authentication, channels, log_of_events, EventIds(), _now_ms, late_reads)
+    ingest = Ingest(
+        authentication, channels, log_of_events, EventIds(), _now_ms, settings.publish_timeout_ms, late_reads
+    )
     cursors = SealedTexts(sealing_key(settings, "list cursors"))
     reads = TraceReads(authentication, late_reads, visibility, queries, cursors, settings.trace_stream_timeout_s)
     lists = EventLists(authentication, late_reads, visibility, EventQueries(queries.reads), cursors, control, _now_ms)
-    health = Health(offsets, queries.reads, control)
+    lag = PipelineLag(offsets, settings.topic_retention_hours * 3600, time.monotonic, _now_ms)
+    health = Health(lag, queries.reads, control)
     room = BodyRoom()
     managing = Managing(authentication, control, room, _now_ms)
     apps, app_channels = Apps(managing), Channels(managing)
@@ -106,6 +110,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             log=log_of_events,
             limits=limits,
             visibility=visibility,
+            lag=lag,
             late_reads=late_reads,
             live=live,
             control=control,
@@ -124,6 +129,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         background = [
             asyncio.create_task(_connect(log_of_events, control, connected)),
+            asyncio.create_task(lag.run()),
             asyncio.create_task(KeyUses(control, _now_ms).run()),
             asyncio.create_task(AuditLimits(control.data.audit, control, lambda: control.data.loaded).run()),
         ]
