@@ -47,7 +47,7 @@ async def _run(
     started = asyncio.ensure_future(_work(stack, during))
     waiter = asyncio.ensure_future(stopped.wait())
     lost = asyncio.ensure_future(stack.lost())
-    watching = asyncio.ensure_future(watch_pipeline(stack.url, lambda line: say(f"  {line}", to_stderr=True)))
+    watching = asyncio.ensure_future(watch_pipeline(lambda: stack.url, lambda line: say(f"  {line}", to_stderr=True)))
     try:
         await asyncio.wait({started, waiter, lost}, return_when=asyncio.FIRST_COMPLETED)
         if started.done():
