@@ -182,7 +182,7 @@ def test_a_stack_is_reached_by_url_key_and_tenant(endpoints: Endpoints, tmp_path
     assert (code != 0, "--tenant names another tenant" in said) == (True, True)
     assert "`axonstream trace list` prints the newest" in said
     wrong = axonstream(nowhere, "trace", "list", *where, "--url", url, "--api-key", "ak_nobodys_key_at_all")
-    assert (wrong[0] != 0, "pass --api-key and --tenant" in wrong[1]) == (True, True)
+    assert (wrong[0] != 0, "with --api-key and --tenant" in wrong[1]) == (True, True)
     right = ("--url", url, "--api-key", "ak_other", "--tenant", "2")
     code, said = axonstream(nowhere, "trace", "list", *where, *right)
     assert "tr_of_another_tenant" in said
