@@ -37,6 +37,7 @@ class Stored:
     offset: int
     key: bytes
     value: bytes
+    timestamp: int = 1_700_000_000_000
 
 
 def make_log(count: int, trace_length: int) -> list[Stored]:

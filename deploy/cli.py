@@ -14,6 +14,8 @@ try:
     from deploy.exit_codes import EPILOG, UnreachableError
     from deploy.keys_command import keys
     from deploy.part_commands import DATA_DIR, part_commands
+    from deploy.rebuild_command import rebuild_summaries
+    from deploy.repair_command import repair
     from deploy.sql_command import sql
     from deploy.terminal_text import HarmlessGroup, say
     from deploy.trace_command import trace
@@ -63,7 +65,11 @@ def demo(data_dir: Path) -> None:
 
 
 @main.command()
-@click.option("--new-epoch", is_flag=True, help="Accept that the events topic was made anew; what is stored stays.")
+@click.option(
+    "--new-epoch",
+    is_flag=True,
+    help="Go on from what Kafka has now, another topic or deleted records included. What is stored stays.",
+)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]")
 def init(new_epoch: bool, data_dir: Path | None) -> None:
     """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing.
@@ -97,6 +103,8 @@ for _part in part_commands:
 main.add_command(audit)
 main.add_command(dead_letters)
 main.add_command(keys)
+main.add_command(repair)
+main.add_command(rebuild_summaries)
 main.add_command(sql)
 main.add_command(trace)
 main.add_command(verify)

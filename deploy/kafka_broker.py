@@ -43,6 +43,8 @@ broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=4000
 metadata.max.idle.interval.ms=0
 """
+# Of every topic, the consumer groups' offsets included; without it a power cut takes what came in the last 30 s or so.
+_FLUSH = "log.flush.interval.messages={flush_messages}\n"
 _JVM = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 # Clients name themselves, and what they send is in messages and exceptions: no control or invisible character stays.
 _LOGGING = """\
@@ -52,13 +54,16 @@ pattern="%d %p %replace{%m}{\\pC}{?} (%c)%n%replace{%xEx}{[\\pC&amp;&amp;[^\\n\\
 """
 
 
-def run(directory: Path, port: int, controller_port: int) -> None:
+def run(directory: Path, port: int, controller_port: int, flush_messages: int = 0) -> None:
     """Become the broker: format the directory the first time, then replace this process by the JVM.
 
-    The directory keeps its cluster id, so that a second start serves what the first one stored.
+    The directory keeps its cluster id, so that a second start serves what the first one stored. `flush_messages` is
+    AXONSTREAM_KAFKA_FLUSH_MESSAGES.
     """
     directory = directory.resolve()
     properties = _PROPERTIES.format(port=port, controller_port=controller_port, data_dir=directory / DATA)
+    if flush_messages:
+        properties += _FLUSH.format(flush_messages=flush_messages)
     become_broker(directory, properties, new_cluster_id(), "--standalone")
 
 

@@ -55,6 +55,13 @@ class Settings(BaseSettings):
         default=1, ge=1, description="made by init; from 3 on, an acknowledged record is on two brokers at least"
     )
     topic_retention_hours: int = Field(default=7 * 24, ge=1, description="of agent-events and trace-summaries")
+    kafka_flush_messages: int = Field(
+        default=0,
+        ge=0,
+        description="Kafka writes a partition to the disk after so many records, before it acknowledges them; 1: each "
+        "batch, so that a power cut of one machine loses nothing. 0: when the system does, in some 30 s. Set when "
+        "`axonstream up` or `axonstream init` makes broker and topics",
+    )
 
     # ClickHouse
     clickhouse_url: str = Field(
@@ -67,6 +74,11 @@ class Settings(BaseSettings):
     )
     clickhouse_cluster: str = Field(
         default="", description="name for ON CLUSTER and quorum settings; empty: one server"
+    )
+    fsync_after_insert: bool = Field(
+        default=False,
+        description="ClickHouse writes each INSERT to the disk before it acknowledges it. Without, what a power cut "
+        "takes is stored again from Kafka. Set by init",
     )
     events_ttl_days: int = Field(default=30, ge=1, description="how long an event is kept after it was stored")
     summaries_ttl_days: int = Field(default=90, ge=1, description="at least a week above the TTL of the events")

@@ -40,7 +40,8 @@ class EventBatch:
                 self.refused.append(DeadLetter.of(record, event.reason))
             else:
                 offset = record.offset
-                line = plain_line(event, record.value, end, offset) if plain else event_line(event, end, offset)
+                at = record.timestamp
+                line = plain_line(event, record.value, end, offset, at) if plain else event_line(event, end, offset, at)
                 size += len(line)
                 rows.append(_row((record, line)))
         self.size += size

@@ -1,6 +1,6 @@
 """The Faust app: one agent that folds agent-events into states and summaries.
 
-agent-events -> Chunk -> fold -> changelog: changed states
+agent-events -> Chunk -> fold -> changelog: changed states, then how far they reach
                               -> trace-summaries: a summary of every touched trace, then the watermark
 
 Between two chunks, idle traces are evicted.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import sys
 from asyncio import Future
+from functools import partial
 from typing import Any, cast
 
 import faust
@@ -31,7 +32,7 @@ from stream_processors.fail_stop import FailStop
 from stream_processors.fold import fold_records
 from stream_processors.idle_order import EvictionRule
 from stream_processors.prompt_tables import PromptTableManager
-from stream_processors.snapshots import summary_record, watermark_record
+from stream_processors.snapshots import announced, summary_record, watermark_record
 from stream_processors.state_table import StateTable
 from stream_processors.topic_check import check_topics
 
@@ -109,10 +110,15 @@ def create_app(settings: Settings) -> ProcessorApp:
         if chunk.is_pause:
             return []
         eviction.folded(folded.touched)
+        note = chunk.note()
         summaries = [summary_record(key, state) for key, state in folded.touched.items()]
         return [
-            *traces.queue_changelog(chunk.partition, folded.begun, folded.changelog),
-            *producer.queue(topics.summaries, chunk.partition, [*summaries, watermark_record(chunk.end)]),
+            *traces.queue_changelog(chunk.partition, folded.begun, folded.changelog, chunk.start, note),
+            *producer.queue(
+                topics.summaries,
+                chunk.partition,
+                announced(summaries, chunk.start, note, partial(watermark_record, anew=chunk.begins_anew)),
+            ),
         ]
 
     @app.agent(events, concurrency=1)

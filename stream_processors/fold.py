@@ -28,6 +28,8 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ def fold_records(records: Sequence[Record], states: TraceStates) -> Folded:
     for record, event in zip(records, verdicts(records).judged, strict=True):
         if isinstance(event, Refusal):
             continue
+        event.received_at = record.timestamp  # by the clock of the broker, whoever published
         key = state_key(event.tenant_id, event.trace_id)
         state = touched.get(key) or states.find(key)
         if state is None:

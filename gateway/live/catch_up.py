@@ -203,6 +203,7 @@ class CatchUp:
         event = verdict(record.key, record.value)
         if isinstance(event, Refusal) or not self._wanted.matches(event):
             return b""
+        event.received_at = record.timestamp
         self._shared.reader.delivery.repeats.remember(event)
         if seen.seen(event, 0) != NO_REPEAT or not is_new:
             return b""

@@ -35,6 +35,7 @@ class Delivery:
         event = verdict(record.key, record.value)
         if isinstance(event, Refusal):
             return []
+        event.received_at = record.timestamp
         feeds = self.feeds.matching(event)
         if not feeds:
             return []

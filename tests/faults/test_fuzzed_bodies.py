@@ -169,7 +169,7 @@ def test_what_the_verdict_takes_is_one_row_that_holds_what_was_sent(server_setti
         client = await connect(server_settings)
         try:
             writer = TableWriter(client, server_settings)
-            lines = [event_line(event, line_end(1, 0), offset) for offset, _, event in values]
+            lines = [event_line(event, line_end(1, 0), offset, event.received_at) for offset, _, event in values]
             await writer.insert(TABLE, COLUMNS, lines, [0])
             found = await client.query(
                 "SELECT * REPLACE (toUnixTimestamp64Milli(occurred_at) AS occurred_at, "

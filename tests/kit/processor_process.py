@@ -90,7 +90,8 @@ class EventsTopic:
         topic = Topics(self.settings.topic_prefix).events
         at = await self.producer.send_and_wait(topic, value, key=key)
         self.ends[at.partition] = at.offset + 1
-        self.stored.append((at.partition, at.offset, key, orjson.loads(value)))
+        arrived = {"received_at": at.timestamp}  # by the clock of the broker
+        self.stored.append((at.partition, at.offset, key, orjson.loads(value) | arrived))
 
     async def output(self, *, deadline_s: float = 60) -> list[Record]:
         """Everything on trace-summaries, once the watermarks have passed every event that was published."""

@@ -1,0 +1,45 @@
+"""Events that the watermark claims and no stored summary holds: how a table of summaries that has lost rows is noticed.
+
+A summary's row does not say where on trace-summaries it stood, so it is the events that tell.
+"""
+
+from __future__ import annotations
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+OFFSETS_AT_A_TIME = 1_000_000  # of a partition, the newest first; a power cut costs what was stored last
+
+# A segment that holds an event from `start` on ends there or later: all others need not be read.
+_UNCOVERED = """SELECT count(), min(e._offset) FROM (
+  SELECT tenant_id, trace_id, _offset FROM events_log WHERE _topic_epoch = {epoch:UInt32}
+    AND _partition = {partition:UInt32} AND _offset >= {start:Int64} AND _offset < {end:Int64}
+) AS e
+ASOF LEFT JOIN (
+  SELECT tenant_id, trace_id, first_offset, max(last_offset) AS reaches FROM trace_summaries
+  WHERE _topic_epoch = {epoch:UInt32} AND _partition = {partition:UInt32} AND last_offset >= {start:Int64}
+  GROUP BY tenant_id, trace_id, first_offset
+) AS s ON e.tenant_id = s.tenant_id AND e.trace_id = s.trace_id AND e._offset >= s.first_offset
+WHERE s.trace_id = '' OR s.reaches < e._offset"""
+
+
+async def first_uncovered(
+    client: AsyncClient, epoch: int, partition: int, folded: int, *, everything: bool = False
+) -> int | None:
+    """The first offset below `folded` whose stored event is in no stored summary; None when there is none.
+
+    Goes back from `folded` until a stretch of OFFSETS_AT_A_TIME has none, or through `everything`.
+    """
+    found: int | None = None
+    end = folded
+    while end > 0:
+        start = max(0, end - OFFSETS_AT_A_TIME)
+        answer = await client.query(
+            _UNCOVERED, parameters={"epoch": epoch, "partition": partition, "start": start, "end": end}
+        )
+        count, first = answer.result_rows[0]
+        if count:
+            found = first
+        elif not everything:
+            break
+        end = start
+    return found
