@@ -16,7 +16,7 @@ from axonstream.errors import AxonStreamError, PayloadTooLargeError, ValidationE
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
 from axonstream.json_values import whole_text
 from axonstream.results import RefusedEvent
-from axonstream.trace_context import trace_id_here
+from axonstream.trace_context import current_trace, trace_id_here
 
 Given = EventInput | Mapping[str, Any]
 
@@ -27,7 +27,10 @@ _WIRE_NAMES = {name: info.alias or name for name, info in EventInput.model_field
 
 
 class OutgoingEvent(NamedTuple):
-    """`event` has its trace, dedup key and environment; `payload` and `metadata` are what is sent of the two."""
+    """`event` has its trace (or a dedup key that names it), dedup key and environment.
+
+    `payload` and `metadata` are what is sent of the two.
+    """
 
     event: EventInput
     payload: bytes
@@ -122,10 +125,12 @@ def _completed(event: EventInput, environment: str | None) -> EventInput:
 def _left_out(said: Callable[[str], object], environment: str | None) -> dict[str, object]:
     """What the event does not say itself: a trace, a dedup key, the publisher's environment.
 
-    An empty trace id is not left out: it is a mistake, which the check names.
+    Outside of every trace, a dedup key of the caller's names the trace, too (`trace_id_of`): the gateway or the Kafka
+    publisher puts it in, which know the tenant. An empty trace id is not left out: it is a mistake, which the check
+    names.
     """
     filled: dict[str, object] = {}
-    if said("trace_id") is None:
+    if said("trace_id") is None and (current_trace() is not None or not said("dedup_key")):
         filled["trace_id"] = trace_id_here()
     if not said("dedup_key"):
         filled["dedup_key"] = uuid4().hex

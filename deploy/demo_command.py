@@ -44,7 +44,7 @@ def run_demo(data_dir: Path, settings: Settings) -> None:
         await asyncio.to_thread(_play, stack.url, key, tenant)
         say("\nStopping what was started; what was stored is kept and served by the next start.", to_stderr=True)
 
-    run_stack(StackOptions(data_dir=data_dir, gateway_port=0), settings, during)
+    run_stack(StackOptions(data_dir=data_dir, gateway_port=0, waits=False), settings, during)
     say(_GO_ON)
 
 

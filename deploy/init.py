@@ -9,9 +9,11 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from deploy.errors import PartFailedError
 from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
+from producers.cluster_id import cluster_id
 from producers.settings import Settings
 from producers.topic_admin import events_partitions, make_topics
 from sinks.epochs import ensure_epoch
+from sinks.known_cluster import check_cluster
 from sinks.schema import migrate
 
 
@@ -38,6 +40,9 @@ async def initialise(settings: Settings, *, new_epoch: bool = False, add_partiti
 
 
 async def _initialise(settings: Settings, new_epoch: bool, add_partitions: bool) -> None:
+    found = await cluster_id(settings)
+    if not new_epoch:
+        await asyncio.to_thread(check_cluster, settings, found)  # before topics are made on what is another's Kafka
     if add_partitions:
         await _check_that_all_is_read(settings)
     await make_topics(settings, add=add_partitions)

@@ -12,7 +12,7 @@ EVERY_S = 10.0
 _PATIENCE_S = 5.0
 
 
-async def watch_pipeline(gateway_url: str, say: Callable[[str], None]) -> None:
+async def watch_pipeline(gateway_url: Callable[[], str], say: Callable[[str], None]) -> None:
     """Asks /health/ready until it is cancelled. A gateway that does not answer, or does not know, changes nothing."""
     said = "ok"
     # The stack's own gateway is called directly, whatever proxy the environment names, and by its own certificate.
@@ -20,7 +20,7 @@ async def watch_pipeline(gateway_url: str, say: Callable[[str], None]) -> None:
         while True:
             await asyncio.sleep(EVERY_S)
             try:
-                answer = await client.get(f"{gateway_url}/health/ready")
+                answer = await client.get(f"{gateway_url()}/health/ready")
                 pipeline: dict[str, Any] = answer.json()["parts"]["pipeline"]
             except (httpx.HTTPError, ValueError, KeyError):
                 continue

@@ -46,17 +46,20 @@ async def _run(
     stack = LocalStack(options, settings, say=lambda line: say(f"  {line}", to_stderr=True))
     started = asyncio.ensure_future(_work(stack, during))
     waiter = asyncio.ensure_future(stopped.wait())
-    watching = asyncio.ensure_future(watch_pipeline(stack.url, lambda line: say(f"  {line}", to_stderr=True)))
+    lost = asyncio.ensure_future(stack.lost())
+    watching = asyncio.ensure_future(watch_pipeline(lambda: stack.url, lambda line: say(f"  {line}", to_stderr=True)))
     try:
-        await asyncio.wait({started, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({started, waiter, lost}, return_when=asyncio.FIRST_COMPLETED)
         if started.done():
             await started
             if during is None:
-                await waiter
+                await asyncio.wait({waiter, lost}, return_when=asyncio.FIRST_COMPLETED)
+        if lost.done():
+            await lost
     finally:
-        for task in (started, waiter, watching):
+        for task in (started, waiter, lost, watching):
             task.cancel()
-        await asyncio.gather(started, waiter, watching, return_exceptions=True)
+        await asyncio.gather(started, waiter, lost, watching, return_exceptions=True)
         await stack.stop()
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from axonstream.calls import tenant_of
 from axonstream.errors import AxonStreamError, ClientClosedError, ValidationError
-from axonstream.event_contract import MAX_EVENT_BYTES, MAX_VALUES, EventInput
+from axonstream.event_contract import MAX_EVENT_BYTES, MAX_VALUES, EventInput, trace_id_of
 from axonstream.outgoing_event import OutgoingEvent, nothing_left, outgoing_batch, outgoing_event, too_large
 from axonstream.results import BatchResult, RefusedEvent
 from producers.errors import NotAcknowledgedError
@@ -191,7 +191,7 @@ class KafkaPublisher:
         record = encode_event(
             event,
             tenant_id=self._tenant_id,
-            trace_id=event.trace_id or "",  # an outgoing event has one
+            trace_id=event.trace_id or trace_id_of(self._tenant_id, event.dedup_key or ""),
             fresh_id=self._ids.next(now_ms),
             now_ms=now_ms,
             payload=sent.payload,

@@ -164,8 +164,13 @@ class Settings(BaseSettings):
     )
 
     # Processor and sink
-    processor_instance: str = Field(default="processor-0", description="static group membership; one name per process")
-    sink_instance: str = Field(default="sink-0", description="static group membership; one name per process")
+    processor_instance: str = Field(
+        default="",
+        description="a name that no other processor has, and that this one keeps: started again within the session "
+        "timeout, it goes on with its partitions at once (static group membership). Empty: a name of host and pid, and "
+        "a member that leaves its group when it stops",
+    )
+    sink_instance: str = Field(default="", description="of a sink, as processor_instance")
     trace_idle_s: float = Field(
         default=30 * 60, gt=0, description="a trace without events for so long leaves the processor's memory"
     )

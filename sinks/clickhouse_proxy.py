@@ -29,4 +29,4 @@ def ask_loopback_directly() -> None:
     if not hasattr(httputil.check_env_proxy, "__wrapped__"):
         checked = _past_loopback(httputil.check_env_proxy)
         httputil.check_env_proxy = checked  # the asynchronous client looks it up here
-        httpclient.check_env_proxy = checked  # and the blocking one there
+        httpclient.check_env_proxy = checked  # pyright: ignore[reportPrivateImportUsage]  and the blocking one there

@@ -17,6 +17,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from producers.instance_name import client_name, static_member
 from producers.kafka_client import kafka_options
 from producers.leader_watch import LeaderWatch
 from producers.log_lines import log_to_stderr
@@ -42,6 +43,7 @@ from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from stream_processors.consumed import consume_lightly
 from stream_processors.lease import MARGIN_S, Lease
 from stream_processors.membership import Membership, watch_membership
+from stream_processors.patient_fetch import fetch_patiently
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +201,8 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
         consumer = AIOKafkaConsumer(
             **kafka_options(settings),
             group_id=topics.sink_group,
-            group_instance_id=settings.sink_instance,
+            client_id=client_name("sink", settings.sink_instance),
+            group_instance_id=static_member(settings.sink_instance),
             partition_assignment_strategy=(RangePartitionAssignor,),
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -220,6 +223,7 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
             named_by = settings.sink_instance and f"AXONSTREAM_SINK_INSTANCE={settings.sink_instance}"
             watch_membership(consumer, Membership(lease, settings.session_timeout_ms / 1000, named_by))
             consume_lightly(consumer, lambda _: True)
+            fetch_patiently(consumer)
             consumer.subscribe([topics.events, topics.summaries], listener=RebalanceListener(assignment))
             return consumer
         await asyncio.sleep(backoff.next_s())

@@ -18,6 +18,7 @@ import faust
 from faust.types.auth import CredentialsT
 from yarl import URL
 
+from producers.instance_name import client_name, static_member
 from producers.kafka_client import kafka_options
 from producers.log_lines import log_config
 from producers.loop_share import LoopShare
@@ -77,7 +78,8 @@ def create_app(settings: Settings) -> ProcessorApp:
         broker_request_timeout=max(30.0, settings.session_timeout_ms / 1000),
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=settings.processor_instance,
+        broker_client_id=client_name("processor", settings.processor_instance),
+        consumer_group_instance_id=static_member(settings.processor_instance),
         producer_linger=0.0,
         producer_max_batch_size=512 << 10,
         producer_request_timeout=30.0,

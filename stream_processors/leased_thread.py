@@ -16,6 +16,7 @@ from producers.leader_watch import LeaderWatch, LogEnd, log_ends
 from stream_processors.consumed import consume_lightly
 from stream_processors.consumed_offsets import consumed_offsets
 from stream_processors.membership import watch_membership
+from stream_processors.patient_fetch import fetch_patiently
 
 FETCH_WAIT_MS = 100  # Faust's 1,500: a broker answers one request of a connection at a time, and a seek waits that long
 LOG_ENDS_S = 10.0
@@ -60,6 +61,7 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
         consume_lightly(self._ensure_consumer(), cast("Any", self.consumer).is_chunked)
         self.watch = LeaderWatch(self._ensure_consumer())
         watch_membership(self._ensure_consumer(), cast("Any", self.consumer).membership)
+        fetch_patiently(self._ensure_consumer())
 
     async def _fetch_records(
         self,

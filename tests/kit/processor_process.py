@@ -31,7 +31,8 @@ def start_processor(settings: Settings, *command: str) -> subprocess.Popen[str]:
         "AXONSTREAM_TOPIC_PREFIX": settings.topic_prefix,
         "AXONSTREAM_TOPIC_PARTITIONS": str(settings.topic_partitions),
         "AXONSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
-        "AXONSTREAM_PROCESSOR_INSTANCE": settings.processor_instance,
+        "AXONSTREAM_PROCESSOR_INSTANCE": settings.processor_instance
+        or "processor-0",  # started again, it takes over at once
         "AXONSTREAM_TRACE_IDLE_S": str(settings.trace_idle_s),
         "AXONSTREAM_MAX_LIVE_TRACES": str(settings.max_live_traces),
         "AXONSTREAM_LOG_LEVEL": "WARNING",

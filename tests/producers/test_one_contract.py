@@ -37,6 +37,7 @@ from axonstream import (
     trace_scope,
 )
 from axonstream.errors import ClientClosedError
+from axonstream.event_contract import event_id_of, trace_id_of
 from kit.three_publishers import KINDS, OnePublisher
 
 SMALL: dict[str, Any] = {"identifier": "step", "payload": {}, "channel_id": 1}
@@ -321,6 +322,23 @@ def test_events_join_the_current_trace(publisher: OnePublisher) -> None:
         publisher.publish_many([SMALL, EventInput(**SMALL), SMALL | {"traceId": "tr_named"}])
     found = [record.trace_id for record in publisher.log.records]
     assert found == [trace.trace_id] * 3 + ["tr_named"]
+
+
+def test_a_dedup_key_without_a_trace_is_one_event_of_one_trace_however_often_it_is_sent(
+    publisher: OnePublisher,
+) -> None:
+    """Each call drew a trace of its own, so that a retry in another process counted again."""
+    event: dict[str, Any] = SMALL | {"dedup_key": "order 7"}
+
+    def work() -> list[tuple[str, int]]:
+        publisher.publish(**event)
+        publisher.publish_many([event, EventInput.model_validate(event)])
+        return [(record.trace_id, record.event_id) for record in publisher.log.records]
+
+    trace_id = trace_id_of("1", "order 7")
+    assert in_an_empty_context(work) == [(trace_id, event_id_of("1", trace_id, "order 7"))] * 3
+    with trace_scope() as trace:
+        assert publisher.publish(**event).trace_id == trace.trace_id
 
 
 @pytest.mark.parametrize("tenant", [True, "", " 1", "é", "t" * 257, None, 1.0])

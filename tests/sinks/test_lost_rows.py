@@ -112,6 +112,7 @@ async def gaps(pipe: Pipeline) -> Mapping[int, list[Gap]]:
     return await Comparison(pipe.client, pipe.topics.events, 1).gaps(bounds)
 
 
+@pytest.mark.timeout(900)
 def test_a_sink_that_begins_stores_again_what_clickhouse_has_lost(server_settings: Settings) -> None:
     async def story() -> None:
         async with pipeline(server_settings) as pipe:

@@ -128,7 +128,7 @@ def test_contents_are_compared_at_both_ends_and_with_deep_everywhere(
 ) -> None:
     monkeypatch.setattr(contents, "ENDS", 3)
     kafka: dict[str, Any] = {**kafka_options(server_settings), "transactional_id": server_settings.topic_prefix}
-    marker, letter = 21, 22
+    letter, marker = 20, 22
     tampered = {
         "ALTER TABLE events_log UPDATE payload = '{}' WHERE _offset = 10": (0, 1),
         "ALTER TABLE events_log UPDATE span_id = 'x' WHERE _offset = 1": (1, 2),
@@ -146,11 +146,11 @@ def test_contents_are_compared_at_both_ends_and_with_deep_everywhere(
                 for number in range(20):
                     payload = b'{"a" : 1.0, "b":"\\u00e9 \xc3\xa9 \\n"}'
                     await pipe.send(events, event_key("tr_1"), event_value("tr_1", number, payload), 0)
+                assert await pipe.send(events, b"tr_1", b"{broken", 0) == (0, letter)
                 async with AIOKafkaProducer(**kafka) as other, other.transaction():
                     await other.send_and_wait(events, event_value("tr_1", 20), key=b"tr_1", partition=0)
-                assert await pipe.send(events, b"tr_1", b"{broken", 0) == (0, letter)
-                await pipe.until_committed(0, letter + 1)
-            assert (await verify(server_settings, deep=True)).compared == letter
+                await pipe.until_committed(0, marker + 1)
+            assert (await verify(server_settings, deep=True)).compared == marker
             assert await differing(deep=True) == 0
             for statement, expected in tampered.items():
                 await pipe.client.command(statement, settings={"mutations_sync": 1})

@@ -2,8 +2,9 @@
 
 When this fails, a version was changed. Read what is different in the methods named, compare with what
 `stream_processors.chunked_consumer`, `chunked_producer`, `leased_thread`, `membership`, `changelog_fence`,
-`state_table`, `prompt_tables` and `consumed`, `sinks.insert_body` and `producers.kafka_client` rely on, run the tests
-that need services, and only then write down the new hashes (the failure prints them).
+`state_table`, `prompt_tables`, `consumed` and `patient_fetch`, `sinks.assignment`, `sinks.insert_body` and
+`producers.kafka_client` rely on, run the tests that need services, and only then write down the new hashes (the failure
+prints them).
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ RELIED_UPON: list[Any] = [
     PartitionRecords._unpack_records,
     PartitionRecords._consumer_record,
     Fetcher._proc_fetch_request,
+    Fetcher._fetch_requests_routine,
+    Fetcher._get_actions_per_node,
     Fetcher.fetched_records,
     Fetcher.seek_to,
     Assignment.all_consumed_offsets,
@@ -185,6 +188,8 @@ HASHES: dict[str, str] = {
     "aiokafka.producer.sender.Sender._sender_routine": "2380dc5e333d",
     "aiokafka.consumer.fetcher.PartitionRecords._consumer_record": "e668541600b0",
     "aiokafka.consumer.fetcher.Fetcher._proc_fetch_request": "59bf948fff47",
+    "aiokafka.consumer.fetcher.Fetcher._fetch_requests_routine": "2a8ec5932644",
+    "aiokafka.consumer.fetcher.Fetcher._get_actions_per_node": "1dab2cf937d1",
     "clickhouse_connect.driver._backend.http_async.HttpAsyncBackend.request": "ee0d2ce3d92d",
     "clickhouse_connect.driver._backend.http_async.release_lease": "06dab254cfbd",
 }

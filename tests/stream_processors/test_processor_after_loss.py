@@ -151,6 +151,7 @@ def test_following_the_advice_after_a_version_with_another_format(
             assert "another format" in await asyncio.to_thread(refused, settings)
             await asyncio.to_thread(rebuild, settings, monkeypatch)
             await events.publish(9, "tr_a", event_type="custom")
+            output: list[Record] = []
             for _ in range(2):  # the order is taken away with the states, so a second start is as any other
                 with processor(settings) as process:
                     output = await events.output()
