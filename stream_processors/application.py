@@ -106,13 +106,14 @@ def create_app(settings: Settings) -> ProcessorApp:
     def queue_output(chunk: Chunk) -> list[Future[Any]]:
         """Fold a chunk and queue what comes of it. I11: not a coroutine, so nothing can come in between."""
         producer = cast("ChunkedProducer", app.producer)
-        folded = fold_records(chunk.records(), traces.states)
+        folded = fold_records(chunk.records(), traces.states, chunk.partition)
         if chunk.is_pause:
             return []
         eviction.folded(folded.touched)
         note = chunk.note()
         summaries = [summary_record(key, state) for key, state in folded.touched.items()]
         return [
+            *traces.queue_left(folded.left),
             *traces.queue_changelog(chunk.partition, folded.begun, folded.changelog, chunk.start, note),
             *producer.queue(
                 topics.summaries,

@@ -35,16 +35,20 @@ class Record(Protocol):
 @dataclass(slots=True)
 class Folded:
     """The traces that a run of records touched, the changelog records of those of them whose state moved on, and the
-    keys of those that are new.
+    keys of those that are new. `left` are the states that traces had in other partitions: partition, key and state.
     """
 
     touched: dict[bytes, TraceState] = field(default_factory=dict[bytes, TraceState])
     begun: list[bytes] = field(default_factory=list[bytes])
     changelog: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    left: list[tuple[int, bytes, TraceState]] = field(default_factory=list[tuple[int, bytes, TraceState]])
 
 
-def fold_records(records: Sequence[Record], states: TraceStates) -> Folded:
+def fold_records(records: Sequence[Record], states: TraceStates, partition: int = -1) -> Folded:
     """Fold records of one partition, in offset order, into `states`.
+
+    A trace that was folded in another partition has moved (partitions were added): its offsets there say nothing here,
+    so what comes now is another segment.
 
     A record that the verdict refuses is skipped: the sink dead-letters it by the same verdict.
     """
@@ -56,6 +60,10 @@ def fold_records(records: Sequence[Record], states: TraceStates) -> Folded:
         event.received_at = record.timestamp  # by the clock of the broker, whoever published
         key = state_key(event.tenant_id, event.trace_id)
         state = touched.get(key) or states.find(key)
+        if state is not None and key not in touched and (of := states.partitions.get(key, partition)) != partition:
+            folded.left.append((of, key, state))
+            states.forget(key)
+            state = None
         if state is None:
             state = new_state(event, record.offset)
             folded.begun.append(key)
