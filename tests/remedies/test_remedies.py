@@ -15,6 +15,7 @@ from producers.settings import Settings
 
 # No test follows them yet, and why.
 OWED = {
+    "deploy/init.py": "needs parts that run by hand beside partitions that are added",
     "gateway/control/published_channels.py": "making the most channels that a tenant may have takes minutes",
     "gateway/reading/pipeline_offsets.py": "needs a topic whose partitions were added",
     "producers/topic_admin.py": "needs a Kafka whose ACLs refuse AlterConfigs",
