@@ -177,7 +177,7 @@ async def _log(settings: Settings, dry_run: bool) -> AsyncGenerator[EventLog | N
     if dry_run:
         yield None
         return
-    log = EventLog.from_settings(settings)
+    log = EventLog.from_settings(settings, of_any_count=True)
     try:
         yield log
     finally:

@@ -73,13 +73,13 @@ class EventLog:
         self._retired: set[asyncio.Task[None]] = set()
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> EventLog:
-        """The log of the gateway's settings."""
+    def from_settings(cls, settings: Settings, *, of_any_count: bool = False) -> EventLog:
+        """The log of the settings. `of_any_count`: however many partitions it has, of which readers need not know."""
         return cls(
             topic=Topics(settings.topic_prefix).events,
             timeout_ms=settings.publish_timeout_ms,
             kafka=kafka_options(settings),
-            partitions=settings.topic_partitions,
+            partitions=None if of_any_count else settings.topic_partitions,
         )
 
     async def start(self) -> None:

@@ -47,10 +47,11 @@ def test_a_trace_and_the_tenant_are_followed(client: AxonPush) -> None:
 
 
 def test_a_position_goes_on_in_another_subscription(client: AxonPush) -> None:
+    trace = f"tr_{token_hex(8)}"  # of one trace the order is kept
     with client.channels.subscribe(1, identifier="a/b") as events:
         position = events.position
         for number in range(3):
-            client.events.publish("a/b", {"n": number}, 1)
+            client.events.publish("a/b", {"n": number}, 1, trace_id=trace)
         assert next(events).payload == {"n": 0}
         after_first = events.position
     for since, numbers in ((position, [0, 1, 2]), (after_first, [1, 2])):
