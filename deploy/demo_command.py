@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import click
 import httpx
 from pydantic import SecretStr
 
+from axonstream.errors import ValidationError
+from axonstream.http_environment import connecting
 from deploy.demo_run import play, show
 from deploy.endpoints import Endpoints, api_key, no_key, read_endpoints
 from deploy.local_stack import LocalStack, StackOptions
@@ -53,8 +56,11 @@ def _answers(endpoints: Endpoints) -> bool:
         return httpx.get(
             f"{endpoints.gateway_url}/health/ready",
             timeout=5,
-            trust_env=False,  # the stack of a data directory is on this machine
+            trust_env=False,  # the stack of a data directory is on this machine, so no proxy is asked
+            verify=connecting(endpoints.gateway_url).verify,
         ).is_success
+    except ValidationError as error:
+        raise click.ClickException(f"{error} {error.hint or ''}".strip()) from None
     except httpx.TransportError:
         return False
 

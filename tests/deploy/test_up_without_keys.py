@@ -67,7 +67,7 @@ def test_it_starts_says_how_to_make_a_key_and_serves_what_the_settings_say(
         assert httpx.get(f"{found.gateway_url}/traces", headers=known_by_all).status_code == 401
         for words in (["trace", "list"], ["demo"]):
             refused = axonstream(*words)
-            assert (refused.returncode, refused.stderr.count("axonstream keys create")) == (6, 1)
+            assert (refused.returncode, refused.stderr.count("axonstream keys create")) == (6, 1), refused.stderr
 
         made = axonstream("keys", "create", "--tenant", "3", "--name", "ci")
         assert made.returncode == 0
