@@ -12,7 +12,7 @@ from producers.settings import Settings
 from sinks.dead_letters import DeadLetters
 from sinks.errors import InsertError
 from sinks.retry import Backoff
-from sinks.summary_lines import COLUMNS, SummaryBatch
+from sinks.summary_lines import COLUMNS, HiddenSummaries, SummaryBatch
 from sinks.table_writer import TableWriter
 from sinks.tenure import Tenure
 
@@ -32,6 +32,7 @@ class SummaryStore:
         tenure: Tenure,
         epoch: int,
         folded: dict[int, int],
+        hidden: HiddenSummaries | None = None,
     ) -> None:
         self._max_rows, self._max_bytes = settings.sink_max_rows, settings.sink_max_bytes
         self._writer = writer
@@ -39,9 +40,10 @@ class SummaryStore:
         self._tenure = tenure
         self._epoch = epoch
         self._folded = folded
+        self._hidden = hidden
 
     def batch(self) -> SummaryBatch:
-        return SummaryBatch()
+        return SummaryBatch(hidden=self._hidden)
 
     async def store(self, batch: SummaryBatch) -> None:
         """Returns when all of it is stored or dead-lettered; only then are the watermarks of the batch taken over."""

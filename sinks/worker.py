@@ -24,6 +24,8 @@ from producers.topics import Topics
 from sinks.assignment import Assignment, RebalanceListener, renew_at_heartbeats
 from sinks.clickhouse import connect
 from sinks.dead_letters import DeadLetters
+from sinks.deleting.control_deletions import ControlDeletions
+from sinks.deleting.deleter import Deleter
 from sinks.errors import (
     EXIT_MISMATCH,
     EXIT_UNAVAILABLE,
@@ -116,6 +118,7 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event) -> None:
         consumer = await _reach_kafka(settings, assignment, lease)
         stack.push_async_callback(_leave, consumer)
 
+        deletions = ControlDeletions(settings)
         ready = _Ready({topics.events, topics.summaries})
         parts: dict[str, Any] = {
             "settings": settings,
@@ -123,6 +126,7 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event) -> None:
             "writer": TableWriter(client, settings),
             "dead_letters": dead_letters,
             "consumer": consumer,
+            "deletions": deletions,
         }
         flows = [
             EventFlow(**parts, topic=topics.events, on_begun=lambda: ready.begun(topics.events)),
@@ -131,6 +135,8 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(flow.run(assignment)) for flow in flows]
             running.append(group.create_task(_watch_group(consumer)))
+            running.append(group.create_task(deletions.run()))
+            running.append(group.create_task(Deleter(settings, client, consumer, assignment, deletions).run()))
             await stop.wait()
             await assignment.end()
             for task in running:

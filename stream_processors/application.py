@@ -103,13 +103,18 @@ def create_app(settings: Settings) -> ProcessorApp:
     def queue_output(chunk: Chunk) -> list[Future[Any]]:
         """Fold a chunk and queue what comes of it. I11: not a coroutine, so nothing can come in between."""
         producer = cast("ChunkedProducer", app.producer)
-        folded = fold_records(chunk.records(), traces.states)
+        folded = fold_records(
+            chunk.records(), traces.states, lambda key: traces.find_partition_of(key) == chunk.partition
+        )
         if chunk.is_pause:
             return []
         eviction.folded(folded.touched)
         summaries = [summary_record(key, state) for key, state in folded.touched.items()]
+        changelog = traces.queue_changelog(chunk.partition, folded.begun, folded.changelog)
+        for key in folded.forgotten:
+            traces.forget(key)
         return [
-            *traces.queue_changelog(chunk.partition, folded.begun, folded.changelog),
+            *changelog,
             *producer.queue(topics.summaries, chunk.partition, [*summaries, watermark_record(chunk.end)]),
         ]
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import faust
 from faust.types import TP
 
-from stream_processors.chunked_producer import ChunkedProducer
+from stream_processors.chunked_producer import ChunkedProducer, OutputRecord
 from stream_processors.fail_stop import FailStop
 from stream_processors.idle_order import IdleOrder
 from stream_processors.trace_state import (
@@ -40,7 +40,7 @@ class StateTable(faust.Table):
         return TraceStates(cast("Any", self.data).data)
 
     def queue_changelog(
-        self, partition: int, begun: Iterable[bytes], records: Sequence[tuple[bytes, bytes]]
+        self, partition: int, begun: Iterable[bytes], records: Sequence[OutputRecord]
     ) -> list[Future[Any]]:
         """Queue the changelog records of traces of one partition; returns the acknowledgements to come.
 
@@ -52,6 +52,10 @@ class StateTable(faust.Table):
     def partition_of(self, key: bytes) -> int:
         """The partition of a live trace."""
         return cast("Any", self.data)._key_partition[key]
+
+    def find_partition_of(self, key: bytes) -> int | None:
+        """As `partition_of`; None for a trace that is not live."""
+        return cast("Any", self.data)._key_partition.get(key)
 
     def queue_tombstones(self, partition: int, keys: Iterable[bytes]) -> list[Future[Any]]:
         """Queue what takes these states out of the changelog; returns the acknowledgements to come."""
