@@ -37,6 +37,7 @@ _CODES = {
     405: "method_not_allowed",
     408: "request_timeout",
     409: "conflict",
+    410: "gone",
     413: "payload_too_large",
     415: "unsupported_media_type",
     421: "misdirected_request",
@@ -72,6 +73,7 @@ class RefusedError(GatewayError):
     def __init__(self, status: int, message: str | Sequence[str], hint: str) -> None:
         super().__init__(message, hint)
         self.status = status
+        self.headers: dict[str, str] = {}
 
 
 class RateLimitedError(RefusedError):
@@ -122,6 +124,8 @@ def error_response(
 async def answer_gateway_error(request: Request, error: GatewayError) -> Response:
     """For RefusedError and UnavailableError."""
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, RateLimitedError) else None
+    if isinstance(error, RefusedError) and error.headers:
+        headers = error.headers
     if error.status == 415:
         headers = {"Accept-Encoding": "gzip"}  # RFC 9110 15.5.16
     return error_response(request, error.status, error.message, error.hint, headers)

@@ -26,6 +26,7 @@ from gateway.publishing.sender_bytes import BodyError, SentEvent, read_event
 from gateway.turns import Turns
 from gateway.wire_values import wire_id
 from producers.append_counts import AppendCounts, Backlog
+from producers.deleted_traces import DeletedTraces
 from producers.event_ids import EventIds
 from producers.event_record import EventRecord, encode_event
 from producers.loop_share import LoopShare
@@ -35,6 +36,7 @@ BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process works on
 BULK_OF_A_TENANT = 3
 _TURN_WAIT_S = 5.0
 
+_DELETED = "this trace was deleted, and late events of it are refused"
 _HINT = "Correct the named field and send the event again; nothing of it was stored."
 
 
@@ -67,12 +69,14 @@ class Ingest:
         log: Log,
         ids: EventIds,
         clock: Callable[[], int],
+        deleted: DeletedTraces,
     ) -> None:
         self._authentication = authentication
         self._channels = channels
         self._log = log
         self._ids = ids
         self._clock = clock
+        self._deleted = deleted
         self.turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
         self.refused_of_bulks = 0  # events, while others of their request were looked at
 
@@ -93,6 +97,8 @@ class Ingest:
             raise RefusedError(400, error.messages, _HINT) from None
         except BodyError as error:
             raise RefusedError(400, str(error), "Send one JSON object in UTF-8; nothing was stored.") from None
+        if self._is_late(identity, event):
+            raise RefusedError(410, _DELETED, "Publish to another trace.")
         record = self._encode(event, identity, sent)
         if event.channel_id not in identity.channels:
             await self._channels.make(identity.tenant_id, event.channel_id, actor_of(identity, body.client))
@@ -162,7 +168,13 @@ class Ingest:
             raise BodyError(f"the event is larger than {MAX_EVENT_BYTES} bytes")
         sent = read_event(raw)
         event = validate_event(joined(sent.fields, parent) if parent else sent.fields, environment)
+        if self._is_late(identity, event):
+            raise BodyError(_DELETED)
         return event.channel_id, self._encode(event, identity, sent)
+
+    def _is_late(self, identity: Identity, event: EventInput) -> bool:
+        """Whether its trace was deleted, and takes no late events."""
+        return bool(self._deleted and event.trace_id and self._deleted.refuses(identity.tenant_id, event.trace_id))
 
     def _encode(self, event: EventInput, identity: Identity, sent: SentEvent) -> EventRecord:
         now_ms = self._clock()

@@ -13,6 +13,7 @@ from axonstream.event_contract import MAX_NAME_BYTES
 from gateway.authentication import Authentication
 from gateway.control.credentials import Identity, KeyScope
 from gateway.control.log import Control, not_caught_up
+from gateway.deleting.being_deleted import BeingDeleted
 from gateway.errors import RefusedError
 from gateway.reading.event_queries import EventFilter, EventPlace, EventQueries
 from gateway.reading.event_rows import event_rows_in_turns
@@ -44,6 +45,7 @@ class EventLists:
         sealed: SealedTexts,
         control: Control,
         clock: Callable[[], int],
+        being_deleted: BeingDeleted,
     ) -> None:
         self._authentication = authentication
         self._visibility = visibility
@@ -51,6 +53,7 @@ class EventLists:
         self._cursors = ListCursors(sealed, "events")
         self._control = control
         self._clock = clock
+        self._being_deleted = being_deleted
 
     async def of_channel(self, request: Request) -> Response:
         """A bare array for both generations; 404 for a channel that neither exists nor has events."""
@@ -102,9 +105,12 @@ class EventLists:
     ) -> tuple[bytes, dict[str, str]]:
         """A page, and the headers of its answer."""
         tenant_id = identity.tenant_id
+        finished = await self._being_deleted.finished(tenant_id)
         found = await self._queries.page(tenant_id, wanted, limit, skipped, self._clock(), after)
-        headers = stale_headers(fresh) | self._cursors.headers(tenant_id, found.end)
-        return await event_rows_in_turns(found.events, identity), headers
+        hidden = self._being_deleted.hidden(tenant_id, finished)
+        shown = [one for one in found.events if not hidden.hides(one.trace_id)] if hidden else found.events
+        headers = stale_headers(fresh) | self._cursors.headers(tenant_id, found.end) | hidden.headers
+        return await event_rows_in_turns(shown, identity), headers
 
     def _place(self, query: QueryParams, identity: Identity) -> EventPlace | None:
         place = self._cursors.place(query, identity.tenant_id)
