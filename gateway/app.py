@@ -94,7 +94,7 @@ def create_app(
     deleting = Deleting(managing, deletions, queries, visibility, settings.late_events)
     apps, app_channels = Apps(managing), Channels(managing)
     webhooks = WebhookEndpoints(managing, WebhookSecrets(secret), private_addresses=settings.webhook_private_addresses)
-    live = LiveTail(settings, authentication, channels.exists, control.data.app_of)
+    live = LiveTail(settings, authentication, channels.exists, control.data.app_of, control.data.deleted)
 
     connections = Connections(settings.gateway_max_connections, settings.gateway_max_connections_per_address)
     requests = RequestCounts()

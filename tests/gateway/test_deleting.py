@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.control.api_keys import make_key
 from gateway.control.audit_entry import Actor
 from gateway.control.credentials import KeyScope
 from gateway.control.data import ControlData
@@ -105,8 +106,6 @@ def test_everything_of_a_tenant_is_deleted_by_its_name_and_later_events_are_stor
 
 @pytest.mark.parametrize("scopes", [["ingest"], ["read"], ["ingest", "read"]])
 def test_a_key_without_the_scope_admin_deletes_nothing(offline: OfflineGateway, scopes: list[str]) -> None:
-    from gateway.control.api_keys import make_key
-
     secret = b"the secret of a server of tests"
     made = make_key(
         offline.control.data,
