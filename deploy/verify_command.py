@@ -22,7 +22,10 @@ from sinks.verification import verify as verify_stored
 
 DIFFERENCES_FOUND = 1
 NOT_VERIFIED = 2
-_FIGURES = ("events", "dead_letters", "summaries", "inexact", "expired", "pending", "behind")
+_FIGURES = (
+    *("events", "dead_letters", "summaries", "inexact", "expired", "pending", "behind"),
+    *("deletions", "deleting", "deleted"),
+)
 
 
 @click.command()
@@ -70,6 +73,9 @@ def _print(result: Verification) -> None:
     say(f"{looked_at} compared with Kafka; {result.pending:,} records are not stored yet")
     if result.inexact or result.expired:
         say(f"{result.inexact:,} summaries are recomputed by each read, {result.expired:,} have expired events")
+    if result.deletions:
+        deleted = f"{result.deletions:,} deletions are remembered, {result.deleting:,} not finished in ClickHouse"
+        say(f"{deleted}; {result.deleted:,} records of Kafka are deleted")
     if result.clean:
         say("nothing is lost, nothing is twice, every summary equals its events")
         return

@@ -25,13 +25,12 @@ _row: Any = partial(tuple.__new__, EventRow)  # as EventRow(...), at a third of 
 class EventBatch:
     """`records` counts what was added, `size` is the bytes of the lines. The offsets of a partition ascend.
 
-    `deleted` are the places (partition, offset) of what is not stored because its trace was deleted.
+    What is of a deleted trace is left out, and so are the markers of deletions.
     """
 
     def __init__(self, epoch: int, late: LateEvents | None = None) -> None:
         self._epoch = epoch
         self._late = LateEvents() if late is None else late
-        self.deleted: list[tuple[int, int]] = []
         self.rows: list[EventRow] = []
         self.refused: list[DeadLetter] = []
         self.records = self.size = 0
@@ -46,9 +45,7 @@ class EventBatch:
             if isinstance(event, Refusal):
                 self._add_refused(record, event)
                 some_deleted = bool(late.deleted)
-            elif some_deleted and late.passes_over(event, record):
-                self.deleted.append((record.partition, record.offset))
-            else:
+            elif not (some_deleted and late.passes_over(event, record)):
                 offset = record.offset
                 line = plain_line(event, record.value, end, offset) if plain else event_line(event, end, offset)
                 size += len(line)
@@ -58,7 +55,5 @@ class EventBatch:
 
     def _add_refused(self, record: Any, refusal: Refusal) -> None:
         letter = DeadLetter.of(record, refusal.reason)
-        if self._late.is_marker(record) or self._late.passes_over_letter(letter, record):
-            self.deleted.append((record.partition, record.offset))
-        else:
+        if not (self._late.is_marker(record) or self._late.passes_over_letter(letter, record)):
             self.refused.append(letter)

@@ -16,7 +16,7 @@ from producers.settings import Settings
 from sinks.dead_letter import DeadLetter
 from sinks.dead_letters import DeadLetters
 from sinks.deleting.late_events import LateEvents
-from sinks.errors import InsertError, OutcomeUnknownError, OutOfTimeError, RowRefusedError
+from sinks.errors import OutcomeUnknownError, OutOfTimeError, RowRefusedError
 from sinks.event_batch import EventBatch, EventRow
 from sinks.event_line import with_deadline
 from sinks.insert_size import InsertSize
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TABLE = "events_log"
-PLACES, PLACE_COLUMNS = "deleted_places", "_topic_epoch, _partition, _offset"
 COLUMNS = (
     "v, tenant_id, trace_id, event_id, span_id, parent_event_id, parent_span_id, channel_id, agent_id, event_type, "
     "identifier, payload, metadata, dedup_key, environment, source, occurred_at, received_at, "
@@ -72,25 +71,10 @@ class EventStore:
     async def store(self, batch: EventBatch) -> None:
         """Raises RevokedError when the tenure ends first: then any part of the batch may be stored."""
         await self._dead_letters.put(batch.refused, self._epoch, self._tenure)
-        await self._note_deleted(batch.deleted)
+        self._late.tell()
         whole = len(batch.rows) <= self._max_rows and batch.size <= self._max_bytes
         for some in [batch.rows] if whole else self._slices(batch.rows):
             await self._insert_once(some)
-
-    async def _note_deleted(self, places: Sequence[tuple[int, int]]) -> None:
-        """Where nothing is stored because its trace was deleted: such a place is no hole. Twice does no harm."""
-        if not places:
-            return None
-        self._late.tell(places)
-        lines = [b'{"_topic_epoch":%d,"_partition":%d,"_offset":%d}\n' % (self._epoch, *place) for place in places]
-        backoff = Backoff()
-        while True:
-            await self._tenure.may_insert()
-            try:
-                return await self._writer.insert(PLACES, PLACE_COLUMNS, lines, {partition for partition, _ in places})
-            except InsertError as error:
-                log.warning("the places of deleted events are not acknowledged, trying again: %s", error)
-            await self._tenure.pause(backoff.next_s())
 
     def committable(self, partition: TopicPartition, last: int) -> OffsetAndMetadata:
         ledger = self._ledgers[partition.partition]

@@ -26,19 +26,10 @@ class Epoch(NamedTuple):
 
 
 class DeletedRows(NamedTuple):
-    """The conditions of one batch of deletions, by table; `places` are those of which rows the places are kept."""
+    """The conditions of one batch of deletions, by table."""
 
     deletions: Sequence[Asked]
     conditions: dict[str, str]
-
-    @property
-    def places(self) -> Iterator[str]:
-        """SELECTs of (epoch, partition, offset) of what is deleted."""
-        yield f"SELECT _topic_epoch, _partition, _offset FROM events_log WHERE {self.conditions['events_log']}"  # noqa: S608
-        yield (
-            f"SELECT _topic_epoch, partition, offset FROM dead_letters WHERE {self.conditions['dead_letters']} "  # noqa: S608
-            f"AND topic = {self.conditions['topic']}"
-        )
 
 
 def batches(asked: Iterable[Asked], epochs: Sequence[Epoch], topics: Topics) -> Iterator[DeletedRows]:
@@ -73,10 +64,17 @@ def _rows(some: Sequence[Asked], epochs: Sequence[Epoch], topics: Topics) -> Del
         return " OR ".join(f"({_condition(one, epochs, place)})" for one in some)
 
     events = literal(topics.events)
-    all_of_them = " OR ".join(f"({_whose(one)})" for one in some)  # an offset of another topic says nothing
-    letters = f"((topic = {events} AND ({any_of(_LETTER)})) OR (topic != {events} AND ({all_of_them})))"
+    others = " OR ".join(f"({_whose(one)} AND {_until(one[1])})" for one in some)  # an offset there says nothing
+    letters = f"(topic = {events} AND ({any_of(_LETTER)})) OR (topic != {events} AND ({others}))"
     conditions = {"events_log": any_of(_EVENT), "trace_summaries": any_of(_SUMMARY), "dead_letters": letters}
-    return DeletedRows(tuple(some), {**{table: f"({sql})" for table, sql in conditions.items()}, "topic": events})
+    return DeletedRows(tuple(some), {table: f"({sql})" for table, sql in conditions.items()})
+
+
+def _until(deletion: Deletion) -> str:
+    """Of letters that are not of events: those before the deletion, where later ones are kept."""
+    if deletion.late is Late.REFUSED and deletion.trace_ids:
+        return "1"
+    return f"failed_at <= fromUnixTimestamp64Milli({deletion.at})"
 
 
 def _condition(asked: Asked, epochs: Sequence[Epoch], place: _Place) -> str:

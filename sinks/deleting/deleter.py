@@ -20,7 +20,8 @@ from producers.settings import Settings
 from producers.topics import Topics
 from sinks.assignment import Assignment
 from sinks.deleting.control_deletions import ControlDeletions
-from sinks.deleting.deleted_rows import Asked, DeletedRows, Epoch, batches
+from sinks.deleting.deleted_rows import Asked, DeletedRows, batches
+from sinks.deleting.finished import read_epochs, read_finished
 from sinks.errors import EpochError
 from sinks.table_writer import CLICKHOUSE_ERRORS
 from sinks.topic_identity import topic_identities
@@ -31,8 +32,6 @@ LOOK_S = 0.5
 POLL_S = 0.2
 _ASK_AGAIN_S = 60.0  # which deletions are finished: a ClickHouse that came from a backup has forgotten some
 _TABLES = ("events_log", "dead_letters", "trace_summaries")
-_EPOCHS = """SELECT epoch, topic_id, toUnixTimestamp64Milli(created_at) FROM topic_epochs FINAL
-WHERE topic = {topic:String} ORDER BY epoch"""
 _UNDER_WAY = """SELECT latest_fail_reason FROM system.mutations
 WHERE database = currentDatabase() AND table = {table:String} AND NOT is_done AND NOT is_killed"""
 
@@ -81,15 +80,14 @@ class Deleter:
         if not self._deletions.recorded or not self._assignment.owns(TopicPartition(self._topics.events, 0)):
             return
         if self._clock() >= self._ask_again_at:
-            self._finished = {row[0] for row in await self._rows("SELECT DISTINCT id FROM finished_deletions")}
+            self._finished = await read_finished(self._client)
             self._ask_again_at = self._clock() + _ASK_AGAIN_S
         asked = [one for number, one in self._deletions.recorded.items() if number not in self._finished]
         asked = [one for one in asked if one[1].bounds]
         if not asked or self._clock() < self._next_at:
             return
         ready = await self._passed(asked)
-        epochs = [Epoch(*row) for row in await self._rows(_EPOCHS, topic=self._topics.events)]
-        for batch in batches(ready, epochs, self._topics):
+        for batch in batches(ready, await read_epochs(self._client, self._topics), self._topics):
             await self._delete(batch)
             self._next_at = self._clock() + self._settings.deletion_pause_s
 
@@ -116,12 +114,9 @@ class Deleter:
     async def _delete(self, batch: DeletedRows) -> None:
         """The steps, each of which may be done again:
 
-        1. keep the places of what is deleted, so that nobody takes them for holes;
-        2. delete the rows, table by table, until none is there;
-        3. only then say that the deletions are finished: from now on reads find nothing, instead of being told.
+        1. delete the rows, table by table, until none is there;
+        2. only then say that the deletions are finished: from now on reads find nothing, instead of being told.
         """
-        for places in batch.places:
-            await self._client.command(f"INSERT INTO deleted_places (_topic_epoch, _partition, _offset) {places}")
         for table in _TABLES:
             await self._until_gone(table, batch.conditions[table])
         numbers = [[deletion.id] for _, deletion in batch.deletions]

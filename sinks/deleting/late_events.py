@@ -6,7 +6,6 @@ A replay, another epoch, a repair or offsets that were rewound so bring nothing 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 from producers.deleted_traces import DeletedTraces
@@ -22,7 +21,7 @@ class LateEvents:
 
     def __init__(self, deleted: DeletedTraces | None = None, topic_id: str = "") -> None:
         self.deleted = DeletedTraces() if deleted is None else deleted
-        self.dropped = 0
+        self.dropped = self._told = 0
         self._topic_id = topic_id
 
     def is_marker(self, record: Any) -> bool:
@@ -46,6 +45,8 @@ class LateEvents:
         self.dropped += 1
         return True
 
-    def tell(self, places: Sequence[tuple[int, int]]) -> None:
+    def tell(self) -> None:
         """One line for a batch, whatever its number."""
-        log.info("%s records of deleted traces are not stored (%s since the start)", len(places), self.dropped)
+        if self.dropped > self._told:
+            log.info("%s events of deleted traces are not stored (since the start)", self.dropped)
+            self._told = self.dropped

@@ -1,4 +1,4 @@
-"""A deletion in the log, as live streams see it: what waits to be sent goes, the streams of the trace are told and end."""
+"""A deletion in the log, as live streams see it: what waits of the trace goes, its own streams are told and end."""
 
 from __future__ import annotations
 
