@@ -157,7 +157,7 @@ def _publishing(
     summary: str, body: dict[str, Any], statuses: tuple[str, ...], schema: dict[str, Any]
 ) -> dict[str, Any]:
     stored = {"description": "Acknowledged by Kafka", **_json(schema)}
-    answers = {**dict.fromkeys(statuses, stored), **errors(404, 409, 410, 413, 415)}
+    answers = {**dict.fromkeys(statuses, stored), **errors(404, 409, 413, 415)}
     parent = {**_parameter("traceparent", "header", "string"), "description": _TRACEPARENT}
     body = {"required": True, "description": "Plain, or with Content-Encoding: gzip", **body}
     return {"summary": summary, "parameters": [parent], "requestBody": body, "responses": answers}

@@ -10,7 +10,6 @@ _MEANINGS = {
     403: "The key is not for this, or not for the web page that sends it",
     404: "There is no such thing for this tenant",
     409: "It cannot be while something else is as it is",
-    410: "The trace was deleted, and late events of it are refused",
     413: "More than one request may carry",
     415: "A Content-Encoding other than gzip",
     421: "The header Host has a name that this gateway does not answer to",

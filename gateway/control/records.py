@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
 from gateway.control.origins import read_origin
-from producers.deletion import DELETION_FORM, Deletion
+from producers.deletion import Deletion
 
 AnId = Annotated[int, Field(ge=0, le=MAX_ID)]
 ATime = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
@@ -106,7 +106,7 @@ _FORMS: dict[Kind, TypeAdapter[Contents]] = {
     Kind.WEBHOOK: TypeAdapter(WebhookEndpoint),
     Kind.KEY: TypeAdapter(ApiKey),
     Kind.KEY_USE: TypeAdapter(KeyUse),
-    Kind.DELETION: DELETION_FORM,
+    Kind.DELETION: TypeAdapter(Deletion),
 }
 
 

@@ -98,7 +98,7 @@ class Ingest:
         except BodyError as error:
             raise RefusedError(400, str(error), "Send one JSON object in UTF-8; nothing was stored.") from None
         if self._is_late(identity, event):
-            raise RefusedError(410, _DELETED, "Publish to another trace.")
+            raise RefusedError(409, _DELETED, "Publish to another trace.")
         record = self._encode(event, identity, sent)
         if event.channel_id not in identity.channels:
             await self._channels.make(identity.tenant_id, event.channel_id, actor_of(identity, body.client))

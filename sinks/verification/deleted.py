@@ -21,9 +21,8 @@ from sinks.deleting.late_events import LateEvents
 from sinks.topic_identity import topic_identities
 from sinks.verification.findings import Finding, Kind, Verification
 
-_RETURNED = (
-    "SELECT tenant_id, trace_id, count() FROM {table} WHERE {condition} GROUP BY tenant_id, trace_id ORDER BY ALL"
-)
+_RETURNED = """SELECT tenant_id, trace_id, count() FROM {table} WHERE {condition}
+GROUP BY tenant_id, trace_id ORDER BY ALL"""
 _TABLES = ("events_log", "trace_summaries", "dead_letters")
 
 

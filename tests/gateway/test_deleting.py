@@ -56,7 +56,7 @@ def test_late_events_are_refused_with_words_and_those_of_other_traces_and_tenant
 ) -> None:
     offline.send("DELETE", "/traces/tr_1")
     refused = offline.send("POST", "/event", json=EVENT)
-    assert (refused.status_code, refused.json()["code"]) == (410, "gone")
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
     assert "was deleted" in refused.json()["message"]
     assert offline.send("POST", "/event", json=EVENT | {"traceId": "tr_2"}).status_code == 201
     assert offline.send("POST", "/event", json=EVENT, headers=OTHER).status_code == 201
