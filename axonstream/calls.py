@@ -14,7 +14,7 @@ from pydantic import ValidationError as PydanticError
 from axonstream import wire_json
 from axonstream.errors import ValidationError
 from axonstream.event_contract import MAX_NAME_BYTES, EventInput
-from axonstream.results import BatchResult, Event, Rows, TraceListItem, TraceSummary
+from axonstream.results import BatchResult, Deletion, Event, Rows, TraceListItem, TraceSummary
 from axonstream.trace_context import get_or_create_trace
 from axonstream.version import VERSION
 
@@ -129,6 +129,28 @@ def trace_events_call(trace_id: str) -> Call[Rows[Event]]:
         return Rows([Event.model_validate(row) for row in answer], stale=stale)
 
     return Call("GET", f"{trace_path(trace_id)}/events", read)
+
+
+def delete_trace_call(trace_id: str, late: str | None) -> Call[Deletion]:
+    """DELETE /traces/{id}."""
+    return _delete_call(trace_path(trace_id), {"late": late})
+
+
+def delete_traces_call(
+    session_id: str | None, user_id: str | None, tenant_id: str | None, late: str | None
+) -> Call[Deletion]:
+    """DELETE /traces of a session, of a user or of the tenant. Raises ValidationError unless one of them is named."""
+    given = {"sessionId": session_id, "userId": user_id, "tenant": tenant_id}
+    if sum(value is not None for value in given.values()) != 1:
+        raise ValidationError(
+            "name one of session_id, user_id and tenant_id", hint="A single trace is deleted with traces.delete()."
+        )
+    return _delete_call("/traces", given | {"late": late})
+
+
+def _delete_call(path: str, given: Mapping[str, str | None]) -> Call[Deletion]:
+    params = {name: value for name, value in given.items() if value is not None}
+    return Call("DELETE", path, lambda answer, _: Deletion.model_validate(answer), params=params or None)
 
 
 def _validated(fields: Mapping[str, Any], place: str) -> EventInput:

@@ -17,6 +17,7 @@ try:
     from deploy.sql_command import sql
     from deploy.terminal_text import HarmlessGroup, say
     from deploy.trace_command import trace
+    from deploy.trace_delete_command import delete
     from deploy.verify_command import verify
     from producers.log_lines import harmless_errors, log_to_stderr
 except ImportError as error:
@@ -161,6 +162,7 @@ main.add_command(audit)
 main.add_command(dead_letters)
 main.add_command(keys)
 main.add_command(sql)
+trace.add_command(delete)
 main.add_command(trace)
 main.add_command(verify)
 

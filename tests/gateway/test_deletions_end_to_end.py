@@ -19,6 +19,7 @@ from kit.until import until
 from producers.event_record import encode_event
 from producers.settings import Settings
 from producers.topics import event_key
+from sinks.verification import Kind, verify
 
 pytestmark = pytest.mark.services
 
@@ -125,6 +126,104 @@ def test_a_deleted_trace_is_gone_everywhere_and_nothing_else_is(at_once: Setting
                 listed = (await test.get("/traces")).json()
                 assert [row["traceId"] for row in listed] == ["tr_b"]
                 assert (await test.get("/event/1/list")).json()[0]["traceId"] == "tr_b"
+                await test.must_be_clean()
+
+    asyncio.run(scenario())
+
+
+def test_nothing_brings_a_deleted_trace_back(at_once: Settings) -> None:
+    """A replay of the log, a ClickHouse from a backup, late records on the topic, rows that somebody put back."""
+
+    async def scenario() -> None:
+        async with story(at_once) as test:
+            with processor(at_once):
+                with sink(at_once):
+                    await test.publish("tr_a")
+                    await test.publish("tr_b")
+                    assert (await test.total("tr_a"), await test.total("tr_b")) == (3, 3)
+                    for table in TABLES:
+                        await test.pipe.client.command(f"CREATE TABLE {table}_kept AS {table}")
+                        await test.pipe.client.command(f"INSERT INTO {table}_kept SELECT * FROM {table}")
+                    await test.delete("/traces/tr_a")
+                    await test.delete("/traces/tr_b?late=stored")
+                    await test.until_finished("tr_a")
+                    await test.until_finished("tr_b")
+                    refused = await test.http.post(
+                        "/event",
+                        json={"identifier": "s", "payload": {}, "channel_id": 1, "traceId": "tr_a"},
+                        headers=MINE,
+                    )
+                    assert refused.status_code == 409
+                    await test.straight_to_kafka("tr_a", 1)  # past the gateway, as KafkaPublisher does
+                    await test.bad_record("tr_a")
+                    await test.publish("tr_b", 2)  # a new trace from here on
+                    await test.must_be_clean()
+                    assert await test.rows("tr_a") == (0, 0, 0)
+                    assert await test.total("tr_b") == 2
+                    assert await test.rows("tr_b") == (2, 1, 0)
+
+                # a replay of the whole log
+                for partition in range(at_once.topic_partitions):
+                    await test.pipe.commit(partition, 0)
+                with sink(at_once):
+                    await test.must_be_clean()
+                    assert await test.rows("tr_a") == (0, 0, 0)
+                    assert await test.rows("tr_b") == (2, 1, 0)
+
+                # yesterday's ClickHouse: it knows neither the deletion nor what came after it
+                for table in TABLES:
+                    await test.pipe.client.command(f"INSERT INTO {table} SELECT * FROM {table}_kept")
+                returned = await verify(at_once)
+                assert returned.counts[Kind.RETURNED] == 8, returned.findings
+                assert {finding.where for finding in returned.findings} == {
+                    "tenant 1 trace tr_a",
+                    "tenant 1 trace tr_b",
+                }
+                await test.pipe.client.command("TRUNCATE TABLE finished_deletions")
+                with sink(at_once):
+                    await test.until_finished("tr_a")
+                    await test.must_be_clean()
+                    assert await test.rows("tr_a") == (0, 0, 0)
+                    assert await test.rows("tr_b") == (2, 1, 0)
+
+                    # what verify advises, where the deletion was finished
+                    await test.pipe.client.command("INSERT INTO events_log SELECT * FROM events_log_kept")
+                    assert (await verify(at_once)).counts[Kind.RETURNED] == 6
+                    await test.delete("/traces/tr_a")
+                    await test.delete("/traces/tr_b")
+                    await test.until_finished("tr_a")
+                    await test.until_finished("tr_b")
+                    await test.must_be_clean()
+                    assert await test.rows("tr_b") == (0, 0, 0)
+
+    asyncio.run(scenario())
+
+
+def test_a_session_and_a_tenant_are_deleted_whole_and_alone(at_once: Settings) -> None:
+    async def scenario() -> None:
+        async with story(at_once) as test:
+            with sink(at_once), processor(at_once):
+                await test.publish("tr_a", metadata={"sessionId": "s1"})
+                await test.publish("tr_b", metadata={"session_id": "s1", "user_id": 7})
+                await test.publish("tr_c", metadata={"userId": "7"})
+                await test.publish("tr_d", metadata={"note": "s1"})
+                await test.publish("tr_a", headers=OTHER, metadata={"sessionId": "s1"})
+                assert (await test.delete("/traces?sessionId=s1"))["traces"] == 2
+                await test.until_finished("tr_a")
+                await test.until_finished("tr_b")
+                assert (await test.total("tr_c"), await test.total("tr_d")) == (3, 3)
+                assert await test.total("tr_a", OTHER) == 3
+                assert (await test.delete("/traces?userId=7"))["traces"] == 1  # tr_b is gone
+                await test.until_finished("tr_c")
+                none = await test.http.delete("/traces?userId=7", headers=MINE)
+                assert none.status_code == 404
+                assert (await test.delete("/traces?tenant=1"))["traces"] is None
+                await test.until_finished("tr_d")
+                assert (await test.get("/traces")).json() == []
+                assert await test.rows("tr_d") == (0, 0, 0)
+                assert await test.total("tr_a", OTHER) == 3
+                await test.publish("tr_d", 1)
+                assert await test.total("tr_d") == 1
                 await test.must_be_clean()
 
     asyncio.run(scenario())
