@@ -212,8 +212,11 @@ def test_reads_are_told_until_clickhouse_has_finished(
     assert told.value.headers == {"X-Axonstream-Deleting": "true"}
     finished.ids = {5}
     asyncio.run(being_deleted.check("1", "tr_1"))
+    assert asyncio.run(being_deleted.finished("1")) == {5}
     finished.ids = set()  # a backup was restored
-    now[0] = 61.0
+    assert asyncio.run(being_deleted.finished("1")) == {5}  # a list asks every few seconds, whoever reads how often
+    now[0] = 5.1
+    assert asyncio.run(being_deleted.finished("1")) == set()
     with pytest.raises(BeingDeletedError):
         asyncio.run(being_deleted.check("1", "tr_1"))
 
