@@ -87,7 +87,8 @@ class Deleter:
         if not asked or self._clock() < self._next_at:
             return
         ready = await self._passed(asked)
-        for batch in batches(ready, await read_epochs(self._client, self._topics), self._topics):
+        epochs = await read_epochs(self._client, self._topics)
+        for batch in batches(ready, epochs, self._topics, self._deletions.deleted):
             await self._delete(batch)
             self._next_at = self._clock() + self._settings.deletion_pause_s
 

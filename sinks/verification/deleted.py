@@ -51,7 +51,7 @@ class KnownDeletions:
         result.deletions = len(recorded)
         done = [one for one in recorded if one[1].id in self._finished]
         result.deleting = len(recorded) - len(done)
-        for batch in batches(done, await read_epochs(client, topics), topics):
+        for batch in batches(done, await read_epochs(client, topics), topics, self._followed.deleted):
             for table in _TABLES:
                 sql = _RETURNED.format(table=table, condition=batch.conditions[table])
                 for tenant_id, trace_id, rows in (await client.query(sql)).result_rows:
