@@ -95,9 +95,9 @@ class TraceReads:
         figures, events = await asyncio.gather(
             self._queries.trace(identity.tenant_id, trace_id), self._first_events(request, identity, trace_id)
         )
+        self._being_deleted.check_since(identity.tenant_id, trace_id, known)
         if figures is None:
             raise _no_such_trace() if fresh else nothing_yet()
-        self._being_deleted.check_since(identity.tenant_id, trace_id, known)
         rows = event_rows(events, identity)
         body = orjson.dumps(summary_answer(figures, rows, identity.generation))
         return Response(body, 200, stale_headers(fresh), media_type=_JSON)
