@@ -95,3 +95,17 @@ def test_a_marker_forgets_the_states_of_its_own_partition_alone() -> None:
     folded = fold_records([Stored(9, MARKER_KEY, b"{}")], states)
     assert key in states
     assert folded.changelog == []
+
+
+def test_what_was_deleted_is_in_no_recovered_state(table: StateTable) -> None:
+    """What is committed behind the marker is not read again: only the changelog can say that the trace is gone."""
+    states = TraceStates()
+    before = fold_records([a_record(3)], states).changelog
+    (key,) = states
+    tenant_id, trace_id = key.decode().split("\x00")
+    marker = Stored(9, MARKER_KEY, marker_value(tenant_id, Deletion(1, (trace_id,), Late.STORED, 1)))
+    after = fold_records([marker], states).changelog
+    assert recovered(table, before).keys() == {key}
+    assert not recovered(table, [*before, *after])
+    newer = fold_records([a_record(12)], states).changelog
+    assert recovered(table, [*before, *after, *newer])[key].first_offset == 12
