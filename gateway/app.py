@@ -26,6 +26,7 @@ from gateway.deleting.routes import Deleting, by_method
 from gateway.direct_call import DirectCall, DirectlyCalled
 from gateway.errors import HANDLERS
 from gateway.health import Health
+from gateway.late_reads import LateReads
 from gateway.live.tail import LiveTail
 from gateway.managing.apps import Apps
 from gateway.managing.channels import Channels
@@ -77,16 +78,19 @@ def create_app(
     log_of_events = EventLog.from_settings(settings) if event_log is None else event_log
     offsets = PipelineOffsets(settings)
     queries = TraceQueries(settings)
-    visibility = Visibility(offsets, settings.read_wait_ms)
+    late_reads = LateReads()
+    visibility = Visibility(offsets, settings.read_wait_ms, late_reads.moved)
     connected = asyncio.Event()
 
     channels = PublishedChannels(control, _now_ms, settings.publish_timeout_ms, strict=settings.strict_channels)
-    ingest = Ingest(authentication, channels, log_of_events, EventIds(), _now_ms, control.data.deleted)
+    ingest = Ingest(authentication, channels, log_of_events, EventIds(), _now_ms, late_reads, control.data.deleted)
     cursors = SealedTexts(sealing_key(settings, "list cursors"))
     being_deleted = BeingDeleted(control.data, queries.reads)
-    reads = TraceReads(authentication, visibility, queries, cursors, settings.trace_stream_timeout_s, being_deleted)
+    reads = TraceReads(
+        authentication, late_reads, visibility, queries, cursors, settings.trace_stream_timeout_s, being_deleted
+    )
     event_queries = EventQueries(queries.reads)
-    lists = EventLists(authentication, visibility, event_queries, cursors, control, _now_ms, being_deleted)
+    lists = EventLists(authentication, late_reads, visibility, event_queries, cursors, control, _now_ms, being_deleted)
     health = Health(offsets, queries.reads, control)
     room = BodyRoom()
     managing = Managing(authentication, control, room, _now_ms)
@@ -112,6 +116,7 @@ def create_app(
             log=log_of_events,
             limits=limits,
             visibility=visibility,
+            late_reads=late_reads,
             live=live,
             control=control,
             turns={

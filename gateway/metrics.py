@@ -23,6 +23,7 @@ from starlette.responses import Response
 from gateway.connections import Connections
 from gateway.control.log import Control
 from gateway.direct_call import DirectCall
+from gateway.late_reads import LateReads
 from gateway.live.tail import LiveTail
 from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.ingest import Ingest, Log
@@ -48,6 +49,7 @@ class Parts:
     log: Log
     limits: RateLimits
     visibility: Visibility
+    late_reads: LateReads
     live: LiveTail
     control: Control
     turns: Mapping[str, Turns]
@@ -148,6 +150,11 @@ class GatewayCollector(Collector):
             [((), visibility.waited)],
         )
         yield _gauge("reads_waiting", "Reads that wait for the pipeline.", visibility.waiting)
+        yield _counter(
+            "held_for_late_reads",
+            "Publishes and reads of a loud tenant that waited for a late read of another.",
+            self._parts.late_reads.held,
+        )
 
     def _live_streams(self) -> Iterator[Metric]:
         live = self._parts.live

@@ -22,6 +22,7 @@ from gateway.live.counts import LiveCounts
 from gateway.live.frames import COMMENT, gap_frame, position_frame
 from gateway.live.reader import LiveReader
 from gateway.live.ring import Cursor
+from producers.loop_share import short_turn
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +140,7 @@ class LiveStream:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._until_comment()):
                     await cursor.feed.changed.wait()
+                    await short_turn()
         if cursor.at_end:
             return self._position_of_the_end()
         return b"" if cursor.fell_behind else self._take()

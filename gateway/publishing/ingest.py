@@ -19,6 +19,7 @@ from gateway.authentication import Authentication, Headers, actor_of
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.control.published_channels import PublishedChannels
 from gateway.errors import RefusedError
+from gateway.late_reads import LateReads
 from gateway.publishing.bulk_body import TooLargeError, split_events
 from gateway.publishing.event_validation import InvalidEventError, joined, validate_event
 from gateway.publishing.request_body import MAX_BULK_BYTES, RequestBody
@@ -69,6 +70,7 @@ class Ingest:
         log: Log,
         ids: EventIds,
         clock: Callable[[], int],
+        late_reads: LateReads,
         deleted: DeletedTraces,
     ) -> None:
         self._authentication = authentication
@@ -76,6 +78,7 @@ class Ingest:
         self._log = log
         self._ids = ids
         self._clock = clock
+        self._late_reads = late_reads
         self._deleted = deleted
         self.turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
         self.refused_of_bulks = 0  # events, while others of their request were looked at
@@ -102,6 +105,8 @@ class Ingest:
         record = self._encode(event, identity, sent)
         if event.channel_id not in identity.channels:
             await self._channels.make(identity.tenant_id, event.channel_id, actor_of(identity, body.client))
+        await self._late_reads.before_publishing(identity.tenant_id)
+        self._late_reads.published(identity.tenant_id, 1)
         await self._log.append((record,))
         stored, app_id = _stored(event, record, sent), identity.channels.get(event.channel_id)
         answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
@@ -115,6 +120,7 @@ class Ingest:
         """
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
         environment, parent = _environment(headers), _parent(headers)
+        await self._late_reads.before_publishing(identity.tenant_id)
         sent = await body.read(MAX_BULK_BYTES, identity.tenant_id)  # before the turn: a slow sender holds none
         async with self.turns.turn(identity.tenant_id):
             share = LoopShare()
@@ -132,6 +138,7 @@ class Ingest:
             taken = await self._of_known_channels(identity, body, taken, rejected)
             records = [one.record for one in taken]
             if records:
+                self._late_reads.published(identity.tenant_id, len(records))
                 await self._log.append(records)
         self.refused_of_bulks += len(rejected)
         ids = [wire_id(record.event_id, identity.generation) for record in records]

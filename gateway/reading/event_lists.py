@@ -11,10 +11,12 @@ from starlette.responses import Response
 
 from axonstream.event_contract import MAX_NAME_BYTES
 from gateway.authentication import Authentication
-from gateway.control.credentials import Identity, KeyScope
+from gateway.control.credentials import Identity
 from gateway.control.log import Control, not_caught_up
 from gateway.deleting.being_deleted import BeingDeleted
 from gateway.errors import RefusedError
+from gateway.late_reads import LateReads
+from gateway.reading.begun_read import Reads, begun_read
 from gateway.reading.event_queries import EventFilter, EventPlace, EventQueries
 from gateway.reading.event_rows import event_rows_in_turns
 from gateway.reading.list_cursor import ListCursors, skipped_rows
@@ -34,12 +36,13 @@ _TEXTS = {
 }
 
 
-class EventLists:
+class EventLists(Reads):
     """The handlers. Stale and empty answers are as those of the trace reads."""
 
     def __init__(
         self,
         authentication: Authentication,
+        late_reads: LateReads,
         visibility: Visibility,
         queries: EventQueries,
         sealed: SealedTexts,
@@ -47,7 +50,7 @@ class EventLists:
         clock: Callable[[], int],
         being_deleted: BeingDeleted,
     ) -> None:
-        self._authentication = authentication
+        super().__init__(authentication, late_reads)
         self._visibility = visibility
         self._queries = queries
         self._cursors = ListCursors(sealed, "events")
@@ -55,9 +58,9 @@ class EventLists:
         self._clock = clock
         self._being_deleted = being_deleted
 
-    async def of_channel(self, request: Request) -> Response:
+    @begun_read
+    async def of_channel(self, request: Request, identity: Identity) -> Response:
         """A bare array for both generations; 404 for a channel that neither exists nor has events."""
-        identity = self._authentication.identify(request, KeyScope.READ)
         query = request.query_params
         channel = entity_id(request.path_params["channel_id"])
         limit = min(positive(query, "limit", _PAGE), MAX_LIMIT)
@@ -77,9 +80,9 @@ class EventLists:
                 raise nothing_yet()
         return Response(rows, 200, headers, media_type="application/json")
 
-    async def search(self, request: Request) -> Response:
+    @begun_read
+    async def search(self, request: Request, identity: Identity) -> Response:
         """`{"events": [...]}` of what matches every filter that is given."""
-        identity = self._authentication.identify(request, KeyScope.READ)
         query = request.query_params
         limit = min(positive(query, "limit", _SEARCH), MAX_LIMIT)
         since_ms, until_ms = time_ms(query, "since"), time_ms(query, "until")

@@ -14,9 +14,11 @@ from starlette.types import Message, Receive, Scope, Send
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
 from gateway.answers import StoredEvent, summary_answer, trace_answer
 from gateway.authentication import Authentication
-from gateway.control.credentials import Generation, Identity, KeyScope
+from gateway.control.credentials import Generation, Identity
 from gateway.deleting.being_deleted import BeingDeleted
 from gateway.errors import RefusedError, UnavailableError
+from gateway.late_reads import LateReads
+from gateway.reading.begun_read import Reads, begun_read
 from gateway.reading.event_rows import event_rows, event_rows_in_turns
 from gateway.reading.list_cursor import ListCursors, skipped_rows
 from gateway.reading.query_values import MAX_LIMIT, positive, time_ms
@@ -32,7 +34,7 @@ _JSON = "application/json"
 _STALE = {"X-Axonstream-Stale": "true"}
 
 
-class TraceReads:
+class TraceReads(Reads):
     """The handlers of the trace reads of both generations.
 
     200 with X-Axonstream-Stale when the wait was not enough and there is something to show, 503 when there is nothing;
@@ -42,25 +44,27 @@ class TraceReads:
     def __init__(
         self,
         authentication: Authentication,
+        late_reads: LateReads,
         visibility: Visibility,
         queries: TraceQueries,
         sealed: SealedTexts,
         stream_timeout_s: float,
         being_deleted: BeingDeleted,
     ) -> None:
+        super().__init__(authentication, late_reads)
         self._cursors = ListCursors(sealed, "traces")
         self._stream_timeout_s = stream_timeout_s
-        self._authentication = authentication
         self._visibility = visibility
         self._queries = queries
         self._being_deleted = being_deleted
 
-    async def traces(self, request: Request) -> Response:
+    @begun_read
+    async def traces(self, request: Request, identity: Identity) -> Response:
         """GET /traces, newest activity first: ?page&limit, a bare array; recent ?since&until&limit&offset, wrapped.
 
         Of both, ?cursor goes on where a full page ended.
         """
-        identity, query = self._authentication.identify(request, KeyScope.READ), request.query_params
+        query = request.query_params
         limit = min(positive(query, "limit", _DEFAULT_LIMIT), MAX_LIMIT)
         skipped, place = skipped_rows(query, limit), self._cursors.place(query, identity.tenant_id)
         after = None if place is None else TracePlace(int(place[0]), str(place[1]))
@@ -78,9 +82,10 @@ class TraceReads:
         headers = stale_headers(fresh) | self._cursors.headers(identity.tenant_id, found.end) | hidden.headers
         return Response(body, 200, headers, media_type=_JSON)
 
-    async def trace(self, request: Request) -> Response:
+    @begun_read
+    async def trace(self, request: Request, identity: Identity) -> Response:
         """GET /traces/{id}: the figures, and all events as `spans`, sent as `events` sends them."""
-        identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
+        trace_id = _trace_id(request)
         fresh, known = await self._begin(identity, trace_id)
         figures = await self._queries.trace(identity.tenant_id, trace_id)
         if figures is None:
@@ -88,9 +93,10 @@ class TraceReads:
         head = orjson.dumps(trace_answer(figures, identity.generation))[:-1] + b',"spans":'
         return await self._streamed(identity, trace_id, fresh, known, head, b"}")
 
-    async def summary(self, request: Request) -> Response:
+    @begun_read
+    async def summary(self, request: Request, identity: Identity) -> Response:
         """GET /traces/{id}/summary: the figures and the first events; `?events=0` leaves the events out."""
-        identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
+        trace_id = _trace_id(request)
         fresh, known = await self._begin(identity, trace_id)
         figures, events = await asyncio.gather(
             self._queries.trace(identity.tenant_id, trace_id), self._first_events(request, identity, trace_id)
@@ -107,12 +113,13 @@ class TraceReads:
             return []
         return await self._queries.first_events(identity.tenant_id, trace_id, _EVENTS_IN_SUMMARY)
 
-    async def events(self, request: Request) -> Response:
+    @begun_read
+    async def events(self, request: Request, identity: Identity) -> Response:
         """GET /traces/{id}/events: a bare array, sent as ClickHouse reads it; at most one block of it is held.
 
         When ClickHouse fails on the way, the connection is broken off: the sender never takes a part for the whole.
         """
-        identity, trace_id = self._authentication.identify(request, KeyScope.READ), _trace_id(request)
+        trace_id = _trace_id(request)
         fresh, known = await self._begin(identity, trace_id)
         return await self._streamed(identity, trace_id, fresh, known)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Protocol
 
@@ -32,16 +32,18 @@ class Offsets(Protocol):
 
 
 class Visibility:
-    """Lets reads wait, at most `wait_ms` each."""
+    """Lets reads wait, at most `wait_ms` each. `moved` is called when more has become visible while reads wait."""
 
-    def __init__(self, offsets: Offsets, wait_ms: int) -> None:
+    def __init__(self, offsets: Offsets, wait_ms: int, moved: Callable[[], None] = lambda: None) -> None:
         self._offsets = offsets
+        self._moved = moved
         self._wait_s = wait_ms / 1000
         self.waited = Durations()  # of every read, those included for which the wait was not enough
         self._barrier = ReadBarrier()
         self._answers: dict[WaitingRead, asyncio.Future[None]] = {}
         self._poller: asyncio.Task[None] | None = None
         self._failure: PipelineOffsetsError | None = None
+        self._visible: dict[int, int] = {}
 
     async def of_trace(self, trace_id: str) -> bool:
         """True once the trace's partition is visible as of now; False when the wait was not enough (stale)."""
@@ -108,5 +110,9 @@ class Visibility:
         new = self._barrier.begin_round()
         if new:
             self._barrier.set_targets(new, await self._offsets.ends())
-        for read in self._barrier.release(await self._offsets.visible()):
+        visible = await self._offsets.visible()
+        if visible != self._visible:
+            self._visible = visible
+            self._moved()
+        for read in self._barrier.release(visible):
             self._answers[read].set_result(None)
