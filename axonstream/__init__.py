@@ -27,6 +27,7 @@ The errors are one tree:
 
 `axonstream.KafkaPublisher` publishes straight to Kafka; it needs `pip install "axonstream[kafka]"`. It is imported
 when it is first asked for, and is not in `__all__`, so that `from axonstream import *` works with the base install.
+It raises the same errors; where Kafka does not acknowledge, an APIConnectionError.
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ def __getattr__(name: str) -> Any:
         from producers.kafka_publisher import KafkaPublisher
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing == "aiokafka":
-            raise ImportError('KafkaPublisher needs aiokafka: pip install "axonstream[kafka]"') from error
+        if missing in {"aiokafka", "msgspec", "pydantic_settings"}:
+            raise ImportError(f'KafkaPublisher needs {missing}: pip install "axonstream[kafka]"') from error
         if missing == "producers":
             raise ImportError("KafkaPublisher is hidden by another package that is named `producers`") from error
         raise

@@ -28,7 +28,9 @@ from axonstream.calls import (
 )
 from axonstream.errors import APIConnectionError, AxonStreamError, ClientClosedError
 from axonstream.event_contract import EventInput, EventType
+from axonstream.http_environment import Connecting, connecting
 from axonstream.live import tenant_stream, trace_stream
+from axonstream.outgoing_event import outgoing_batch
 from axonstream.results import BatchResult, Deletion, Event, Rows, TraceListItem, TraceSummary
 from axonstream.retries import Retries, RetryPolicy
 from axonstream.server_address import LOCAL_URL, checked_url
@@ -46,15 +48,16 @@ class AsyncAxonPush:
     """Publishes events and asks about traces. Safe to share between the tasks of one event loop at a time.
 
     `timeout` is in seconds and bounds every step of one attempt (connect, write, each read); with `max_retries` more
-    attempts after 429, 5xx or a lost connection, none of which starts later than 60 s after the first.
+    attempts after 408, 425, 429, 5xx or a lost connection, none of which starts later than 60 s after the first.
     `environment` goes with every event that has none of its own. `transport`, `sleep`, `jitter` and `clock` are for
-    tests. Raises the errors of `axonstream.errors`, nothing of httpx.
+    tests. Proxies and certificates are those of the environment (`axonstream.http_environment`); a server on this
+    machine is asked directly. Raises the errors of `axonstream.errors`, nothing of httpx.
     """
 
     def __init__(
         self,
         api_key: str,
-        tenant_id: str,
+        tenant_id: str | int,
         *,
         base_url: str = LOCAL_URL,
         timeout: float = 30.0,
@@ -73,8 +76,9 @@ class AsyncAxonPush:
         self._sleep = sleep
         self._closed = False
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None  # the event loop may not run yet
+        self._how = Connecting(None, None, verify=True) if transport else connecting(self._base_url)
         self._http = self._connect()
-        follow = AsyncFollow(self._own_http, base_url, self._policy, sleep)
+        follow = AsyncFollow(self._own_http, self._connection_error, self._policy, sleep)
         self.events = AsyncEvents(self._ask, environment, follow)
         self.traces = AsyncTraces(self._ask, follow)
         self.channels = AsyncChannels(follow)
@@ -114,7 +118,10 @@ class AsyncAxonPush:
         try:
             return answer_of(await http.request(call.method, call.path, params=call.params, content=call.body))
         except httpx.RequestError as error:
-            return connection_error(error, self._base_url)
+            return self._connection_error(error)
+
+    def _connection_error(self, error: httpx.RequestError) -> APIConnectionError:
+        return connection_error(error, self._base_url, self._how.variable)
 
     def _own_http(self) -> httpx.AsyncClient:
         """Connections of this process and loop: those of a parent process or an ended loop are of no use."""
@@ -127,8 +134,15 @@ class AsyncAxonPush:
         return self._http
 
     def _connect(self) -> httpx.AsyncClient:
+        how = self._how
         return httpx.AsyncClient(
-            base_url=self._base_url, headers=self._headers, timeout=self._timeout, transport=self._transport
+            base_url=self._base_url,
+            headers=self._headers,
+            timeout=self._timeout,
+            transport=self._transport,
+            proxy=how.proxy,
+            verify=how.verify,
+            trust_env=False,  # what the environment says is in `how`
         )
 
 
@@ -159,7 +173,9 @@ class AsyncEvents:
     ) -> Event:
         """Publishes one event; when this returns, Kafka has acknowledged it and every later read sees it.
 
-        Without `trace_id` the event joins `get_or_create_trace()`. `occurred_at` is a datetime with zone, ISO 8601
+        Without `trace_id` the event joins the current trace, which `get_or_create_trace()` or `trace_scope()` made;
+        where there is none, it is a trace of its own and leaves none behind. Any payload is written, by
+        `axonstream.json_values`: what is not JSON as its marked repr. `occurred_at` is a datetime with zone, ISO 8601
         with zone, or ms since 1970; without it the server's time of arrival. Events of one trace with the same
         `dedup_key` count once; without one, a fresh key makes the retries of this call harmless, but a second call is
         a second event.
@@ -177,18 +193,20 @@ class AsyncEvents:
                 event_type=event_type,
                 metadata=metadata,
                 dedup_key=dedup_key,
-                environment=environment or self._environment,
+                environment=environment,
                 occurred_at=occurred_at,
+                client_environment=self._environment,
             )
         )
 
     async def publish_many(self, events: Iterable[EventInput | Mapping[str, Any]]) -> BatchResult:
         """Publishes many events at once; the fields of each are those of `publish`.
 
-        A wrong field that is found here raises ValidationError and nothing is sent; what only the server finds is
-        in `rejected`, and the other events are stored.
+        One that is wrong takes no other with it: it is in `rejected`, by its place from 0, with the reason, and the
+        other events are stored. Raises ValidationError when nothing was stored of a batch that is not empty.
         """
-        return await self._ask(publish_many_call(events, environment=self._environment))
+        batch = outgoing_batch(events, self._environment)
+        return await self._ask(publish_many_call(batch)) if batch.events else BatchResult(accepted=0)
 
     def subscribe(
         self,

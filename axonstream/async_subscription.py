@@ -9,7 +9,7 @@ from typing import Self
 
 import httpx
 
-from axonstream.answers import Answer, answer_of, connection_error
+from axonstream.answers import Answer, answer_of
 from axonstream.errors import APIConnectionError
 from axonstream.event_contract import EventType
 from axonstream.live import SILENCE_SECONDS, Following, LiveCall, channel_stream
@@ -32,7 +32,7 @@ class AsyncSubscription:
     def __init__(self, follow: AsyncFollow, call: LiveCall, since: str | None) -> None:
         self._http = follow.http
         self._sleep = follow.sleep
-        self._base_url = follow.base_url
+        self._connection_error = follow.connection_error
         self._following = Following(call, follow.policy, since)
         self._connection = AsyncExitStack()
         self._chunks: AsyncIterator[bytes] | None = None
@@ -78,7 +78,7 @@ class AsyncSubscription:
             chunk = None if self._chunks is None else await anext(self._chunks, None)
             outcome = None
         except httpx.RequestError as error:
-            chunk, outcome = None, connection_error(error, self._base_url)
+            chunk, outcome = None, self._connection_error(error)
         if chunk is None:
             await self._sleep(self._following.wait_after(outcome))
         return chunk
@@ -100,7 +100,7 @@ class AsyncSubscription:
                 await response.aread()
                 return answer_of(response)
         except httpx.RequestError as error:
-            return connection_error(error, self._base_url)
+            return self._connection_error(error)
         self._following.opened(response.headers)
         self._chunks = response.aiter_bytes()
         return None
@@ -112,12 +112,12 @@ class AsyncFollow:
     def __init__(
         self,
         http: Callable[[], httpx.AsyncClient],
-        base_url: str,
+        connection_error: Callable[[httpx.RequestError], APIConnectionError],
         policy: RetryPolicy,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self.http = http
-        self.base_url = base_url
+        self.connection_error = connection_error
         self.policy = policy
         self.sleep = sleep
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
-from uuid import uuid4
 
-from pydantic import ValidationError as PydanticError
+import orjson
 
-from axonstream import wire_json
 from axonstream.errors import ValidationError
-from axonstream.event_contract import MAX_NAME_BYTES, EventInput
-from axonstream.results import BatchResult, Deletion, Event, Rows, TraceListItem, TraceSummary
-from axonstream.trace_context import get_or_create_trace
+from axonstream.event_contract import MAX_EVENT_BYTES, MAX_NAME_BYTES, EventInput
+from axonstream.outgoing_event import OutgoingBatch, OutgoingEvent, nothing_left, outgoing_event, too_large
+from axonstream.results import BatchResult, Deletion, Event, RefusedEvent, Rows, TraceListItem, TraceSummary
 from axonstream.version import VERSION
 
 Result = TypeVar("Result")
@@ -34,25 +32,35 @@ class Call(Generic[Result]):
     body: bytes | None = None
 
 
-def headers_of(api_key: str, tenant_id: str) -> dict[str, str]:
+def tenant_of(tenant_id: str | int) -> str:
+    """The tenant as text; one that cannot stand in a header is a ValidationError."""
+    return _word("tenant_id", str(tenant_id) if type(tenant_id) is int else tenant_id)
+
+
+def headers_of(api_key: str, tenant_id: str | int) -> dict[str, str]:
     """The headers of every request; a key or tenant that cannot stand in a header is a ValidationError."""
-    for name, value in (("api_key", api_key), ("tenant_id", tenant_id)):
-        if not value or not value.isascii() or not value.isprintable() or value != value.strip():
-            raise ValidationError(
-                f"{name} must be printable ASCII without spaces around it, and not empty",
-                hint="The local stack has api_key='ak_local' and tenant_id='1'.",
-            )
     return {
-        "X-API-Key": api_key,
-        "x-tenant-id": tenant_id,
+        "X-API-Key": _word("api_key", api_key),
+        "x-tenant-id": tenant_of(tenant_id),
         "Accept": "application/json",
         "Content-Type": "application/json",
         "User-Agent": f"axonstream-python/{VERSION}",
     }
 
 
-def new_dedup_key() -> str:
-    return uuid4().hex
+def _word(name: str, value: object) -> str:
+    if (
+        isinstance(value, str)
+        and value.isascii()
+        and value.isprintable()
+        and value == value.strip()
+        and 1 <= len(value) <= MAX_NAME_BYTES
+    ):
+        return value
+    raise ValidationError(
+        f"{name} must be printable ASCII without spaces around it, and not empty",
+        hint="The local stack has api_key='ak_local' and tenant_id='1'.",
+    )
 
 
 def publish_call(
@@ -70,6 +78,7 @@ def publish_call(
     dedup_key: str | None,
     environment: str | None,
     occurred_at: datetime | str | int | None,
+    client_environment: str | None,
 ) -> Call[Event]:
     """POST /event."""
     given = {
@@ -87,21 +96,20 @@ def publish_call(
         "environment": environment,
         "occurred_at": occurred_at,
     }
-    event = _validated({name: value for name, value in given.items() if value is not None}, "")
-    body = wire_json.encode(_completed(event, environment))
+    event = outgoing_event({name: value for name, value in given.items() if value is not None}, client_environment)
+    body = _body_of(event)
+    if len(body) > MAX_EVENT_BYTES:
+        raise too_large()
     return Call("POST", "/event", lambda answer, _: Event.model_validate(answer), body=body)
 
 
-def publish_many_call(
-    events: Iterable[EventInput | Mapping[str, Any]], *, environment: str | None
-) -> Call[BatchResult]:
-    """POST /events. One event that is wrong refuses the whole batch here, before anything is sent."""
-    validated = [
-        event if isinstance(event, EventInput) else _validated(event, f"events[{index}].")
-        for index, event in enumerate(events)
-    ]
-    body = wire_json.encode([_completed(event, environment) for event in validated])
-    return Call("POST", "/events", lambda answer, _: BatchResult.model_validate(answer), body=body)
+def publish_many_call(batch: OutgoingBatch) -> Call[BatchResult]:
+    """POST /events."""
+
+    def read(answer: Any, _: bool) -> BatchResult:
+        return _result_of(BatchResult.model_validate(answer), batch)
+
+    return Call("POST", "/events", read, body=b"[%b]" % b",".join(map(_body_of, batch.events)))
 
 
 def list_traces_call(page: int, limit: int) -> Call[Rows[TraceListItem]]:
@@ -153,26 +161,26 @@ def _delete_call(path: str, given: Mapping[str, str | None]) -> Call[Deletion]:
     return Call("DELETE", path, lambda answer, _: Deletion.model_validate(answer), params=params or None)
 
 
-def _validated(fields: Mapping[str, Any], place: str) -> EventInput:
-    try:
-        return EventInput.model_validate(fields)
-    except PydanticError as error:
-        wrong = [f"{place}{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise ValidationError(
-            "; ".join(wrong), hint="Correct the fields that the message names; nothing was sent."
-        ) from error
+def _body_of(sent: OutgoingEvent) -> bytes:
+    """The event by its wire names."""
+    fields = {wire: value for name, wire in _WIRE_NAMES if (value := getattr(sent.event, name)) is not None}
+    fields["payload"] = orjson.Fragment(sent.payload)
+    if sent.metadata is not None:
+        fields["metadata"] = orjson.Fragment(sent.metadata)
+    return orjson.dumps(fields)
 
 
-def _completed(event: EventInput, environment: str | None) -> dict[str, Any]:
-    """The event by its wire names, with the context's trace, a dedup key and the client's environment filled in."""
-    fields = {wire: value for name, wire in _WIRE_NAMES if (value := getattr(event, name)) is not None}
-    if "traceId" not in fields:
-        fields["traceId"] = get_or_create_trace().trace_id
-    if not event.dedup_key:
-        fields["dedupKey"] = new_dedup_key()
-    if environment:
-        fields.setdefault("environment", environment)
-    return fields
+def _result_of(answer: BatchResult, batch: OutgoingBatch) -> BatchResult:
+    """The server counts the places of what was sent; the caller those of what it gave."""
+    told = [one.model_copy(update={"index": batch.places[one.index]}) for one in answer.rejected]
+    rejected = sorted([*batch.refused, *told], key=_place)
+    if rejected and not answer.accepted:
+        raise nothing_left(rejected)
+    return answer.model_copy(update={"rejected": tuple(rejected)})
+
+
+def _place(one: RefusedEvent) -> int:
+    return one.index
 
 
 def trace_path(trace_id: str) -> str:

@@ -8,7 +8,7 @@
     ├── ConflictError           the request contradicts what the server has (409)
     ├── PayloadTooLargeError    an event is over its limit (413)
     ├── RateLimitError          too many requests, also after the retries (429)
-    ├── ServerError             the server could not answer, also after the retries (5xx)
+    ├── ServerError             the server could not answer, also after the retries (5xx, 408, 425)
     ├── UnexpectedAnswerError   something answered that does not speak the contract: a proxy, another server
     ├── APIConnectionError      no answer came, also after the retries
     │   └── APITimeoutError     no answer came in time

@@ -20,6 +20,9 @@ MAX_VALUES = 50_000  # strings, numbers, literals, arrays and objects of one eve
 EVENT_TYPE_PATTERN = r"^[a-z0-9_.]{1,64}$"
 MAX_ID = (1 << 63) - 1
 MAX_TIME_MS = 7_258_118_400_000  # 2200-01-01: inside of what DateTime64(3) holds
+# Seconds from 1973 to 5138; as ms they would be days from 1970-01-02 to 1973-03-03, on which no agent ran.
+SECONDS = range(10**8, 10**11)
+_LEAST_MICROSECONDS, _LEAST_NANOSECONDS = 10**14, 10**17  # 1973, as SECONDS
 
 
 class EventType(StrEnum):
@@ -65,7 +68,27 @@ def _milliseconds(value: object) -> object:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("must carry a time zone, as 2026-01-31T12:00:00.000Z")
-        return round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+        ms = round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+        if ms in SECONDS:
+            raise ValueError("must be after 1973-03-03: an earlier time is most often a number of another unit")
+        return ms
+    return value
+
+
+def unit_instead_of_ms(number: float) -> tuple[str, str] | None:
+    """The unit that `number` is most likely in, and what makes it ms; None when it may be ms since 1970."""
+    if SECONDS.start <= number < SECONDS.stop:
+        return "seconds", "multiply it by 1000"
+    if number >= _LEAST_NANOSECONDS:
+        return "nanoseconds", "divide it by 1,000,000"
+    return ("microseconds", "divide it by 1000") if number >= _LEAST_MICROSECONDS else None
+
+
+def _no_other_unit(value: object) -> object:
+    """Numbers in another unit, before they are told to be out of range or no whole number."""
+    if isinstance(value, int | float) and (found := unit_instead_of_ms(value)):
+        unit, remedy = found
+        raise ValueError(f"must be whole milliseconds since 1970, and {value} looks like {unit}: {remedy}")
     return value
 
 
@@ -95,7 +118,12 @@ OpaqueId = Annotated[
 ChannelId = Annotated[
     int, BeforeValidator(_number_or_digits), Field(ge=0, le=MAX_ID), WithJsonSchema({"anyOf": _ID_FORMS})
 ]
-OccurredAt = Annotated[WholeMs | None, BeforeValidator(_milliseconds), WithJsonSchema({"anyOf": _TIME_FORMS})]
+OccurredAt = Annotated[
+    WholeMs | None,
+    BeforeValidator(_no_other_unit),
+    BeforeValidator(_milliseconds),
+    WithJsonSchema({"anyOf": _TIME_FORMS}),
+]
 
 
 class EventInput(BaseModel):
@@ -119,6 +147,12 @@ class EventInput(BaseModel):
     dedup_key: Name | None = None
     environment: Name | None = None
     occurred_at: OccurredAt = None
+
+
+def trace_id_of(tenant_id: str, dedup_key: str) -> str:
+    """The trace of an event that has a dedup key and names no trace: the same however often it is sent."""
+    digest = blake2b(f"{tenant_id}\x00{dedup_key}".encode(), digest_size=8, person=b"trace of a key")
+    return f"tr_{digest.hexdigest()}"
 
 
 def event_id_of(tenant_id: str, trace_id: str, dedup_key: str) -> int:

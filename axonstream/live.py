@@ -89,7 +89,7 @@ class Following:
         """Seconds to wait before the next connection; None is one that ended. Raises what another would not mend."""
         now = self._policy.clock()
         self._lost_at = now if self._lost_at is None else self._lost_at
-        passing = not isinstance(outcome, Answer) or outcome.status == 429 or outcome.status >= 500
+        passing = not isinstance(outcome, Answer) or outcome.is_passing
         spent = self._failures >= self._policy.max_retries if not self._was_open else False
         if not passing or spent or now - self._lost_at > PATIENCE_SECONDS:
             raise _lost() if outcome is None else outcome if isinstance(outcome, Exception) else error_of(outcome)

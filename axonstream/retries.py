@@ -51,4 +51,4 @@ class Retries:
 
 
 def _worth_a_retry(outcome: Answer | APIConnectionError) -> bool:
-    return isinstance(outcome, APIConnectionError) or outcome.status == 429 or outcome.status >= 500
+    return isinstance(outcome, APIConnectionError) or outcome.is_passing

@@ -9,7 +9,7 @@ from typing import Self
 
 import httpx
 
-from axonstream.answers import Answer, answer_of, connection_error
+from axonstream.answers import Answer, answer_of
 from axonstream.errors import APIConnectionError
 from axonstream.event_contract import EventType
 from axonstream.live import SILENCE_SECONDS, Following, LiveCall, channel_stream
@@ -32,7 +32,7 @@ class Subscription:
     def __init__(self, follow: Follow, call: LiveCall, since: str | None) -> None:
         self._http = follow.http
         self._sleep = follow.sleep
-        self._base_url = follow.base_url
+        self._connection_error = follow.connection_error
         self._following = Following(call, follow.policy, since)
         self._connection = ExitStack()
         self._chunks: Iterator[bytes] = iter(())
@@ -78,7 +78,7 @@ class Subscription:
             chunk = next(self._chunks, None)
             outcome = None
         except httpx.RequestError as error:
-            chunk, outcome = None, connection_error(error, self._base_url)
+            chunk, outcome = None, self._connection_error(error)
         if chunk is None:
             self._sleep(self._following.wait_after(outcome))
         return chunk
@@ -100,7 +100,7 @@ class Subscription:
                 response.read()
                 return answer_of(response)
         except httpx.RequestError as error:
-            return connection_error(error, self._base_url)
+            return self._connection_error(error)
         self._following.opened(response.headers)
         self._chunks = response.iter_bytes()
         return None
@@ -110,10 +110,14 @@ class Follow:
     """How a client's subscriptions connect and wait."""
 
     def __init__(
-        self, http: Callable[[], httpx.Client], base_url: str, policy: RetryPolicy, sleep: Callable[[float], None]
+        self,
+        http: Callable[[], httpx.Client],
+        connection_error: Callable[[httpx.RequestError], APIConnectionError],
+        policy: RetryPolicy,
+        sleep: Callable[[float], None],
     ) -> None:
         self.http = http
-        self.base_url = base_url
+        self.connection_error = connection_error
         self.policy = policy
         self.sleep = sleep
 

@@ -25,6 +25,7 @@ QUESTIONS = (
     "growth",
     "recovery",
     "scale_out",
+    "durability",
 )
 
 

@@ -13,6 +13,7 @@ from deploy.audit_view import print_entries
 from deploy.checked_settings import checked_settings
 from deploy.dead_letters_options import Time
 from deploy.endpoints import with_endpoints
+from deploy.exit_codes import UnreachableError
 from deploy.terminal_text import HarmlessGroup, harmless, say
 from gateway.control.audit_entry import Action, AuditEntry
 from gateway.control.audit_log import read_newest
@@ -32,7 +33,7 @@ def audit() -> None:
 @audit.command(name="list")
 @click.option("--tenant", help="Only what was done to this tenant's, or to dead letters that claim to be of it.")
 @click.option("--action", type=click.Choice(_ACTIONS), metavar="ACTION", help=f"One of: {', '.join(_ACTIONS)}.")
-@click.option("--since", type=Time(), help="ISO 8601; UTC where no zone is given.")
+@click.option("--since", type=Time(), help="30m, 12h, 7d ago, or ISO 8601; UTC where no zone is given.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]")
@@ -62,7 +63,7 @@ def list_entries(
     try:
         entries, unreadable = asyncio.run(read())
     except (KafkaError, OSError, TimeoutError) as error:
-        raise click.ClickException(
+        raise UnreachableError(
             f"the audit log cannot be read ({harmless(str(error) or repr(error))}): check that Kafka runs at "
             f"{settings.kafka_bootstrap_servers} and that `axonstream init` has made the topics"
         ) from None

@@ -64,4 +64,4 @@ def _wrapped(text: str, indent: int) -> Iterator[str]:
 
 
 def _time(ms: int) -> str:
-    return f"{_EPOCH + timedelta(milliseconds=ms):%Y-%m-%d %H:%M:%S}"
+    return f"{_EPOCH + timedelta(milliseconds=ms):%Y-%m-%dT%H:%M:%SZ}"

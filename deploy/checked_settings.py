@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import click
 from pydantic import ValidationError
 
+from deploy.exit_codes import SettingsError
 from producers.settings import Settings
 
 
 def checked_settings() -> Settings:
-    """Raises click.ClickException, which names the wrong variables."""
+    """Raises SettingsError, which names the wrong variables."""
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(f"AXONSTREAM_{str(wrong['loc'][0]).upper()}: {wrong['msg']}" for wrong in error.errors())
-        raise click.ClickException(f"the settings in the environment are wrong: {problems}") from None
+        problems = "; ".join(
+            f"AXONSTREAM_{str(wrong['loc'][0]).upper()}: {wrong['msg'].removeprefix('Value error, ')}"
+            for wrong in error.errors()
+        )
+        raise SettingsError(f"the settings in the environment are wrong: {problems}") from None

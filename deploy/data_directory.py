@@ -15,6 +15,7 @@ from typing import Self
 import psutil
 
 from deploy.errors import AlreadyRunningError
+from deploy.part_process import parts_of
 from deploy.private_file import make_private
 
 
@@ -22,8 +23,8 @@ class DataDirectory:
     """Holds DATA_DIR/run/lock for as long as the stack runs; the kernel frees it when the owner dies.
 
     Raises AlreadyRunningError on entering when another stack holds it, NotPrivateError when others could read it.
-    Processes that a killed supervisor left
-    behind (their pid files say which) are ended first: two brokers on one log directory would not start.
+    Processes that a killed supervisor left behind (their environment says so, see `parts_of`) are ended first: two
+    brokers on one log directory would not start.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,22 +56,14 @@ class DataDirectory:
             self._lock = None
 
     def _end_leftovers(self) -> None:
-        leftovers: list[psutil.Process] = []
-        for pid_file in (self.path / "run").glob("*.pid"):
-            with suppress(psutil.Error, ValueError):
-                process = psutil.Process(int(pid_file.read_text()))
-                # A pid may have been given to somebody else since: only a process started before the file is ours.
-                if process.create_time() <= pid_file.stat().st_mtime + 1 and _is_ours(process, self.path):
-                    process.terminate()
-                    leftovers.append(process)
-            pid_file.unlink()
+        leftovers = parts_of(self.path)
+        for process in leftovers:
+            with suppress(psutil.Error):
+                process.terminate()
         _, stubborn = psutil.wait_procs(leftovers, timeout=8)
         for process in stubborn:
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(stubborn, timeout=5)
-
-
-def _is_ours(process: psutil.Process, data_dir: Path) -> bool:
-    command = process.cmdline()
-    return "deploy.cli" in command or any(str(data_dir) in word for word in command)
+        for pid_file in (self.path / "run").glob("*.pid"):
+            pid_file.unlink()

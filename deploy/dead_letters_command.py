@@ -18,6 +18,7 @@ from deploy.dead_letters_audit import letters_entry
 from deploy.dead_letters_options import Selection, filter_options
 from deploy.dead_letters_view import print_letter, print_letters, print_reasons
 from deploy.endpoints import with_endpoints
+from deploy.exit_codes import UnreachableError
 from deploy.terminal_text import HarmlessGroup, harmless, say
 from gateway.control.audit_entry import Action
 from gateway.control.data import ControlData
@@ -204,7 +205,7 @@ def _now_ms() -> int:
 
 
 def _run(settings: Settings, act: Callable[[LetterBox], Coroutine[Any, Any, T]]) -> T:
-    """What `act` returns; servers that do not answer are one line and exit code 1."""
+    """What `act` returns; servers that do not answer are one line and an exit code of their own."""
 
     async def with_client() -> T:
         client = await connect(settings)
@@ -216,18 +217,18 @@ def _run(settings: Settings, act: Callable[[LetterBox], Coroutine[Any, Any, T]])
     try:
         return asyncio.run(with_client())
     except NotAcknowledgedError as error:
-        raise click.ClickException(
+        raise UnreachableError(
             f"{harmless(str(error))}: check that Kafka runs at {settings.kafka_bootstrap_servers}, and run it again; "
             "what was published already counts once"
         ) from None
     except UnavailableError as error:
-        raise click.ClickException(
+        raise UnreachableError(
             f"the audit log cannot be written ({harmless(str(error.message))}), so nothing more was done: check that "
             f"Kafka runs at {settings.kafka_bootstrap_servers} and that `axonstream init` has made the topics"
         ) from None
     except CLICKHOUSE_ERRORS as error:
         words = harmless(" ".join(str(error).split())[:300])
-        raise click.ClickException(
+        raise UnreachableError(
             f"ClickHouse cannot answer at {settings.clickhouse_url} ({words}): start the stack with `axonstream up`, "
             "set AXONSTREAM_CLICKHOUSE_URL, or run `axonstream init` where the schema is older"
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from axonstream.event_contract import MAX_ID
+from deploy.time_text import span_ms
 from sinks.letter_filter import LetterFilter
 
 
@@ -31,16 +33,19 @@ class Selection:
 
 
 class Time(click.ParamType):
-    """ISO 8601, as milliseconds since 1970; UTC where no zone is given."""
+    """ISO 8601, or how long ago, as milliseconds since 1970; UTC where no zone is given."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Milliseconds since 1970."""
+        if (span := span_ms(str(value))) is not None:
+            return time.time_ns() // 1_000_000 - span
         try:
             moment = datetime.fromisoformat(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no ISO 8601 time, as 2026-01-31T12:00 (UTC) or 2026-01-31T12:00+01:00", param, ctx)
+            known = "30m, 12h or 7d ago, 2026-01-31T12:00 (UTC) or 2026-01-31T12:00+01:00"
+            self.fail(f"{value!r} is not a time, as {known}", param, ctx)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
 
@@ -78,7 +83,7 @@ def _options(limit: int | None) -> list[Callable[[Callable[..., None]], Callable
         click.option("--reason", help="A part of the reason, in any case."),
         click.option("--tenant", help="That the record claims to be of."),
         click.option("--trace", help="That the record claims to be of."),
-        click.option("--since", type=Time(), help="ISO 8601; UTC where no zone is given."),
+        click.option("--since", type=Time(), help="30m, 12h, 7d ago, or ISO 8601; UTC where no zone is given."),
         click.option("--until", type=Time(), help="Likewise; the time itself is not meant."),
         click.option("--limit", type=click.IntRange(1), default=limit, show_default=limit is not None),
         click.option("--all", "everything", is_flag=True, help="Also letters that were replayed or discarded."),

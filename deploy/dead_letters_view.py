@@ -88,7 +88,7 @@ def _text(raw: bytes) -> str | None:
 
 
 def _time(ms: int) -> str:
-    return f"{_EPOCH + timedelta(milliseconds=ms):%Y-%m-%d %H:%M:%S}"
+    return f"{_EPOCH + timedelta(milliseconds=ms):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _print_json(document: Any) -> None:

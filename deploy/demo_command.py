@@ -44,13 +44,17 @@ def run_demo(data_dir: Path, settings: Settings) -> None:
         await asyncio.to_thread(_play, stack.url, key, tenant)
         say("\nStopping what was started; what was stored is kept and served by the next start.", to_stderr=True)
 
-    run_stack(StackOptions(data_dir=data_dir, gateway_port=0), settings, during)
+    run_stack(StackOptions(data_dir=data_dir, gateway_port=0, waits=False), settings, during)
     say(_GO_ON)
 
 
 def _answers(endpoints: Endpoints) -> bool:
     try:
-        return httpx.get(f"{endpoints.gateway_url}/health/ready", timeout=5).is_success
+        return httpx.get(
+            f"{endpoints.gateway_url}/health/ready",
+            timeout=5,
+            trust_env=False,  # the stack of a data directory is on this machine
+        ).is_success
     except httpx.TransportError:
         return False
 

@@ -1,7 +1,7 @@
 """The demonstration: a run of 12 steps by three services, with 3 tool calls, that first fails at step 8.
 
-The services share nothing but the trace id: each has its own client, channel, agent and span ids, which therefore
-repeat. What belongs below what is said by `parent_span_id`, and between services by `parent_event_id`.
+The services share nothing but the trace id: each has its own client, channel, agent and span ids. What
+belongs below what is said by `parent_span_id`, and between services by `parent_event_id`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from axonstream import AxonPush, TraceContext
 from axonstream import EventType as Type
 from axonstream.trace_context import new_trace_id
-from deploy.terminal_text import print_lines
+from deploy.terminal_text import print_lines, terminal_width
 from deploy.trace_view import trace_lines
 
 STEPS = 12
@@ -114,4 +114,4 @@ def show(url: str, key: str, tenant: str, trace_id: str) -> None:
     with AxonPush(key, tenant, base_url=url) as client:
         summary = client.traces.get_summary(trace_id)
         events = client.traces.get_events(trace_id)
-    print_lines(trace_lines(summary, events))
+    print_lines(trace_lines(summary, events, datetime.now(UTC), terminal_width()))

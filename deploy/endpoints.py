@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from deploy.exit_codes import NoSecretError
 from deploy.private_file import write_private
 from gateway.control.api_keys import MAKE_A_KEY
 from producers.settings import Settings
@@ -83,9 +84,9 @@ def api_key(settings: Settings, data_dir: Path) -> str | None:
     return stack.api_key if stack else own
 
 
-def no_key() -> click.ClickException:
+def no_key() -> NoSecretError:
     """What a command says that has no key to ask the gateway with."""
-    return click.ClickException(
+    return NoSecretError(
         f"this stack has no key of its own: make one with `{MAKE_A_KEY}` (it asks for --data-dir where that is not "
         ".axonstream), then set AXONSTREAM_API_KEYS=KEY=TENANT"
     )

@@ -4,6 +4,8 @@ DeployError
 +- DownloadError       Kafka's jars could not be fetched, or are not those that this version knows
 +- AlreadyRunningError  another `axonstream up` owns the data directory
 +- PartFailedError     a part did not become ready in time
+   +- PartRefusesError   it ended with exit code 78: a person must decide something before it is started again
+   +- PortTakenError     another program has its port
 +- NotPrivateError     others could read the data directory
 """
 
@@ -28,3 +30,11 @@ class NotPrivateError(DeployError):
 
 class PartFailedError(DeployError):
     """A part of the stack did not become ready in time."""
+
+
+class PartRefusesError(PartFailedError):
+    """A part ended with exit code 78: started again as it is, it would end again."""
+
+
+class PortTakenError(PartFailedError):
+    """Another program listens on the port of a part."""

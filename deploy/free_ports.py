@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import socket
 
+import psutil
+
 from deploy.errors import PartFailedError
 
 # Below the range that systems take the local ports of outgoing connections from (Linux: 32768 and up): a port of that
@@ -22,6 +24,15 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def listens_on(pid: int, port: int) -> bool:
+    """Whether this process itself listens on the port; False when it has ended."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port for one in connections)
 
 
 def free_port(wanted: int = 0) -> int:

@@ -8,9 +8,11 @@ from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from deploy.errors import PartFailedError
+from producers.cluster_id import cluster_id
 from producers.settings import Settings
 from producers.topic_admin import make_topics
 from sinks.epochs import ensure_epoch
+from sinks.known_cluster import check_cluster
 from sinks.schema import migrate
 
 
@@ -35,6 +37,9 @@ async def initialise(settings: Settings, *, new_epoch: bool = False) -> None:
 
 
 async def _initialise(settings: Settings, new_epoch: bool) -> None:
+    found = await cluster_id(settings)
+    if not new_epoch:
+        await asyncio.to_thread(check_cluster, settings, found)  # before topics are made on what is another's Kafka
     await make_topics(settings)
     await asyncio.to_thread(migrate, settings)
     await ensure_epoch(settings, new=new_epoch)

@@ -28,7 +28,7 @@ def kafka_classpath(cache_dir: Path, console: Console | None = None) -> list[Pat
     listing = cache_dir / (f"{KAFKA}+{LOGGING}".replace(":", "-") + ".json")
     if listing.exists():
         jars = [Path(name) for name in json.loads(listing.read_text())]
-        if all(jar.exists() for jar in jars):
+        if jars and all(jar.exists() for jar in jars):
             return check_jars(jars)
     console = console or Console(stderr=True)
     try:

@@ -6,7 +6,6 @@ Who may write to Kafka may make keys: Kafka's ACLs are that boundary. Gateways k
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
@@ -18,8 +17,10 @@ import click
 from deploy.checked_settings import checked_settings
 from deploy.command_actor import command_actor, user_name
 from deploy.endpoints import with_endpoints
+from deploy.exit_codes import UnreachableError
 from deploy.server_secret import server_secret
 from deploy.terminal_text import HarmlessGroup, harmless, print_table, say, say_json
+from deploy.time_text import span_ms
 from gateway.control.api_keys import KeyRefusedError, make_key, revocation
 from gateway.control.audit_entry import Action, entry, shown
 from gateway.control.credentials import KeyDigests, KeyScope
@@ -34,7 +35,6 @@ T = TypeVar("T")
 
 READ_WITHIN_S = 20.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNITS = {"m": 60, "h": 3600, "d": 86_400}
 _DATA_DIR = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]"
 )
@@ -186,7 +186,7 @@ def revoke(key_id: int, data_dir: Path | None) -> None:
 
 
 def _run(data_dir: Path | None, act: Callable[[ControlLog, bytes], Coroutine[Any, Any, T]]) -> T:
-    """What `act` returns on control data that is read; what goes wrong is one line and exit code 1."""
+    """What `act` returns on control data that is read; what goes wrong is one line."""
     settings = checked_settings()
     directory = data_dir or settings.data_dir
     secret = server_secret(settings, directory)
@@ -196,7 +196,7 @@ def _run(data_dir: Path | None, act: Callable[[ControlLog, bytes], Coroutine[Any
     except KeyRefusedError as error:
         raise click.ClickException(str(error)) from None
     except (UnavailableError, TimeoutError) as error:
-        raise click.ClickException(
+        raise UnreachableError(
             f"{harmless(str(error)) or 'the control topic could not be read in time'}: check that Kafka runs at "
             f"{settings.kafka_bootstrap_servers} and that `axonstream init` has made the topics"
         ) from None
@@ -215,8 +215,8 @@ async def _acted(settings: Settings, secret: bytes, act: Callable[[ControlLog, b
 def _expiry(text: str | None, now_ms: int) -> int | None:
     if text is None:
         return None
-    if span := re.fullmatch(r"(\d{1,6})([mhd])", text):
-        return now_ms + int(span[1]) * _UNITS[span[2]] * 1000
+    if (span := span_ms(text)) is not None:
+        return now_ms + span
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

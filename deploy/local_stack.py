@@ -1,35 +1,41 @@
-"""The whole product on one machine: kafka and clickhouse, topics and schema, then processors, sinks and gateway.
+"""The whole product on one machine: kafka and clickhouse, topics and schema, then processors and sinks, then gateway.
 
-Given AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS or AXONSTREAM_CLICKHOUSE_URL, those servers are used in place of local ones.
 The local ClickHouse asks for a password, which the parts get in their environment, where other users cannot see it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
 from deploy.clickhouse_login import kept_password, write_login
 from deploy.endpoints import Endpoints, endpoints_file, write_endpoints
-from deploy.errors import PartFailedError
+from deploy.errors import DeployError, PartFailedError, PortTakenError
 from deploy.free_ports import free_port, is_free
 from deploy.init import initialise
 from deploy.kafka_jars import kafka_classpath
+from deploy.local_servers import LocalServers
+from deploy.mended import Mended
 from deploy.server_secret import kept_secret
 from deploy.supervised_part import PartSpec, SupervisedPart
-from producers.kafka_client import kafka_options
+from producers.errors import ProducerError
 from producers.settings import Settings
+from sinks.errors import SinkError
+
+PORTS_TRIED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """What `axonstream up` was asked for; a port of 0 means any free one."""
+    """What `axonstream up` was asked for; a port of 0 means any free one.
+
+    `waits`: what only a person can decide keeps the servers running until it is decided; without it the start fails.
+    """
 
     data_dir: Path
     gateway_port: int = 8080
@@ -37,73 +43,67 @@ class StackOptions:
     clickhouse_port: int = 8123
     processors: int = 1
     sinks: int = 1
+    waits: bool = True
 
 
 class LocalStack:
-    """Starts the servers, and all other parts together once topics and schema are there; stops them in reverse.
+    """Starts the servers, then topics and schema, the workers, and the gateway; stops them in reverse.
 
-    `say` gets a line for every start and restart. The data directory must be held (see DataDirectory).
+    `say` gets a line for every start and restart. The data directory must be held (see DataDirectory). Nothing is
+    published before processors and sinks have accepted what is on Kafka: the gateway starts after them.
     """
 
     def __init__(self, options: StackOptions, settings: Settings, say: Callable[[str], None]) -> None:
         self._options = options
         self._say = say
-        local_kafka = "kafka_bootstrap_servers" not in settings.model_fields_set
-        local_clickhouse = "clickhouse_url" not in settings.model_fields_set
-        changes: dict[str, object] = {"gateway_port": self._gateway_port(), "data_dir": options.data_dir}
-        if local_kafka:
-            changes["kafka_bootstrap_servers"] = f"127.0.0.1:{free_port(options.kafka_port)}"
-        if local_clickhouse:
-            changes["clickhouse_url"] = f"http://127.0.0.1:{free_port(options.clickhouse_port)}"
+        self._mended = Mended(options.data_dir)
+        settings = settings.model_copy(update={"gateway_port": self._gateway_port(), "data_dir": options.data_dir})
+        self._local = LocalServers(settings, options.data_dir, options.kafka_port, options.clickhouse_port)
+        self._local_clickhouse = "clickhouse" in self._local.names
+        if self._local_clickhouse:
             password = settings.clickhouse_password.get_secret_value() or kept_password(options.data_dir)
             settings = settings.model_copy(update={"clickhouse_password": SecretStr(password)})
         if not settings.server_secret.get_secret_value():
             settings = settings.model_copy(update={"server_secret": SecretStr(kept_secret(options.data_dir))})
-        self.settings = settings.model_copy(update=changes)
-        self._environment = {f"AXONSTREAM_{name.upper()}": str(value) for name, value in changes.items()}
-        self._password = self.settings.clickhouse_password.get_secret_value()
+        self._settings = settings
+        self._password = settings.clickhouse_password.get_secret_value()
         self._login = {"AXONSTREAM_CLICKHOUSE_PASSWORD": self._password}
-        self._local_clickhouse = local_clickhouse
-        self._servers = [
-            *([self._kafka()] if local_kafka else []),
-            *([self._clickhouse()] if local_clickhouse else []),
-        ]
-        self._workers = [self._processor(n) for n in range(options.processors)]
-        self._workers += [self._sink(n) for n in range(options.sinks)]
         self._running: list[SupervisedPart] = []
+        self._lost = asyncio.Event()
+        self._lost_because = ""
 
     @property
     def data_dir(self) -> Path:
         return self._options.data_dir
 
     @property
+    def settings(self) -> Settings:
+        """With the addresses of the servers that were started."""
+        return self._settings.model_copy(update=self._local.addresses())
+
+    @property
     def url(self) -> str:
-        return self.settings.local_gateway_url
+        return self._settings.local_gateway_url
 
     async def start(self) -> None:
         """Returns when the whole way is ready. Raises DeployError or the error of `initialise`; then stop it."""
-        if any(spec.name == "kafka" for spec in self._servers):
+        if "kafka" in self._local.names:
             await asyncio.to_thread(kafka_classpath, Path.home() / ".cache" / "axonstream")
+        await self._together([self._start_server(name) for name in self._local.names])
         if self._local_clickhouse:
             write_login(self._options.data_dir, self.settings.clickhouse_url, self._password)
-        await self._start(self._servers)
-        self._say("preparing topics and schema")
-        await initialise(self.settings)
-        secrets = {"AXONSTREAM_SERVER_SECRET": self.settings.server_secret.get_secret_value()}
-        if "api_keys" in self.settings.model_fields_set:
-            secrets["AXONSTREAM_API_KEYS"] = self.settings.api_keys.get_secret_value()
-        gateway = PartSpec("gateway", ("gateway",), self._environment | self._login | secrets, stop_grace_s=5)
-        await self._start([*self._workers, gateway])
-        write_endpoints(
-            self._options.data_dir,
-            Endpoints(
-                gateway_url=self.url,
-                kafka_bootstrap_servers=self.settings.kafka_bootstrap_servers,
-                clickhouse_url=self.settings.clickhouse_url,
-                api_key=next(iter(self.settings.tenants_by_key()), None),
-                clickhouse_password=self._password if self._local_clickhouse else None,
-            ),
-        )
+        self._write_endpoints()  # commands that mend what keeps a worker from starting find the servers by them
+        await self._initialise()
+        workers = [self._processor(n) for n in range(self._options.processors)]
+        workers += [self._sink(n) for n in range(self._options.sinks)]
+        await self._start(workers)
+        await self._start_gateway()
+        self._write_endpoints()
+
+    async def lost(self) -> None:
+        """Raises PartFailedError once a server cannot have its port again: what listens there now is not ours."""
+        await self._lost.wait()
+        raise PartFailedError(self._lost_because)
 
     async def stop(self) -> None:
         """The gateway first, so that nothing new comes in; then the workers; the servers last."""
@@ -117,53 +117,122 @@ class LocalStack:
         if failures:
             raise PartFailedError(f"not everything could be stopped: {failures[0]!r}") from failures[0]
 
+    async def _initialise(self) -> None:
+        self._say("preparing topics and schema")
+        while True:
+            before = self._mended.mark()
+            try:
+                return await initialise(self.settings)
+            except (DeployError, ProducerError, SinkError) as error:
+                if not self._options.waits or not self._local.names:
+                    raise
+                self._say(f"topics and schema are not as they must be: {error}\n  {self._mended.words()}")
+            await self._mended.since(before)
+            self._say("preparing topics and schema once more")
+
+    async def _start_server(self, name: str) -> None:
+        def move() -> None:
+            before, port = self._local.move(name)
+            if port != before:
+                self._say(f"{name}: port {before} was taken meanwhile; using {port}")
+
+        await self._on_a_free_port(
+            lambda: self._local.spec(name, self._environment(), self._login), move, port_lost=self._lose
+        )
+
+    async def _start_gateway(self) -> None:
+        def move() -> None:
+            before = self._settings.gateway_port
+            if self._options.gateway_port:
+                raise PartFailedError(_taken(before))
+            self._settings = self._settings.model_copy(update={"gateway_port": free_port()})
+            self._say(f"gateway: port {before} was taken meanwhile; using {self._settings.gateway_port}")
+
+        await self._on_a_free_port(self._gateway, move)
+
+    async def _on_a_free_port(
+        self, spec: Callable[[], PartSpec], move: Callable[[], None], port_lost: Callable[[str], None] | None = None
+    ) -> None:
+        """A port is chosen before it is bound: when another program was faster, `move` chooses the next."""
+        for left in reversed(range(PORTS_TRIED)):
+            part = self._part(spec(), port_lost)
+            try:
+                await self._start_part(part)
+            except PortTakenError:
+                self._running.remove(part)
+                await part.stop()
+                if not left:
+                    raise
+                move()
+            else:
+                break
+
     async def _start(self, specs: Iterable[PartSpec]) -> None:
+        await self._together([self._start_part(self._part(spec)) for spec in specs])
+
+    async def _together(self, starts: Iterable[Coroutine[Any, Any, None]]) -> None:
         """All of them at once; when one fails, the others are not waited for."""
-        ready: list[asyncio.Task[None]] = []
+        ready = [asyncio.ensure_future(start) for start in starts]
         try:
-            for spec in specs:
-                self._say(f"starting {spec.name}")
-                part = SupervisedPart(spec, self._options.data_dir, self._say)
-                self._running.append(part)
-                ready.append(asyncio.create_task(await part.launched()))
             await asyncio.gather(*ready)
         finally:
             for task in ready:
                 task.cancel()
             await asyncio.gather(*ready, return_exceptions=True)
 
+    def _part(self, spec: PartSpec, port_lost: Callable[[str], None] | None = None) -> SupervisedPart:
+        return SupervisedPart(spec, self._options.data_dir, self._say, port_lost)
+
+    async def _start_part(self, part: SupervisedPart) -> None:
+        self._say(f"starting {part.spec.name}")
+        self._running.append(part)
+        await part.start()
+
+    def _lose(self, why: str) -> None:
+        self._lost_because = f"{why}: stop that program, or start again, which picks another port"
+        self._lost.set()
+
+    def _environment(self) -> dict[str, str]:
+        own = {name: getattr(self._settings, name) for name in ("gateway_port", "data_dir")}
+        return {f"AXONSTREAM_{name.upper()}": str(value) for name, value in (own | self._local.addresses()).items()}
+
+    def _write_endpoints(self) -> None:
+        settings = self.settings
+        write_endpoints(
+            self._options.data_dir,
+            Endpoints(
+                gateway_url=self.url,
+                kafka_bootstrap_servers=settings.kafka_bootstrap_servers,
+                clickhouse_url=settings.clickhouse_url,
+                api_key=next(iter(settings.tenants_by_key()), None),
+                clickhouse_password=self._password if self._local_clickhouse else None,
+            ),
+        )
+
     def _gateway_port(self) -> int:
         wanted = self._options.gateway_port
         if wanted and not is_free(wanted):
-            raise PartFailedError(f"port {wanted} is taken: choose another one with --port (0 picks a free one)")
+            raise PartFailedError(_taken(wanted))
         return wanted or free_port()
 
-    def _kafka(self) -> PartSpec:
-        port = self.settings.kafka_bootstrap_servers.rpartition(":")[2]
-        arguments = ("kafka", "--port", port, "--controller-port", str(free_port()))
-        return PartSpec("kafka", arguments, self._environment, probe=self._kafka_answers, stop_grace_s=4)
-
-    def _clickhouse(self) -> PartSpec:
-        port = self.settings.clickhouse_url.rpartition(":")[2]
-        return PartSpec("clickhouse", ("clickhouse", "--port", port), self._environment | self._login, stop_grace_s=6)
+    def _gateway(self) -> PartSpec:
+        secrets = {"AXONSTREAM_SERVER_SECRET": self._settings.server_secret.get_secret_value()}
+        if "api_keys" in self._settings.model_fields_set:
+            secrets["AXONSTREAM_API_KEYS"] = self._settings.api_keys.get_secret_value()
+        environment = {**self._environment(), **self._login, **secrets}
+        ports = (self._settings.gateway_port,) if self._settings.gateway_host in ("127.0.0.1", "0.0.0.0") else ()
+        return PartSpec("gateway", ("gateway",), environment, ports, stop_grace_s=5)
 
     def _processor(self, number: int) -> PartSpec:
         name = f"processor-{number}"
-        environment = {**self._environment, "AXONSTREAM_PROCESSOR_INSTANCE": name}
-        return PartSpec(name, ("processor",), environment)
+        environment = {**self._environment(), "AXONSTREAM_PROCESSOR_INSTANCE": name}
+        return PartSpec(name, ("processor",), environment, waits=self._options.waits)
 
     def _sink(self, number: int) -> PartSpec:
         name = f"sink-{number}"
-        return PartSpec(name, ("sink",), {**self._environment, **self._login, "AXONSTREAM_SINK_INSTANCE": name})
+        environment = {**self._environment(), **self._login, "AXONSTREAM_SINK_INSTANCE": name}
+        return PartSpec(name, ("sink",), environment, waits=self._options.waits)
 
-    async def _kafka_answers(self) -> bool:
-        if is_free(int(self.settings.kafka_bootstrap_servers.rpartition(":")[2])):
-            return False
-        admin = AIOKafkaAdminClient(**kafka_options(self.settings), request_timeout_ms=2000)
-        try:
-            await admin.start()
-        except KafkaError:
-            return False
-        finally:
-            await admin.close()
-        return True
+
+def _taken(port: int) -> str:
+    return f"port {port} is taken: choose another one with --port (0 picks a free one)"

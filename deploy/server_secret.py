@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from secrets import token_hex
 
-import click
-
+from deploy.exit_codes import NoSecretError
 from deploy.private_file import write_private
 from producers.settings import Settings
 
@@ -22,14 +21,14 @@ def kept_secret(data_dir: Path) -> str:
 
 
 def server_secret(settings: Settings, data_dir: Path) -> bytes:
-    """AXONSTREAM_SERVER_SECRET, or else that of the stack of `data_dir`. Raises click.ClickException for neither."""
+    """AXONSTREAM_SERVER_SECRET, or else that of the stack of `data_dir`. Raises NoSecretError for neither."""
     secret = settings.server_secret.get_secret_value()
     path = data_dir / _FILE
     if not secret and path.exists():
         secret = path.read_text().strip()
     if not secret:
-        raise click.ClickException(
-            "keys are kept under a secret of the server: set AXONSTREAM_SERVER_SECRET to that of the gateways (make "
-            "one with `openssl rand -hex 32`), or name the data directory of `axonstream up` with --data-dir"
+        raise NoSecretError(
+            f"{data_dir} is not the data directory of a stack: start one with `axonstream up`, or name its directory "
+            "with --data-dir. With gateways elsewhere, set AXONSTREAM_SERVER_SECRET to theirs: keys are kept under it"
         )
     return secret.encode()

@@ -11,8 +11,12 @@ import click
 import httpx
 import orjson
 
+from axonstream.errors import ValidationError
+from axonstream.http_environment import connecting
 from deploy.checked_settings import checked_settings
 from deploy.endpoints import with_endpoints
+from deploy.exit_codes import SettingsError, UnreachableError
+from deploy.id_texts import rows_as_objects
 from deploy.terminal_text import harmless, print_table, say
 from producers.settings import Settings
 
@@ -20,7 +24,7 @@ Output = Literal["table", "json", "csv"]
 
 _FORMATS: dict[str, str] = {
     "table": "JSONCompactStringsEachRowWithNamesAndTypes",
-    "json": "JSONEachRow",
+    "json": "JSONCompactEachRowWithNamesAndTypes",
     "csv": "CSVWithNames",
 }
 _NUMBER = re.compile(r"(Nullable\(|LowCardinality\()*(U?Int|Float|Decimal)\d")
@@ -52,11 +56,15 @@ def sql(query: str, output: Output, data_dir: Path | None) -> None:
     answer = _ask(with_endpoints(settings, data_dir or settings.data_dir), text, output)
     if output == "table" and answer.headers.get("X-ClickHouse-Format") == _FORMATS["table"]:
         _print_rows(answer.content)
-    elif sys.stdout.isatty():
-        for line in answer.content.decode("utf-8", "replace").splitlines():
+        return
+    content = answer.content
+    if output == "json" and answer.headers.get("X-ClickHouse-Format") == _FORMATS["json"]:
+        content = rows_as_objects(content)
+    if sys.stdout.isatty():
+        for line in content.decode("utf-8", "replace").splitlines():
             say(line)
     else:
-        click.get_binary_stream("stdout").write(answer.content)
+        click.get_binary_stream("stdout").write(content)
 
 
 def _ask(settings: Settings, query: str, output: Output) -> httpx.Response:
@@ -69,17 +77,28 @@ def _ask(settings: Settings, query: str, output: Output) -> httpx.Response:
         "wait_end_of_query": "1",
         "output_format_json_array_of_rows": "1",
         "output_format_json_quote_64bit_integers": "0",
+        "date_time_output_format": "iso",
     }
     headers = {
         "X-ClickHouse-User": settings.clickhouse_user,
         "X-ClickHouse-Key": settings.clickhouse_password.get_secret_value(),
     }
     try:
+        how = connecting(url)
         answer = httpx.post(
-            url, params=parameters, headers=headers, content=query.encode(), timeout=httpx.Timeout(None, connect=5)
+            url,
+            params=parameters,
+            headers=headers,
+            content=query.encode(),
+            timeout=httpx.Timeout(None, connect=5),
+            proxy=how.proxy,
+            verify=how.verify,
+            trust_env=False,
         )
+    except ValidationError as error:
+        raise SettingsError(str(error)) from None
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        raise click.ClickException(
+        raise UnreachableError(
             f"no ClickHouse answers at {url} ({error}): start the stack with `axonstream up`, "
             "or set AXONSTREAM_CLICKHOUSE_URL"
         ) from None

@@ -1,4 +1,4 @@
-"""The one way to a terminal: made harmless, aligned by what a terminal shows, in colour only where seen.
+"""The one way to a terminal, of any encoding: made harmless, aligned by what it shows, in colour only where seen.
 
 No other file of this package writes to one, because what is printed comes from logs, servers, events and exceptions.
 
@@ -8,8 +8,7 @@ Colour follows rich: none when the output is no terminal or NO_COLOR is set.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -18,13 +17,29 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from deploy.harmless_group import HarmlessGroup, take_any_text
 from producers.harmless_text import harmless, harmless_lines
 
-__all__ = ["HarmlessGroup", "cut", "harmless", "pad", "print_lines", "print_table", "say", "say_json", "table_lines"]
+__all__ = [
+    "HarmlessGroup",
+    "cut",
+    "harmless",
+    "pad",
+    "print_lines",
+    "print_table",
+    "say",
+    "say_json",
+    "table_lines",
+    "terminal_width",
+]
+
+
+_NARROWEST, _WIDTH_OF_A_FILE = 40, 100
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:
     """Print `text`, of which line feeds stay."""
+    take_any_text()
     click.echo(harmless_lines(text), err=to_stderr)
 
 
@@ -33,25 +48,10 @@ def say_json(document: Any, indent: int | None = None) -> None:
     click.echo(json.dumps(document, indent=indent).replace("\x7f", "\\u007f"))
 
 
-class HarmlessGroup(click.Group):
-    """A group of commands whose error messages are harmless, whatever exception they were made of."""
-
-    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
-        with _harmless_errors():
-            return super().make_context(*arguments, **options)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with _harmless_errors():
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _harmless_errors() -> Generator[None]:
-    try:
-        yield
-    except click.ClickException as error:
-        error.message = harmless_lines(error.message)
-        raise
+def terminal_width() -> int:
+    """In cells; in a pipe or file, where nothing is cut, 100."""
+    console = Console()
+    return max(_NARROWEST, console.width) if console.is_terminal else _WIDTH_OF_A_FILE
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
@@ -80,6 +80,7 @@ def table_lines(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequ
 
 def print_table(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
     """Boxed and wrapped to its width on a terminal; plain lines of any length in a pipe or file."""
+    take_any_text()
     console = Console()
     if not console.is_terminal:
         for line in table_lines(names, rows, right):
@@ -95,6 +96,7 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[str]], right: Sequ
 
 def print_lines(lines: Iterable[Text]) -> None:
     """One line for one Text, never wrapped or cut."""
+    take_any_text()
     console = Console()
     for line in lines:
         if console.is_terminal:

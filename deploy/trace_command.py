@@ -5,18 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import click
+from pydantic_core import to_json
 
 from axonstream import AxonPush, wire_json
 from axonstream.errors import APIConnectionError, AuthenticationError, AxonStreamError, ForbiddenError, NotFoundError
 from deploy.checked_settings import checked_settings
 from deploy.endpoints import api_key as key_of_stack
 from deploy.endpoints import gateway_url, no_key
-from deploy.terminal_text import HarmlessGroup, harmless, print_lines, print_table, say_json
-from deploy.trace_view import duration_text, trace_lines
+from deploy.exit_codes import NoSecretError, UnreachableError
+from deploy.id_texts import with_id_texts
+from deploy.terminal_text import HarmlessGroup, harmless, print_lines, print_table, say_json, terminal_width
+from deploy.time_text import duration_text
+from deploy.trace_view import trace_lines
 
 Output = Literal["text", "json"]
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -55,7 +60,7 @@ def show(
     if output == "json":
         _print_json({"summary": summary, "events": list(events)})
     else:
-        print_lines(trace_lines(summary, events))
+        print_lines(trace_lines(summary, events, datetime.now(UTC), terminal_width()))
 
 
 @trace.command(name="list")
@@ -81,7 +86,7 @@ def list_traces(
     rows = [
         [
             item.trace_id,
-            f"{item.start_time:%Y-%m-%d %H:%M:%S}",
+            f"{item.start_time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
             duration_text(item.duration_ms),
             str(item.event_count),
             str(item.tool_call_count),
@@ -112,7 +117,7 @@ def connected(
 
 @contextmanager
 def said_plainly(trace_id: str = "") -> Generator[None]:
-    """The SDK's errors as one line and exit code 1."""
+    """The SDK's errors as one line, and an exit code that tells what went wrong."""
     try:
         yield
     except NotFoundError:
@@ -121,14 +126,17 @@ def said_plainly(trace_id: str = "") -> Generator[None]:
             "--tenant names another tenant"
         ) from None
     except APIConnectionError as error:
-        raise click.ClickException(f"{error}; start the stack with `axonstream up`, or pass --url") from None
+        error.hint = "Start the stack with `axonstream up`, or name the gateway with --url."
+        raise UnreachableError(str(error)) from None
     except (AuthenticationError, ForbiddenError) as error:
-        raise click.ClickException(f"{error}; pass --api-key and --tenant") from None
+        error.hint = "Name a key and its tenant with --api-key and --tenant."
+        raise NoSecretError(str(error)) from None
     except AxonStreamError as error:
         raise click.ClickException(str(error)) from None
 
 
-def _print_json(document: Any) -> None:
+def _print_json(given: Any) -> None:
+    document = with_id_texts(wire_json.decode(to_json(given)))
     if sys.stdout.isatty():  # senders' control characters must not reach a terminal raw
         say_json(document)
     else:

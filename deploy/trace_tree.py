@@ -1,19 +1,27 @@
-"""The tree of a trace: which event stands below which. Pure, and never recursive, so that any depth is fine.
+"""The tree of a trace: which event stands below which, and which start an end ends. Pure, and never recursive.
 
 Whose child an event is:
 1. of the event that `parent_event_id` names, if the trace has it;
-2. else of the event with the span id that `parent_span_id` names. Span ids repeat between the services of one trace,
-   so the same agent is looked up first, then all; among several the nearest earlier one, else (clocks differ) the
+2. an end is the child of its start (below);
+3. else of the event with the span id that `parent_span_id` names. Span ids repeat between services that count their
+   own, so the same agent is looked up first, then all; among several the nearest earlier one, else (clocks differ) the
    next later one. An end is only chosen when nothing else has that span id;
-3. an end without a parent stands below the start whose span id it shares, within its agent;
 4. anything else is a root. Of a cycle, the earliest event becomes a root.
+
+Which start an end ends, of the same agent and kind (`agent.tool_call.end` ends an `agent.tool_call.start`), the nearest
+earlier one:
+1. of the end's own span, if that has a start at all;
+2. else of the same identifier, and the event that `parent_event_id` names;
+3. else of the same identifier, and in the span that `parent_span_id` names: senders that give every event a span;
+4. where the end has neither span nor parent: of the same identifier, without a span.
+"Slowest tools" of docs/sql.md pairs by the same rules. An end that none of them gives a start has no duration.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -33,19 +41,28 @@ class TracedEvent(Protocol):
     def agent_id(self) -> str | None: ...
     @property
     def event_type(self) -> str: ...
+    @property
+    def identifier(self) -> str: ...
 
 
 E = TypeVar("E", bound=TracedEvent)
 
+_START, _END = ".start", ".end"
+
 
 @dataclass(slots=True)
 class Node(Generic[E]):
-    """An event, its step (its place in time, from 1) and what stands below it, in order of time."""
+    """An event, its step (its place in time, from 1) and what stands below it, in order of time.
+
+    `start` is what an end ends, `ended` says of a start that something does.
+    """
 
     step: int
     event: E
     parent: Node[E] | None = None
     children: list[Node[E]] = field(default_factory=list["Node[E]"])
+    start: Node[E] | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +76,33 @@ class Place(Generic[E]):
 
 def build_tree(events: Sequence[E]) -> list[Node[E]]:
     """The roots, in order of time. `events` come in order of time; each is in the tree exactly once."""
-    spans = _Spans(events)
+    return [node for node in build_nodes(events) if node.parent is None]
+
+
+def build_nodes(events: Sequence[E]) -> list[Node[E]]:
+    """Every node of the tree, in the order of the events."""
     by_id = {str(event.event_id): at for at, event in reversed(list(enumerate(events)))}
+    spans, starts = _Spans(events), _Starts(events, by_id)
     parents: list[int | None] = []
+    ends: list[int | None] = []
     for at, event in enumerate(events):
+        start = starts.of_end(at)
+        ends.append(start)
         named = by_id.get(str(event.parent_event_id)) if event.parent_event_id else None
-        parents.append(named if named not in (None, at) else spans.parent_of(at))
+        if named in (None, at):
+            named = spans.parent_of(at) if start is None else start
+        parents.append(named)
     _cut_cycles(parents)
 
     nodes = [Node(at + 1, event) for at, event in enumerate(events)]
-    for node, parent in zip(nodes, parents, strict=True):
+    for node, parent, start in zip(nodes, parents, ends, strict=True):
         if parent is not None:
             node.parent = nodes[parent]
             nodes[parent].children.append(node)
-    return [node for node in nodes if node.parent is None]
+        if start is not None:
+            node.start = nodes[start]
+            nodes[start].ended = True
+    return nodes
 
 
 def walk(roots: Sequence[Node[E]]) -> Iterator[Place[E]]:
@@ -106,10 +136,8 @@ class _Spans(Generic[E]):
                     found = self._nearest(at, self._positions.get((whose, event.parent_span_id, is_end), []))
                     if found is not None:
                         return found
-            return None
-        if event.span_id and _is_end(event):
-            starts = self._positions.get((agent, event.span_id, False), [])
-            return starts[bisect_left(starts, at) - 1] if starts and starts[0] < at else None
+        elif event.span_id and _is_end(event):
+            return _last_before(at, self._positions.get((agent, event.span_id, False), []))
         return None
 
     def _nearest(self, at: int, positions: list[int]) -> int | None:
@@ -120,8 +148,48 @@ class _Spans(Generic[E]):
         return positions[later] if later < len(positions) else None
 
 
+class _Starts(Generic[E]):
+    """The starts of a trace, by what an end may know of its own: positions in order of time."""
+
+    def __init__(self, events: Sequence[E], by_id: Mapping[str, int]) -> None:
+        self._events = events
+        self._by_id = by_id
+        self._of_span: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+        self._of_identifier: defaultdict[tuple[str, str, str, str], list[int]] = defaultdict(list)
+        for at, event in enumerate(events):
+            if event.event_type.endswith(_START):
+                kind, agent, span = event.event_type.removesuffix(_START), event.agent_id or "", event.span_id or ""
+                self._of_identifier[kind, agent, span, event.identifier].append(at)
+                if span:
+                    self._of_span[kind, agent, span].append(at)
+
+    def of_end(self, at: int) -> int | None:
+        """The position of the start that the event ends; None if it is no end, or has none."""
+        event = self._events[at]
+        if not _is_end(event):
+            return None
+        kind, agent, span = event.event_type.removesuffix(_END), event.agent_id or "", event.span_id or ""
+        if span and (own := self._of_span.get((kind, agent, span))):
+            return _last_before(at, own)
+        if event.parent_event_id:
+            named = self._by_id.get(str(event.parent_event_id), at)
+            other = self._events[named]
+            wanted = (kind + _START, agent, event.identifier)
+            fits = (other.event_type, other.agent_id or "", other.identifier) == wanted
+            return named if named < at and fits else None
+        above = event.parent_span_id or ""
+        if span and not above:
+            return None
+        return _last_before(at, self._of_identifier.get((kind, agent, above, event.identifier), []))
+
+
+def _last_before(at: int, positions: list[int]) -> int | None:
+    place = bisect_left(positions, at)
+    return positions[place - 1] if place else None
+
+
 def _is_end(event: TracedEvent) -> bool:
-    return event.event_type.endswith(".end")
+    return event.event_type.endswith(_END)
 
 
 def _cut_cycles(parents: list[int | None]) -> None:

@@ -45,16 +45,19 @@ async def _run(
     stack = LocalStack(options, settings, say=lambda line: say(f"  {line}", to_stderr=True))
     started = asyncio.ensure_future(_work(stack, during))
     waiter = asyncio.ensure_future(stopped.wait())
+    lost = asyncio.ensure_future(stack.lost())
     try:
-        await asyncio.wait({started, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({started, waiter, lost}, return_when=asyncio.FIRST_COMPLETED)
         if started.done():
             await started
             if during is None:
-                await waiter
+                await asyncio.wait({waiter, lost}, return_when=asyncio.FIRST_COMPLETED)
+        if lost.done():
+            await lost
     finally:
-        for task in (started, waiter):
+        for task in (started, waiter, lost):
             task.cancel()
-        await asyncio.gather(started, waiter, return_exceptions=True)
+        await asyncio.gather(started, waiter, lost, return_exceptions=True)
         await stack.stop()
 
 

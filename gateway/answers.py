@@ -1,20 +1,26 @@
 """The answers on the wire, in camelCase, with the fields of both client generations side by side.
 
 Each form is a TypedDict: it costs nothing to make, the type checker holds it, and /openapi.json is generated from it.
-Ids are `int | str`: JSON integers for early clients, strings for recent ones. Times are ISO 8601 in UTC with
+Ids are `int | str`: JSON integers for early clients, strings for recent ones. Each that is a JSON integer stands as
+text, too, as `<name>Text`: not every reader keeps 19 digits. What is not known is null. Times are ISO 8601 in UTC with
 milliseconds. Payload and metadata are the sender's bytes, put in as they came (`orjson.Fragment`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import (
+    Any,
+    NamedTuple,
+    NotRequired,  # pydantic makes schemas of typing.TypedDict from Python 3.12 on
+    cast,
+)
 
 import orjson
-from typing_extensions import TypedDict  # pydantic makes schemas of typing.TypedDict from Python 3.12 on
+from typing_extensions import TypedDict
 
 from gateway.control.credentials import Generation
-from gateway.wire_values import iso_time, opaque_id, wire_id
+from gateway.wire_values import iso_time, opaque_id, wire_id, with_id_texts
 
 WireId = int | str
 
@@ -65,6 +71,7 @@ class TraceFigures:
     agents: list[str]
     event_types: list[str]
     first_error: FirstError | None
+    environment: str = ""
 
 
 class EventAnswer(TypedDict):
@@ -97,6 +104,12 @@ class EventAnswer(TypedDict):
     queued: bool
     duplicate: bool
     status: str
+    idText: NotRequired[str]
+    eventIdText: NotRequired[str]
+    channelIdText: NotRequired[str]
+    parentEventIdText: NotRequired[str]
+    orgIdText: NotRequired[str]
+    appIdText: NotRequired[str]
 
 
 class RefusedEventAnswer(TypedDict):
@@ -112,12 +125,14 @@ class BulkAnswer(TypedDict):
     accepted: int
     rejected: list[RefusedEventAnswer]
     ids: list[WireId]
+    idTexts: NotRequired[list[str]]
 
 
 class FirstErrorAnswer(TypedDict):
     """The first agent.error of a trace."""
 
     eventId: WireId
+    eventIdText: NotRequired[str]
     step: int
     spanId: str | None
     identifier: str
@@ -125,7 +140,8 @@ class FirstErrorAnswer(TypedDict):
 
 
 class TraceAnswer(TypedDict):
-    """The figures of one trace; the last block is what recent clients require and this server does not know."""
+    """The figures of one trace. `environment` is the one that its first event with one names; what follows
+    `firstErrorType` is there for recent clients, which require the fields, and null: this server does not know it."""
 
     traceId: str
     totalEvents: int
@@ -143,19 +159,19 @@ class TraceAnswer(TypedDict):
     agents: list[str]
     eventTypes: list[str]
     firstError: FirstErrorAnswer | None
-    firstErrorType: str
-    costUsd: int
-    customer: str
-    environment: str
-    models: list[str]
-    outcome: str
-    providers: list[str]
-    release: str
-    rootSpanName: str
-    serviceName: str
-    sessionId: str
-    totalTokens: int
-    workflow: str
+    environment: str | None
+    firstErrorType: str | None
+    costUsd: float | None
+    customer: str | None
+    models: list[str] | None
+    outcome: str | None
+    providers: list[str] | None
+    release: str | None
+    rootSpanName: str | None
+    serviceName: str | None
+    sessionId: str | None
+    totalTokens: int | None
+    workflow: str | None
 
 
 class SummaryAnswer(TraceAnswer):
@@ -195,7 +211,7 @@ class ErrorAnswer(TypedDict):
 def event_answer(event: StoredEvent, tenant_id: str, generation: Generation, app_id: int | None) -> EventAnswer:
     """The wire form of `event`; `app_id` is that of its channel, None where there is no such channel any more."""
     event_id, created_at = wire_id(event.event_id, generation), iso_time(event.received_at)
-    return {
+    answer: EventAnswer = {
         "id": event_id,
         "eventId": event_id,
         "identifier": event.identifier,
@@ -224,6 +240,15 @@ def event_answer(event: StoredEvent, tenant_id: str, generation: Generation, app
         "duplicate": False,
         "status": "stored",
     }
+    if generation is Generation.EARLY:  # written out, as this runs for every event
+        answer["idText"] = answer["eventIdText"] = str(event_id)
+        answer["channelIdText"] = str(event.channel_id)
+        if event.parent_event_id:
+            answer["parentEventIdText"] = event.parent_event_id
+        answer["orgIdText"] = tenant_id
+        if app_id is not None:
+            answer["appIdText"] = str(app_id)
+    return answer
 
 
 def trace_answer(figures: TraceFigures, generation: Generation) -> TraceAnswer:
@@ -248,19 +273,19 @@ def trace_answer(figures: TraceFigures, generation: Generation) -> TraceAnswer:
         "agents": figures.agents,
         "eventTypes": figures.event_types,
         "firstError": None if error is None else _first_error_answer(error, generation),
-        "firstErrorType": "" if error is None else "agent.error",
-        "costUsd": 0,
-        "customer": "",
-        "environment": "",
-        "models": [],
-        "outcome": "",
-        "providers": [],
-        "release": "",
-        "rootSpanName": "",
-        "serviceName": "",
-        "sessionId": "",
-        "totalTokens": 0,
-        "workflow": "",
+        "environment": figures.environment or None,
+        "firstErrorType": None if error is None else "agent.error",
+        "costUsd": None,
+        "customer": None,
+        "models": None,
+        "outcome": None,
+        "providers": None,
+        "release": None,
+        "rootSpanName": None,
+        "serviceName": None,
+        "sessionId": None,
+        "totalTokens": None,
+        "workflow": None,
     }
 
 
@@ -270,13 +295,14 @@ def summary_answer(figures: TraceFigures, events: list[EventAnswer], generation:
 
 
 def _first_error_answer(error: FirstError, generation: Generation) -> FirstErrorAnswer:
-    return {
+    answer: FirstErrorAnswer = {
         "eventId": wire_id(error.event_id, generation),
         "step": error.step,
         "spanId": error.span_id or None,
         "identifier": error.identifier,
         "agentId": error.agent_id or None,
     }
+    return with_id_texts(answer, "eventId")
 
 
 def _as_sent(raw: bytes) -> dict[str, Any]:

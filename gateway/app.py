@@ -22,11 +22,13 @@ from gateway.control.webhook_secrets import WebhookSecrets
 from gateway.deleting.being_deleted import BeingDeleted
 from gateway.deleting.deletions import Deletions
 from gateway.deleting.markers import LogMarkers, Markers
-from gateway.deleting.routes import Deleting, by_method
+from gateway.deleting.routes import DELETE_TRACE, DELETE_TRACES, Deleting, by_method
 from gateway.direct_call import DirectCall, DirectlyCalled
 from gateway.errors import HANDLERS
 from gateway.health import Health
+from gateway.known_parameters import takes
 from gateway.late_reads import LateReads
+from gateway.live.filter import PARAMETERS as LIVE
 from gateway.live.tail import LiveTail
 from gateway.managing.apps import Apps
 from gateway.managing.channels import Channels
@@ -40,12 +42,12 @@ from gateway.publishing.browser_pages import BrowserPages
 from gateway.publishing.ingest import Ingest, Log
 from gateway.rate_limits import RateLimits
 from gateway.reading.client_leaves import ends_with_its_client
-from gateway.reading.event_lists import EventLists
+from gateway.reading.event_lists import CHANNEL_LIST, NOT_SEARCHED, SEARCH, EventLists
 from gateway.reading.event_queries import EventQueries
 from gateway.reading.pipeline_offsets import PipelineOffsets
 from gateway.reading.trace_id_path import register as register_trace_id_path
 from gateway.reading.trace_queries import TraceQueries
-from gateway.reading.trace_reads import TraceReads
+from gateway.reading.trace_reads import TRACE_LIST, TraceReads
 from gateway.reading.visibility import Visibility
 from gateway.request_counts import RequestCounts
 from gateway.request_head import RequestHead, allowed_hosts
@@ -151,6 +153,7 @@ def create_app(
             await queries.reads.close()
 
     register_trace_id_path()
+    searched = takes(lists.search, *SEARCH, ignored=NOT_SEARCHED)
     app = DirectlyCalled(
         direct,
         requests,
@@ -158,32 +161,38 @@ def create_app(
         routes=[
             Route("/event", direct["/event"], methods=["POST"]),
             # a POST to /events is answered before it comes to the routes
-            Route("/events", ends_with_its_client(lists.search), methods=["GET", "POST"]),
+            Route("/events", ends_with_its_client(searched), methods=["GET", "POST"]),
             *(Route(path, pages.preflight, methods=["OPTIONS"]) for path in direct),
-            Route("/traces", by_method(ends_with_its_client(reads.traces), deleting.traces), methods=["GET", "DELETE"]),
-            Route("/traces/{trace_id:trace_id}/summary", ends_with_its_client(reads.summary)),
-            Route("/traces/{trace_id:trace_id}/events", ends_with_its_client(reads.events)),
-            Route("/traces/{trace_id:trace_id}/live", live.trace),
             Route(
-                "/traces/{trace_id:trace_id}",
-                by_method(ends_with_its_client(reads.trace), deleting.trace),
+                "/traces",
+                by_method(
+                    ends_with_its_client(takes(reads.traces, *TRACE_LIST)), takes(deleting.traces, *DELETE_TRACES)
+                ),
                 methods=["GET", "DELETE"],
             ),
-            Route("/event/{channel_id}/list", ends_with_its_client(lists.of_channel)),
-            Route("/live", live.tenant),
-            Route("/channel/{channel_id}/subscribe", live.channel),
-            Route("/channel/{channel_id}/{identifier:trace_id}/subscribe", live.channel),
-            Route("/apps", apps.every, methods=["GET", "POST"]),
-            Route("/apps/{app_id}", apps.one, methods=["GET", "PATCH", "DELETE"]),
-            Route("/apps/{app_id}/channels", app_channels.of_app, methods=["GET", "POST"]),
-            Route("/apps/{app_id}/channels/{channel_id}", app_channels.one, methods=["GET", "PUT", "DELETE"]),
-            Route("/channel", app_channels.create, methods=["POST"]),
-            Route("/channel/{channel_id}", app_channels.one, methods=["GET", "PUT", "DELETE"]),
-            Route("/webhooks/endpoints", webhooks.create, methods=["POST"]),
-            Route("/webhooks/endpoints/channel/{channel_id}", webhooks.of_channel),
-            Route("/webhooks/endpoints/{endpoint_id}", webhooks.deactivate, methods=["DELETE"]),
-            Route("/webhooks/deliveries/{endpoint_id}", webhooks.deliveries),
-            Route("/v1/traces", Otlp(authentication).traces, methods=["POST"]),
+            Route("/traces/{trace_id:trace_id}/summary", ends_with_its_client(takes(reads.summary, "events"))),
+            Route("/traces/{trace_id:trace_id}/events", ends_with_its_client(takes(reads.events))),
+            Route("/traces/{trace_id:trace_id}/live", takes(live.trace, *LIVE)),
+            Route(
+                "/traces/{trace_id:trace_id}",
+                by_method(ends_with_its_client(takes(reads.trace)), takes(deleting.trace, *DELETE_TRACE)),
+                methods=["GET", "DELETE"],
+            ),
+            Route("/event/{channel_id}/list", ends_with_its_client(takes(lists.of_channel, *CHANNEL_LIST))),
+            Route("/live", takes(live.tenant, *LIVE)),
+            Route("/channel/{channel_id}/subscribe", takes(live.channel, *LIVE)),
+            Route("/channel/{channel_id}/{identifier:trace_id}/subscribe", takes(live.channel, *LIVE)),
+            Route("/apps", takes(apps.every), methods=["GET", "POST"]),
+            Route("/apps/{app_id}", takes(apps.one), methods=["GET", "PATCH", "DELETE"]),
+            Route("/apps/{app_id}/channels", takes(app_channels.of_app), methods=["GET", "POST"]),
+            Route("/apps/{app_id}/channels/{channel_id}", takes(app_channels.one), methods=["GET", "PUT", "DELETE"]),
+            Route("/channel", takes(app_channels.create), methods=["POST"]),
+            Route("/channel/{channel_id}", takes(app_channels.one), methods=["GET", "PUT", "DELETE"]),
+            Route("/webhooks/endpoints", takes(webhooks.create), methods=["POST"]),
+            Route("/webhooks/endpoints/channel/{channel_id}", takes(webhooks.of_channel)),
+            Route("/webhooks/endpoints/{endpoint_id}", takes(webhooks.deactivate), methods=["DELETE"]),
+            Route("/webhooks/deliveries/{endpoint_id}", takes(webhooks.deliveries)),
+            Route("/v1/traces", takes(Otlp(authentication).traces), methods=["POST"]),
             Route("/health/live", health.live),
             Route("/health/ready", health.ready),
             Route("/metrics", metrics.answer),

@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.authentication import ORIGIN, Headers
 from gateway.errors import GatewayError, answer_defect, answer_gateway_error, answer_not_acknowledged
 from gateway.exchange import exchange_of
+from gateway.known_parameters import refuse_query
 from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.browser_pages import cors_headers
 from gateway.publishing.request_body import RequestBody
@@ -53,6 +54,8 @@ class DirectCall:
             if ORIGIN in headers and (page := self._page_of(headers)) is not None:
                 exchange, send = None, _with_headers(send, cors_headers(page))
             at_hand = None if exchange is None else exchange.body_at_hand()
+            if query := scope.get("query_string"):
+                refuse_query(query)
             sent = RequestBody(headers, receive, self._room, at_hand, scope.get("client"))
             try:
                 status, body = await self._answer(headers, sent)

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -59,6 +60,7 @@ class GatewayError(Exception):
     """Root of this package's errors."""
 
     status = 500
+    details: Mapping[str, Any] = MappingProxyType({})  # further members of the answer
 
     def __init__(self, message: str | Sequence[str], hint: str) -> None:
         super().__init__(message)
@@ -69,10 +71,13 @@ class GatewayError(Exception):
 class RefusedError(GatewayError):
     """The request cannot be done as it is; `message` says what is wrong, `hint` what to do."""
 
-    def __init__(self, status: int, message: str | Sequence[str], hint: str) -> None:
+    def __init__(
+        self, status: int, message: str | Sequence[str], hint: str, details: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message, hint)
         self.status = status
         self.headers: dict[str, str] = {}
+        self.details = details or {}
 
 
 class RateLimitedError(RefusedError):
@@ -94,8 +99,10 @@ def fresh_request_id() -> str:
     return f"req_{token_hex(8)}"
 
 
-def error_body(status: int, message: str | Sequence[str], hint: str, request_id: str) -> bytes:
-    """The one JSON form of every error."""
+def error_body(
+    status: int, message: str | Sequence[str], hint: str, request_id: str, details: Mapping[str, Any] | None = None
+) -> bytes:
+    """The one JSON form of every error, and what it has beside that."""
     body: dict[str, Any] = {
         "message": message if isinstance(message, str) else list(message),
         "code": _CODES.get(status, "error"),
@@ -103,17 +110,22 @@ def error_body(status: int, message: str | Sequence[str], hint: str, request_id:
         "requestId": request_id,
         "hint": hint,
     }
-    return orjson.dumps(body)
+    return orjson.dumps(body | dict(details) if details else body)
 
 
 def error_response(
-    request: Request, status: int, message: str | Sequence[str], hint: str, headers: Mapping[str, str] | None = None
+    request: Request,
+    status: int,
+    message: str | Sequence[str],
+    hint: str,
+    headers: Mapping[str, str] | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> Response:
     """The JSON answer for an error. `requestId` is the sender's X-Request-Id where it is a sane one."""
     request_id = request.headers.get("x-request-id", "")
     if not 0 < len(request_id) <= 128 or not request_id.isascii() or not request_id.isprintable():
         request_id = fresh_request_id()
-    body = error_body(status, message, hint, request_id)
+    body = error_body(status, message, hint, request_id, details)
     answer_headers = {**(headers or {}), "X-Request-Id": request_id}
     if status == 503:
         answer_headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -127,7 +139,7 @@ async def answer_gateway_error(request: Request, error: GatewayError) -> Respons
         headers = error.headers
     if error.status == 415:
         headers = {"Accept-Encoding": "gzip"}  # RFC 9110 15.5.16
-    return error_response(request, error.status, error.message, error.hint, headers)
+    return error_response(request, error.status, error.message, error.hint, headers, error.details)
 
 
 async def answer_not_acknowledged(request: Request, error: NotAcknowledgedError) -> Response:

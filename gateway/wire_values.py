@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any, TypeVar, cast
 
 from gateway.control.credentials import Generation
 
+Answer = TypeVar("Answer")
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DIGITS_OF_JSON_INTEGER = 18
+_JSON_INTEGERS = range(-(1 << 63), 1 << 64)  # what orjson reads as integers: a larger id was sent as text
 
 
 @lru_cache(maxsize=1024)  # the events of a millisecond have the same one
@@ -23,10 +26,26 @@ def wire_id(number: int, generation: Generation) -> int | str:
 
 
 def opaque_id(text: str, generation: Generation) -> int | str | None:
-    """An id that the sender chose: a JSON integer for early clients where it is one, else as it is; None when empty."""
+    """An id that the sender chose: a JSON integer for early clients where it is one, else as it is; None when empty.
+
+    So the id of a parent comes back with the type and value of the id that the parent's own answer has.
+    """
     if not text:
         return None
-    if generation is Generation.EARLY and len(text) <= _DIGITS_OF_JSON_INTEGER and text.isascii() and text.isdecimal():
+    if generation is Generation.EARLY and text.isascii() and text.removeprefix("-").isdecimal():
         number = int(text)
-        return number if str(number) == text else text
+        if str(number) == text and number in _JSON_INTEGERS:
+            return number
     return text
+
+
+def with_id_texts(answer: Answer, *ids: str) -> Answer:
+    """`answer`, in which each of `ids` that is a JSON number stands as text, too, as `<name>Text`.
+
+    JavaScript and others read JSON numbers as doubles, which change an id of 19 digits.
+    """
+    fields = cast("dict[str, Any]", answer)
+    for name in ids:
+        if isinstance(number := fields[name], int):
+            fields[f"{name}Text"] = str(number)
+    return answer

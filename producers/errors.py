@@ -7,13 +7,18 @@ ProducerError
 
 from __future__ import annotations
 
+from axonstream.errors import APIConnectionError
+
 
 class ProducerError(Exception):
     """Root of this package's errors."""
 
 
-class NotAcknowledgedError(ProducerError):
-    """Kafka did not acknowledge in time. Publishing again with the same dedup key cannot count twice."""
+class NotAcknowledgedError(ProducerError, APIConnectionError):
+    """Kafka did not acknowledge in time. Publishing again with the same dedup key cannot count twice.
+
+    To the user of a KafkaPublisher it is what a lost connection is to that of an AxonPush.
+    """
 
 
 class TopicMismatchError(ProducerError):

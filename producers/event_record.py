@@ -6,11 +6,11 @@ were.
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 import orjson
 
+from axonstream import wire_json
 from axonstream.event_contract import EventInput, event_id_of
 
 SCHEMA_VERSION = 1
@@ -24,14 +24,6 @@ class EventRecord(NamedTuple):
     occurred_at: int
     received_at: int
     value: bytes
-
-
-def encode_json(value: Any) -> bytes:
-    """Compact JSON; integers of over 64 bits are kept whole. NaN and infinity become null, as JSON has neither."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def encode_event(
@@ -77,7 +69,7 @@ def encode_event(
         fields["dedup_key"] = event.dedup_key
     if event.environment:
         fields["environment"] = event.environment
-    fields["payload"] = orjson.Fragment(encode_json(event.payload) if payload is None else payload)
+    fields["payload"] = orjson.Fragment(wire_json.encode(event.payload) if payload is None else payload)
     if event.metadata is not None:
-        fields["metadata"] = orjson.Fragment(encode_json(event.metadata) if metadata is None else metadata)
+        fields["metadata"] = orjson.Fragment(wire_json.encode(event.metadata) if metadata is None else metadata)
     return EventRecord(event_id, trace_id, occurred_at, now_ms, orjson.dumps(fields))

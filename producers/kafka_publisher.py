@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
-from uuid import uuid4
 
-from pydantic import ValidationError as PydanticError
-
-from axonstream.errors import ValidationError
-from axonstream.event_contract import MAX_EVENT_BYTES, MAX_VALUES, EventInput
-from axonstream.trace_context import get_or_create_trace
+from axonstream.calls import tenant_of
+from axonstream.errors import AxonStreamError, ClientClosedError, ValidationError
+from axonstream.event_contract import MAX_EVENT_BYTES, MAX_VALUES, EventInput, trace_id_of
+from axonstream.outgoing_event import OutgoingEvent, nothing_left, outgoing_batch, outgoing_event, too_large
+from axonstream.results import BatchResult, RefusedEvent
 from producers.errors import NotAcknowledgedError
 from producers.event_ids import EventIds
 from producers.event_log import EventLog
 from producers.event_record import EventRecord, encode_event
 from producers.json_shape import too_many_values
+from producers.topics import event_key
+from producers.verdict import Refusal, verdict
+
+_SEND_LESS = "Write what is so large or so deep as text, or leave it out; nothing of the event was sent."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,12 @@ class KafkaPublisher:
         async with KafkaPublisher(bootstrap_servers="127.0.0.1:9092", tenant_id="1") as publisher:
             await publisher.publish("web_search", {"query": "AI"}, channel_id=1, event_type="agent.tool_call.start")
 
-    `publish` and `publish_many` return when Kafka has acknowledged, or raise NotAcknowledgedError. With `wait=False`
+    Its contract is that of AxonPush: it takes the same values, writes the same JSON and raises the errors of
+    `axonstream.errors`. What it hands to Kafka has passed the verdict that sink and processor pass on it, so that
+    nothing that was acknowledged becomes a dead letter.
+
+    `publish` and `publish_many` return when Kafka has acknowledged, or raise NotAcknowledgedError, which is an
+    APIConnectionError. With `wait=False`
     an event is taken into a buffer of at most `max_buffered_bytes` (the call waits while it is full) and `flush`,
     or leaving the context, waits for all of it and raises if any was not acknowledged.
 
@@ -49,14 +57,14 @@ class KafkaPublisher:
         self,
         *,
         bootstrap_servers: str,
-        tenant_id: str,
+        tenant_id: str | int,
         topic: str = "agent-events",
         timeout_ms: int = 30_000,
         max_buffered_bytes: int = 64 << 20,
         environment: str | None = None,
         kafka: Mapping[str, Any] | None = None,
     ) -> None:
-        self._tenant_id = tenant_id
+        self._tenant_id = tenant_of(tenant_id)
         self._environment = environment
         self._log = EventLog(
             topic=topic, timeout_ms=timeout_ms, kafka={**(kafka or {}), "bootstrap_servers": bootstrap_servers}
@@ -68,6 +76,7 @@ class KafkaPublisher:
         self._room = asyncio.Condition()
         self._pump: asyncio.Task[None] | None = None
         self._failed = 0
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -83,7 +92,8 @@ class KafkaPublisher:
         await self._log.start()
 
     async def close(self) -> None:
-        """Flush, then disconnect, whatever the flush said."""
+        """Flush, then disconnect, whatever the flush said. The publisher cannot be used after it."""
+        self._closed = True
         try:
             await self.flush()
         finally:
@@ -92,8 +102,8 @@ class KafkaPublisher:
     async def publish(
         self,
         identifier: str,
-        payload: dict[str, Any],
-        channel_id: int,
+        payload: Mapping[str, Any],
+        channel_id: int | str,
         *,
         agent_id: str | None = None,
         trace_id: str | None = None,
@@ -101,17 +111,18 @@ class KafkaPublisher:
         parent_event_id: int | str | None = None,
         parent_span_id: str | None = None,
         event_type: str | None = None,
-        metadata: dict[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         dedup_key: str | None = None,
         environment: str | None = None,
-        occurred_at: datetime | int | None = None,
+        occurred_at: datetime | str | int | None = None,
         wait: bool = True,
     ) -> EventRecord:
-        """Publish one event; the trace is that of the context when `trace_id` is not given.
+        """Publish one event; without `trace_id` in the current trace, or else in a trace of its own.
 
-        Raises axonstream.ValidationError for an event that breaks the contract, NotAcknowledgedError (when waiting).
+        Raises axonstream's ValidationError and PayloadTooLargeError for an event that breaks the contract, and
+        NotAcknowledgedError (when waiting).
         """
-        fields = {
+        given = {
             "identifier": identifier,
             "payload": payload,
             "channel_id": channel_id,
@@ -120,31 +131,42 @@ class KafkaPublisher:
             "span_id": span_id,
             "parent_event_id": parent_event_id,
             "parent_span_id": parent_span_id,
+            "event_type": event_type,
             "metadata": metadata,
             "dedup_key": dedup_key,
             "environment": environment,
             "occurred_at": occurred_at,
         }
-        if event_type is not None:
-            fields["event_type"] = str(event_type)
-        record = self._encode(fields)
+        self._not_closed()
+        fields = {name: value for name, value in given.items() if value is not None}
+        record = self._encode(outgoing_event(fields, self._environment))
         if wait:
             await self._log.append([record])
         else:
             await self._buffer(record)
         return record
 
-    async def publish_many(self, events: Iterable[EventInput | Mapping[str, Any]]) -> list[EventRecord]:
-        """Publish many events and wait for all; none is sent when one of them breaks the contract.
+    async def publish_many(self, events: Iterable[EventInput | Mapping[str, Any]]) -> BatchResult:
+        """Publish many events and wait for all; one that is wrong is in `rejected` and takes no other with it.
 
-        After NotAcknowledgedError any part of them may be stored: repeat the call with events that carry dedup keys.
+        Raises ValidationError when nothing was stored of a batch that is not empty. After NotAcknowledgedError any
+        part of it may be stored: repeat the call with events that carry dedup keys.
         """
-        records = [
-            self._encode(event.model_dump() if isinstance(event, EventInput) else dict(event)) for event in events
-        ]
-        if records:
-            await self._log.append(records)
-        return records
+        self._not_closed()
+        batch = outgoing_batch(events, self._environment)
+        records: list[EventRecord] = []
+        rejected = list(batch.refused)
+        for place, event in zip(batch.places, batch.events, strict=True):
+            try:
+                records.append(self._encode(event))
+            except AxonStreamError as error:
+                rejected.append(RefusedEvent(index=place, message=error.message))
+        rejected.sort(key=lambda one: one.index)
+        if rejected and not records:
+            raise nothing_left(rejected)
+        await self._log.append(records)
+        ids = tuple(record.event_id for record in records)
+        return BatchResult(accepted=len(records), rejected=tuple(rejected), ids=ids)
 
     @property
     def buffered_bytes(self) -> int:
@@ -159,26 +181,29 @@ class KafkaPublisher:
         if failed:
             raise NotAcknowledgedError(f"Kafka did not acknowledge {failed} buffered events; publish them again")
 
-    def _encode(self, fields: dict[str, Any]) -> EventRecord:
-        fields["dedup_key"] = fields.get("dedup_key") or uuid4().hex
-        fields["environment"] = fields.get("environment") or self._environment
-        try:
-            event = EventInput.model_validate(fields)
-        except PydanticError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise ValidationError(f"the event was not published: {problems}") from None
+    def _not_closed(self) -> None:
+        if self._closed:
+            raise ClientClosedError("the publisher has been closed", hint="Make a new one, or close this one later.")
+
+    def _encode(self, sent: OutgoingEvent) -> EventRecord:
+        event = sent.event
         now_ms = time.time_ns() // 1_000_000
         record = encode_event(
             event,
             tenant_id=self._tenant_id,
-            trace_id=event.trace_id or get_or_create_trace().trace_id,
+            trace_id=event.trace_id or trace_id_of(self._tenant_id, event.dedup_key or ""),
             fresh_id=self._ids.next(now_ms),
             now_ms=now_ms,
+            payload=sent.payload,
+            metadata=sent.metadata,
         )
         if len(record.value) > MAX_EVENT_BYTES:
-            raise ValidationError(f"the event was not published: it is larger than {MAX_EVENT_BYTES} bytes; shorten it")
+            raise too_large()
         if too_many_values(record.value):
-            raise ValidationError(f"the event was not published: it has more than {MAX_VALUES} values; split it")
+            raise ValidationError(f"the event has more than {MAX_VALUES} values", hint=_SEND_LESS)
+        judged = verdict(event_key(record.trace_id), record.value)
+        if isinstance(judged, Refusal):
+            raise ValidationError(judged.reason, hint=_SEND_LESS)
         return record
 
     async def _buffer(self, record: EventRecord) -> None:

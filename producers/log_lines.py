@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import sys
+import time
 import traceback
 from types import TracebackType
 from typing import Any
@@ -20,7 +21,11 @@ _INDENT = "    "
 
 
 class HarmlessFormatter(logging.Formatter):
-    """Spells out every control, bidi and invisible character of a record and of its traceback."""
+    """Spells out every control, bidi and invisible character of a record and of its traceback. Times are in UTC."""
+
+    converter = time.gmtime
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
 
     def format(self, record: logging.LogRecord) -> str:
         own = copy.copy(record)

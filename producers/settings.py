@@ -56,6 +56,13 @@ class Settings(BaseSettings):
         default=1, ge=1, description="made by init; from 3 on, an acknowledged record is on two brokers at least"
     )
     topic_retention_hours: int = Field(default=7 * 24, ge=1, description="of agent-events and trace-summaries")
+    kafka_flush_messages: int = Field(
+        default=0,
+        ge=0,
+        description="Kafka writes a partition to the disk after so many records, before it acknowledges them; 1: each "
+        "batch, so that a power cut of one machine loses nothing. 0: when the system does, in some 30 s. Set when "
+        "`axonstream up` or `axonstream init` makes broker and topics",
+    )
 
     # ClickHouse
     clickhouse_url: str = Field(
@@ -68,6 +75,11 @@ class Settings(BaseSettings):
     )
     clickhouse_cluster: str = Field(
         default="", description="name for ON CLUSTER and quorum settings; empty: one server"
+    )
+    fsync_after_insert: bool = Field(
+        default=False,
+        description="ClickHouse writes each INSERT to the disk before it acknowledges it. Without, what a power cut "
+        "takes is stored again from Kafka. Set by init",
     )
     events_ttl_days: int = Field(default=30, ge=1, description="how long an event is kept after it was stored")
     summaries_ttl_days: int = Field(default=90, ge=1, description="at least a week above the TTL of the events")
@@ -158,8 +170,13 @@ class Settings(BaseSettings):
     )
 
     # Processor and sink
-    processor_instance: str = Field(default="processor-0", description="static group membership; one name per process")
-    sink_instance: str = Field(default="sink-0", description="static group membership; one name per process")
+    processor_instance: str = Field(
+        default="",
+        description="a name that no other processor has, and that this one keeps: started again within the session "
+        "timeout, it goes on with its partitions at once (static group membership). Empty: a name of host and pid, and "
+        "a member that leaves its group when it stops",
+    )
+    sink_instance: str = Field(default="", description="of a sink, as processor_instance")
     trace_idle_s: float = Field(
         default=30 * 60, gt=0, description="a trace without events for so long leaves the processor's memory"
     )

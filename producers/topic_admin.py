@@ -1,26 +1,40 @@
-"""Make the topics once, and check what exists: idempotent, and never a change in place."""
+"""Make the topics, and bring those that exist up to date: idempotent.
+
+Partition counts never change in place. Of the configs, an existing topic gets what keeping time and a short restart
+need (`_Wanted.kept_up`); whatever else somebody has set on it stays.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from producers.errors import TopicMismatchError
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
+from producers.topic_configs import ConfigNotChangedError, change_configs, read_configs
 from producers.topics import Topics
 from producers.verdict import MAX_RECORD_BYTES
 
 _HOUR_MS = 3_600_000
 _PROPAGATION_S = 10.0
 _COPIES_ACKNOWLEDGED = 2
+# Every record has the time of the broker. By that of a sender, retention would delete what nobody has read when he is
+# a week late, and Kafka refuses whatever is an hour ahead: a worker with such a clock could write nothing.
 _BROKERS_CLOCK = {"message.timestamp.type": "LogAppendTime"}
+# A processor reads all of its changelog when it starts. What is outdated goes early, because the newest segment is
+# never compacted; tombstones only have to outlast one recovery.
+_CHANGELOG = {
+    "segment.bytes": str(16 << 20),
+    "min.cleanable.dirty.ratio": "0.2",
+    "delete.retention.ms": str(_HOUR_MS // 4),
+}
 # A gateway reads all of it when it starts, so what is outdated goes early: the newest segment is never compacted.
 # The broker takes compression off: no gateway would read on after one record in a codec that its aiokafka lacks.
 _CONTROL = {
@@ -33,9 +47,16 @@ _CONTROL = {
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
+    """`kept_up` are configs that a topic gets also when it exists, where nobody has set them on it."""
+
     name: str
     partitions: int
-    configs: dict[str, str]
+    configs: Mapping[str, str]
+    kept_up: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def all_configs(self) -> dict[str, str]:
+        return {**_BROKERS_CLOCK, **self.kept_up, **self.configs}
 
 
 def _wanted(settings: Settings) -> list[_Wanted]:
@@ -48,11 +69,12 @@ def _wanted(settings: Settings) -> list[_Wanted]:
     every = {"max.message.bytes": str(MAX_RECORD_BYTES + (64 << 10))}
     if settings.topic_replication_factor > _COPIES_ACKNOWLEDGED:
         every["min.insync.replicas"] = str(_COPIES_ACKNOWLEDGED)
+    if settings.kafka_flush_messages:
+        every["flush.messages"] = str(settings.kafka_flush_messages)
     return [
-        # By the broker's clock: by that of a sender who is a week late, retention would delete what nobody has read.
-        _Wanted(topics.events, partitions, every | {"retention.ms": retention, **_BROKERS_CLOCK}),
+        _Wanted(topics.events, partitions, every | {"retention.ms": retention}),
         _Wanted(topics.summaries, partitions, every | {"retention.ms": retention}),
-        _Wanted(topics.changelog, partitions, every | {"cleanup.policy": "compact"}),
+        _Wanted(topics.changelog, partitions, every | {"cleanup.policy": "compact"}, _CHANGELOG),
         # A dead letter holds the refused bytes as base64, so its limit is above that of what it quotes.
         _Wanted(
             topics.dead_letters, 1, every | {"retention.ms": retention, "max.message.bytes": str(4 * MAX_RECORD_BYTES)}
@@ -62,7 +84,7 @@ def _wanted(settings: Settings) -> list[_Wanted]:
 
 
 async def make_topics(settings: Settings) -> None:
-    """Create what is missing, then check that the partition counts are those of the settings.
+    """Create what is missing, give what exists the configs of this version, and check the partition counts.
 
     Raises TopicMismatchError when an existing topic differs; KafkaError when the broker does not answer.
     """
@@ -76,6 +98,9 @@ async def make_topics(settings: Settings) -> None:
             await _create(admin, missing, settings.topic_replication_factor)
         counts = await _partition_counts(admin, [topic.name for topic in wanted])
         await _check_compacted(admin, Topics(settings.topic_prefix).control)
+        for topic in wanted:
+            if topic.name in existing:
+                await _bring_up_to_date(admin, topic)
     finally:
         await admin.close()
     for topic in wanted:
@@ -100,20 +125,34 @@ async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dic
 
 async def _check_compacted(admin: AIOKafkaAdminClient, name: str) -> None:
     """A control topic that a broker made by itself, or that was made by hand, would lose keys and channels in time."""
-    asked = ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": ""})
-    answer: Any
-    [answer] = await admin.describe_configs([asked])
-    policies = [entry[1] for resource in answer.resources for entry in resource[4] if entry[0] == "cleanup.policy"]
-    if policies and policies != ["compact"]:
+    policy = (await read_configs(admin, name, ["cleanup.policy"])).get("cleanup.policy")
+    if policy and policy.value != "compact":
         raise TopicMismatchError(
-            f"topic {name} has cleanup.policy={policies[0]}, so that keys and channels would be deleted with time: "
+            f"topic {name} has cleanup.policy={policy.value}, so that keys and channels would be deleted with time: "
             "set its cleanup.policy to compact"
         )
 
 
+async def _bring_up_to_date(admin: AIOKafkaAdminClient, topic: _Wanted) -> None:
+    """Raises TopicMismatchError when the broker does not allow it."""
+    found = await read_configs(admin, topic.name, [*_BROKERS_CLOCK, *topic.kept_up])
+    changes = {name: value for name, value in _BROKERS_CLOCK.items() if name in found and found[name].value != value}
+    changes |= {name: value for name, value in topic.kept_up.items() if name in found and not found[name].is_own}
+    if not changes:
+        return
+    try:
+        await change_configs(admin, topic.name, changes)
+    except ConfigNotChangedError as error:
+        wanted = ",".join(f"{name}={value}" for name, value in changes.items())
+        raise TopicMismatchError(
+            f"topic {topic.name} must have {wanted}, and Kafka does not let this client change it ({error}): allow it "
+            "AlterConfigs of the topic, or set them yourself, then run `axonstream init` again"
+        ) from error
+
+
 async def _create(admin: AIOKafkaAdminClient, missing: list[_Wanted], replication: int) -> None:
     answer: Any = await admin.create_topics(
-        [NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.configs) for topic in missing]
+        [NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.all_configs) for topic in missing]
     )
     for name, code, *_ in answer.topic_errors:
         error: type[KafkaError] = for_code(code)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FOLDED_KEY = b"\x00\x00folded"  # of the changelog's notes; an earlier version takes it for a page of a state long gone
+FENCE_KEY = b"\x00\x00fence"  # of the record that shuts out earlier owners of a changelog partition
+REBUILD_KEY = b"\x00\x00rebuild"  # of the order to fold everything again
 WATERMARK_KEY = b"watermark"  # a state key always holds a NUL, so no trace can have this key
 
 

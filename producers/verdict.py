@@ -16,7 +16,15 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 import orjson
 from msgspec import UNSET, MsgspecError
 
-from axonstream.event_contract import EVENT_TYPE_PATTERN, MAX_DEPTH, MAX_NAME_BYTES, MAX_VALUES, EventType
+from axonstream.event_contract import (
+    EVENT_TYPE_PATTERN,
+    MAX_DEPTH,
+    MAX_NAME_BYTES,
+    MAX_VALUES,
+    SECONDS,
+    EventType,
+    unit_instead_of_ms,
+)
 from producers.event import Event, decode_event, decode_lines, encode_again, encode_lines
 from producers.event_record import SCHEMA_VERSION
 from producers.json_shape import JsonShapeError, read_json, too_many_values
@@ -31,6 +39,7 @@ _NUMBERS = ("event_id", "channel_id", "occurred_at", "received_at")
 _EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN[:-1] + r"\Z")
 _KNOWN_TYPES = frozenset(kind.value for kind in EventType)
 _MOST_VALUES = MAX_VALUES + 32  # payload, metadata, and the fields beside them
+_times: Callable[[Event], int] = attrgetter("occurred_at")
 _names: Callable[[Event], tuple[str, ...]] = attrgetter(*_NAMES)
 _numbers: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter("v", *_NUMBERS)
 _DICT, _INT = {dict}, {int}
@@ -131,7 +140,11 @@ def _quick_yes(values: Sequence[bytes | None]) -> Verdicts | None:
             return None
         events = decode_lines(text)
         plain = encode_lines(events) == text and _are_lines(events, sent)
-        if len(events) == len(sent) and (_objects_are_plain(events) if plain else _are_events(events, sent)):
+        if (
+            len(events) == len(sent)
+            and _are_later_than_seconds(events)
+            and (_objects_are_plain(events) if plain else _are_events(events, sent))
+        ):
             is_ascii = text.isascii() and (plain or b"\\u" not in text)
             if _have_good_names(events, text, is_ascii=is_ascii):
                 return Verdicts(events, plain)
@@ -166,6 +179,13 @@ def _are_events(events: Sequence[Event], values: Sequence[bytes]) -> bool:
         and _are_objects([fields["payload"] for fields in read])
         and _are_objects([fields.get("metadata", fields) for fields in read])
         and set(map(type, chain.from_iterable(map(_numbers, read)))) == _INT
+    )
+
+
+def _are_later_than_seconds(events: Sequence[Event]) -> bool:
+    """Whether no time can be in seconds: where one may be, `_any_event` looks at each."""
+    return min(map(_times, events), default=SECONDS.stop) >= SECONDS.stop or not any(
+        event.occurred_at in SECONDS for event in events
     )
 
 
@@ -219,10 +239,19 @@ def _any_event(value: bytes) -> Event | Refusal:
     try:
         event = decode_event(value)
     except (MsgspecError, UnicodeError, RecursionError) as error:
-        return Refusal(f"not an event: {error}")
+        return Refusal(_wrong_time(fields) or f"not an event: {error}")
     if reason := _wrong_field(event, fields):
         return Refusal(reason)
     return event
+
+
+def _wrong_time(fields: dict[str, Any]) -> str | None:
+    """Why `occurred_at` is not in ms, where it is a number in another unit."""
+    number = fields.get("occurred_at")
+    if isinstance(number, int | float) and (found := unit_instead_of_ms(number)):
+        unit, remedy = found
+        return f"occurred_at must be milliseconds since 1970, and {number} looks like {unit}: {remedy}"
+    return None
 
 
 def _wrong_field(event: Event, fields: dict[str, Any]) -> str | None:
@@ -235,6 +264,8 @@ def _wrong_field(event: Event, fields: dict[str, Any]) -> str | None:
     for name in _NUMBERS:
         if type(fields[name]) is not int:
             return f"{name} is not a whole number"
+    if reason := _wrong_time(fields):
+        return reason
     if not _is_event_type(event.event_type):
         return f"event_type does not match {EVENT_TYPE_PATTERN}"
     for name in ("payload", "metadata"):

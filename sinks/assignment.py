@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from time import monotonic
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 
 from sinks.tenure import Tenure
 from stream_processors.lease import Lease
@@ -20,6 +19,7 @@ class Assignment:
         self._lease = lease
         self._tenure: Tenure | None = None
         self._changed = asyncio.Condition()
+        self._ending = asyncio.Lock()
 
     async def begin(self, assigned: Collection[TopicPartition]) -> None:
         """A new tenure; the flows are told."""
@@ -29,6 +29,17 @@ class Assignment:
 
     async def end(self) -> None:
         """Let the flows finish what is under way, and start nothing new."""
+        async with self._ending:
+            await self._end()
+
+    async def again(self, tenure: Tenure) -> None:
+        """Let the flows begin with the same partitions once more, unless `tenure` is over by now."""
+        async with self._ending:  # a revocation that comes meanwhile waits, and ends the new one
+            if self._tenure is tenure:
+                await self._end()
+                await self.begin(tenure.partitions)
+
+    async def _end(self) -> None:
         tenure, self._tenure = self._tenure, None
         if tenure is not None:
             await tenure.end()
@@ -57,29 +68,3 @@ class RebalanceListener(ConsumerRebalanceListener):
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> Any:
         return self._assignment.begin(assigned)
-
-
-def renew_at_heartbeats(consumer: AIOKafkaConsumer, lease: Lease) -> None:
-    """Renew the lease at each heartbeat and each join that the coordinator accepts, counted from when it was sent.
-
-    Hooks two methods of aiokafka 0.14.0's coordinator; call it after the consumer was made to start.
-    """
-    coordinator: Any = consumer._coordinator
-    heartbeat, rejoin = coordinator._do_heartbeat, coordinator._do_rejoin_group
-
-    async def do_heartbeat() -> bool:
-        sent_at = monotonic()
-        accepted = await heartbeat()
-        if accepted:
-            lease.renew(sent_at)
-        return accepted
-
-    async def do_rejoin_group(subscription: Any) -> bool:
-        sent_at = monotonic()
-        joined = await rejoin(subscription)
-        if joined:
-            lease.renew(sent_at)
-        return joined
-
-    coordinator._do_heartbeat = do_heartbeat
-    coordinator._do_rejoin_group = do_rejoin_group

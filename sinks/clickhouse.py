@@ -10,6 +10,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 
 from producers.settings import Settings
+from sinks.clickhouse_proxy import ask_loopback_directly
 
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 30  # the longest silence of a server that was asked; clickhouse-connect's own is 300
@@ -23,6 +24,7 @@ def cluster_settings(settings: Settings) -> dict[str, Any]:
 
 
 def _options(settings: Settings) -> dict[str, Any]:
+    ask_loopback_directly()
     url = urlsplit(settings.clickhouse_url)
     return {
         "interface": url.scheme,

@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
-from aiokafka.errors import CommitFailedError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topics import Topics
 from sinks.clickhouse import connect
 from sinks.errors import EpochError
+from sinks.installation import check_installation, installation_id
+from sinks.lost_ends import newest_number
+from sinks.sink_offsets import sink_offsets
 from sinks.topic_identity import TopicIdentity, topic_identities
 
 log = logging.getLogger(__name__)
@@ -26,29 +26,39 @@ log = logging.getLogger(__name__)
 async def ensure_epoch(settings: Settings, *, new: bool = False) -> int:
     """The current epoch, made when there is none yet, or when `new` and Kafka is not that of the newest one.
 
-    Topics and schema must exist, and no sink may be running when an epoch is made. Making one
+    Topics and schema must exist, and no sink may be running when anything is to be committed. Making an epoch
     1. commits the start of each log as the sink group's offset (so a missing offset always means a lost one), then
     2. records the epoch: a crash in between is repaired by running it again.
 
-    Raises EpochError when Kafka is not that of the newest epoch and `new` is not given.
+    Where Kafka is that of the newest epoch, offsets that are missing are set to where the tables say. With `new` so are
+    those from which no sink goes on: Kafka has deleted what comes next, or another database was filled from them.
+
+    Raises EpochError when Kafka is not that of the newest epoch, or the offsets belong to another database, and `new`
+    is not given.
     """
     names = _topics(settings)
     identities = await topic_identities(settings, names)
     client = await connect(settings)
     try:
         epoch, recorded = await _newest(client, names)
-        if epoch and recorded == identities:
-            return epoch
-        if epoch and not new:
+        if epoch and recorded != identities and not new:
             raise EpochError(_difference(epoch, recorded, identities))
-        await _commit_log_starts(settings, names)
+        async with sink_offsets(settings) as offsets:
+            own = await installation_id(client)
+            if not new:
+                check_installation(offsets.notes(), own)
+            if epoch and recorded == identities:
+                await offsets.mend(client, epoch, own, new=new)
+                return epoch
+            number = await newest_number(client) + 1
+            await offsets.commit_log_starts(own)
         await client.insert(
             "topic_epochs",
-            [[epoch + 1, identity.cluster_id, identity.topic, identity.topic_id] for identity in identities],
+            [[number, identity.cluster_id, identity.topic, identity.topic_id] for identity in identities],
             column_names=["epoch", "cluster_id", "topic", "topic_id"],
         )
-        log.info("epoch %s of topics %s begins", epoch + 1, ", ".join(names))
-        return epoch + 1
+        log.info("epoch %s of topics %s begins", number, ", ".join(names))
+        return number
     finally:
         await client.close()
 
@@ -97,22 +107,3 @@ def _difference(epoch: int, recorded: Sequence[TopicIdentity], identities: Seque
         "wrong, set AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS. If the topic was made anew on purpose, stop the sinks and run "
         "`axonstream init --new-epoch`: what is stored stays, and the new topic is read from its start"
     )
-
-
-async def _commit_log_starts(settings: Settings, topics: Sequence[str]) -> None:
-    consumer = AIOKafkaConsumer(
-        **kafka_options(settings), group_id=Topics(settings.topic_prefix).sink_group, enable_auto_commit=False
-    )
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(t, p) for t in topics for p in range(settings.topic_partitions)]
-        consumer.assign(partitions)
-        starts = await consumer.beginning_offsets(partitions)
-        first = topics[0]
-        await consumer.commit(
-            {tp: OffsetAndMetadata(start, "" if tp.topic == first else "0") for tp, start in starts.items()}
-        )
-    except CommitFailedError as error:
-        raise EpochError("a sink is running: stop the sinks, then run `axonstream init` again") from error
-    finally:
-        await consumer.stop()

@@ -10,6 +10,7 @@ SinkError
 +- LedgerBrokenError       ClickHouse stored more rows than it was given
 +- LeaseLostError          Kafka accepts no heartbeat any more; the process ends and starts again
 +- RevokedError            the partitions belong to someone else now; stop working on them (never leaves the package)
++- LostEndError            Kafka has lost records that were read; begin anew (never leaves the package)
 +- InsertError             an INSERT was not acknowledged (never leaves the package)
    +- RowRefusedError      ClickHouse read the batch and refuses its data; it says which row, or does not
    +- OutcomeUnknownError  the rows may be stored, or not, or in part
@@ -61,6 +62,10 @@ class LeaseLostError(SinkError):
 
 class RevokedError(SinkError):
     """This member may not write for its partitions any more."""
+
+
+class LostEndError(SinkError):
+    """The log of a partition is not the one that was read: it lost its end, and may have grown again."""
 
 
 class InsertError(SinkError):

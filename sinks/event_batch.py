@@ -47,7 +47,8 @@ class EventBatch:
                 some_deleted = bool(late.deleted)
             elif not (some_deleted and late.passes_over(event, record)):
                 offset = record.offset
-                line = plain_line(event, record.value, end, offset) if plain else event_line(event, end, offset)
+                at = record.timestamp
+                line = plain_line(event, record.value, end, offset, at) if plain else event_line(event, end, offset, at)
                 size += len(line)
                 rows.append(_row((record, line)))
         self.size += size

@@ -23,38 +23,39 @@ def line_end(epoch: int, partition: int) -> bytes:
     return b',"_topic_epoch":%d,"_partition":%d,"_offset":' % (epoch, partition)
 
 
-def plain_line(event: Event, value: bytes, end: bytes, offset: int) -> bytes:
+def plain_line(event: Event, value: bytes, end: bytes, offset: int, received_ms: int) -> bytes:
     """The line of a value that the verdict calls plain: the two times stand behind each other, with nothing between.
 
-    `event` is the verdict's reading of `value`, `end` the `line_end` of its partition.
+    `event` is the reading of `value`, `end` the `line_end` of its partition. `received_ms` is the timestamp of the
+    record: by the clock of the broker, and not by that of whoever published.
     """
     start = value.find(_OCCURRED) + _NAME_BYTES  # in no name before it: a quote within is behind a backslash
     if event.occurred_at < _THIRTEEN_DIGITS or event.received_at < _THIRTEEN_DIGITS:
-        return _line_of_any_times(event, value, start, end, offset)
-    return b'%b"%b.%b","received_at":"%b.%b"%b%b%d}\n' % (
+        return _line_of_any_times(event, value, start, end, offset, received_ms)
+    return b'%b"%b.%b","received_at":"%010d.%03d"%b%b%d}\n' % (
         value[:start],
         value[start : start + 10],
         value[start + 10 : start + 13],
-        value[start + 28 : start + 38],
-        value[start + 38 : start + 41],
+        received_ms // 1000,
+        received_ms % 1000,
         value[start + 41 : -1],
         end,
         offset,
     )
 
 
-def event_line(event: Event, end: bytes, offset: int) -> bytes:
+def event_line(event: Event, end: bytes, offset: int, received_ms: int) -> bytes:
     """The line of an event of any encoder: spaces and order between its fields are ours, what is within them is not."""
-    return plain_line(event, encode_again(event), end, offset)
+    return plain_line(event, encode_again(event), end, offset, received_ms)
 
 
-def _line_of_any_times(event: Event, value: bytes, start: int, end: bytes, offset: int) -> bytes:
+def _line_of_any_times(event: Event, value: bytes, start: int, end: bytes, offset: int, received_ms: int) -> bytes:
     received_start = value.find(_RECEIVED, start)
     return b'%b"%010d.%03d"%b"%010d.%03d"%b%b%d}\n' % (
         value[:start],
         *divmod(event.occurred_at, 1000),
         _RECEIVED_MEMBER,
-        *divmod(event.received_at, 1000),
+        *divmod(received_ms, 1000),
         value[received_start + len(_RECEIVED) + len(b"%d" % event.received_at) : -1],
         end,
         offset,

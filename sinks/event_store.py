@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from time import monotonic
 from typing import TypeVar
 
 from aiokafka import OffsetAndMetadata, TopicPartition
@@ -26,6 +25,7 @@ from sinks.retry import Backoff
 from sinks.server_clock import ServerClock, read_server_clock
 from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from sinks.tenure import Tenure
+from stream_processors.boot_clock import boot_clock
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -128,12 +128,12 @@ class EventStore:
             for partition, last in {row.record.partition: row.record.offset for row in absent}.items():
                 self._ledgers[partition].attempting(last)
             if absent:
-                started = monotonic()
+                started = boot_clock()
                 lines = [row.line for row in absent]
                 insert_by = min(self._tenure.insert_by, started + self._insert_timeout_s)
                 lines[-1] = with_deadline(lines[-1], clock.earliest_ms(insert_by))
                 await self._writer.insert(TABLE, COLUMNS, lines, partitions)
-                self._size.went_through(len(absent), monotonic() - started)
+                self._size.went_through(len(absent), boot_clock() - started)
                 self._refusals.taken()
         except RowRefusedError as error:
             return await self._refused(absent, error)

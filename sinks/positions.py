@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from producers.record_identity import CommitNote, decode_note
 from sinks.errors import EpochError
 
 
@@ -21,29 +22,24 @@ class Position:
     log_start: int
     log_end: int
 
-    def check(self, ceiling: int) -> None:
-        """Raises EpochError when the log is not the one that was read so far, or has lost what was not read yet.
+    @property
+    def note(self) -> CommitNote:
+        """What the metadata says."""
+        return decode_note(self.metadata)
 
-        `ceiling` is the highest offset that is stored, -1 when none is.
-        """
-        where = f"{self.partition.topic} partition {self.partition.partition}"
+    def check_deleted(self) -> None:
+        """Raises EpochError when Kafka's retention has deleted what was not read yet."""
         if self.committed < self.log_start:
             raise EpochError(
-                f"{where}: the records {self.committed} to {self.log_start - 1} were deleted by Kafka's retention "
-                "before they were stored. They are lost. To go on without them, stop the sinks and set the group to "
-                "the start of the log: kafka-consumer-groups.sh --reset-offsets --to-earliest --topic "
-                f"{self.partition.topic}:{self.partition.partition} --execute"
-            )
-        if self.log_end < max(self.committed, ceiling + 1):
-            raise EpochError(
-                f"{where}: the log ends at {self.log_end}, but was read up to {max(self.committed, ceiling + 1)}: "
-                "Kafka has lost its end, or the topic was made anew. Restore it, or stop the sinks and run "
-                "`axonstream init --new-epoch`: what is stored stays, and the log is read from its start"
+                f"{self.partition.topic} partition {self.partition.partition}: the records {self.committed} to "
+                f"{self.log_start - 1} were deleted by Kafka's retention before they were stored. They are lost. To go "
+                "on without them, stop the sinks and run `axonstream init --new-epoch`: what is stored stays, and the "
+                "log is read from where it begins now"
             )
 
 
 async def read_positions(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> list[Position]:
-    """Ask Kafka. Raises EpochError when nothing is committed: making an epoch commits each log's start."""
+    """Ask Kafka. Raises EpochError when nothing is committed: `axonstream init` commits a place in each log."""
     coordinator: Any = consumer._coordinator
     committed = await coordinator.fetch_committed_offsets(list(partitions))
     starts = await consumer.beginning_offsets(list(partitions))
@@ -52,8 +48,9 @@ async def read_positions(consumer: AIOKafkaConsumer, partitions: Sequence[TopicP
     for tp in partitions:
         if tp not in committed:
             raise EpochError(
-                f"{tp.topic} partition {tp.partition}: the sink's committed offset is gone: the topic was made anew, "
-                "or the group was deleted or has expired. Stop the sinks and run `axonstream init --new-epoch`"
+                f"{tp.topic} partition {tp.partition}: the sink's committed offset is gone: the group was deleted or "
+                "has expired, or the partition was added. Stop the sinks and run `axonstream init`: it finds out from "
+                "what is stored where to go on"
             )
         offset = committed[tp]
         positions.append(Position(tp, offset.offset, offset.metadata, starts[tp], ends[tp]))

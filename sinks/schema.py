@@ -53,7 +53,7 @@ def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
 
 
 def migrate(settings: Settings, migrations: list[Migration] | None = None) -> None:
-    """Create the database, apply what is missing, and set the TTLs of the settings. Blocking; safe to repeat.
+    """Create the database, apply what is missing, and set TTLs and fsync as the settings say. Blocking; safe to repeat.
 
     Raises MigrationError when an applied migration has changed or is unknown here; clickhouse_connect's errors when
     the server does not answer or refuses.
@@ -69,6 +69,7 @@ def migrate(settings: Settings, migrations: list[Migration] | None = None) -> No
             if migration.version not in applied:
                 _apply(client, migration, values)
         _set_ttls(client, settings, values)
+        _set_fsync(client, settings, values)
     finally:
         client.close()
 
@@ -145,3 +146,25 @@ def _set_ttls(client: Client, settings: Settings, values: dict[str, str]) -> Non
         ).result_rows
         if found and f"TTL {ttl}" not in found[0][0]:
             client.command(f"ALTER TABLE {values['database']}.{table} {values['on_cluster']} MODIFY TTL {ttl}")
+
+
+# What is only here, and a row or two a day: written to the disk before it is acknowledged, whatever the settings say.
+_ALWAYS_ON_DISK = ("schema_migrations", "topic_epochs", "dead_letter_decisions")
+
+
+def _set_fsync(client: Client, settings: Settings, values: dict[str, str]) -> None:
+    """Whether an INSERT is on the disk when it is acknowledged: the files of its part, and their directory."""
+    wanted = dict.fromkeys(_ALWAYS_ON_DISK, True)
+    wanted |= dict.fromkeys(("events_log", "trace_summaries", "dead_letters"), settings.fsync_after_insert)
+    found = client.query(
+        "SELECT name, position(create_table_query, 'fsync_after_insert = 1') > 0 FROM system.tables "
+        "WHERE database = {database:String} AND name IN {tables:Array(String)}",
+        parameters={"database": settings.clickhouse_database, "tables": list(wanted)},
+    ).result_rows
+    for table, is_on in found:
+        if bool(is_on) != wanted[table]:
+            to = int(wanted[table])
+            client.command(
+                f"ALTER TABLE {values['database']}.{table} {values['on_cluster']} "
+                f"MODIFY SETTING fsync_after_insert = {to}, fsync_part_directory = {to}"
+            )

@@ -1,16 +1,17 @@
-"""ClickHouse's clock, told by this process's monotonic one: for deadlines that the server itself must hold."""
+"""ClickHouse's clock, told by the clock of the leases: for deadlines that the server itself must hold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import monotonic
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from stream_processors.boot_clock import boot_clock
 
 
 @dataclass(frozen=True, slots=True)
 class ServerClock:
-    """The server said `server_ms` (ms since 1970) at some time before `answered_at` (s, monotonic).
+    """The server said `server_ms` (ms since 1970) at some time before `answered_at` (s, boot_clock).
 
     Not promised: anything after somebody has set the server's clock back.
     """
@@ -26,4 +27,4 @@ class ServerClock:
 async def read_server_clock(client: AsyncClient) -> ServerClock:
     """Raises clickhouse_connect's errors."""
     found = await client.query("SELECT toUnixTimestamp64Milli(now64(3))", parameters={})
-    return ServerClock(found.result_rows[0][0], monotonic())
+    return ServerClock(found.result_rows[0][0], boot_clock())

@@ -6,24 +6,34 @@ how far the summaries that are stored cover them (the metadata of trace-summarie
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from aiokafka import TopicPartition
+from aiokafka import OffsetAndMetadata, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from producers.record_identity import CommitNote
 from producers.settings import Settings
 from producers.topics import Topics
 from sinks.dead_letters import DeadLetters
 from sinks.deleting.control_deletions import ControlDeletions
 from sinks.epochs import current_epoch
-from sinks.positions import read_positions
+from sinks.errors import RevokedError
+from sinks.installation import check_installation, installation_id
+from sinks.log_times import summaries_since
+from sinks.positions import Position, read_positions
 from sinks.summary_lines import HiddenSummaries
 from sinks.summary_store import SummaryStore
 from sinks.table_writer import TableWriter
 from sinks.tenure import Tenure
 from sinks.topic_flow import TopicFlow
 from sinks.topic_identity import topic_identities
+from sinks.uncovered import first_uncovered
+
+log = logging.getLogger(__name__)
 
 
 class SummaryFlow(TopicFlow):
@@ -44,17 +54,79 @@ class SummaryFlow(TopicFlow):
         self._writer = writer
         self._dead_letters = dead_letters
         self._deletions = deletions
+        self._epoch = 0
+        self._positions: dict[int, Position] = {}
+        self._folded: dict[int, int] = {}
+        self._hidden: HiddenSummaries | None = None
 
     async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> SummaryStore:
+        """A log that has lost its end is read again from before the newest summary that is stored: what it lost was
+        stored, or its processor writes it again.
+        """
         epoch = await current_epoch(self._settings, self._client)
+        self.installation = await installation_id(self._client)
         positions = await read_positions(self.consumer, partitions)
-        for position in positions:
-            position.check(-1)
+        check_installation((position.note for position in positions), self.installation)
+        lost = await self.guard.begin(positions)
+        for at, position in enumerate(positions):
+            if position.partition in lost:
+                positions[at] = await self._after_lost_end(position)
+            positions[at].check_deleted()
         self.go_back(positions)
-        folded = {position.partition.partition: int(position.metadata or 0) for position in positions}
         events = Topics(self._settings.topic_prefix).events
-        hidden = HiddenSummaries(
-            self._deletions.deleted, (await topic_identities(self._settings, [events]))[0].topic_id
-        )
+        [identity] = await topic_identities(self._settings, [events])
+        self._hidden = HiddenSummaries(self._deletions.deleted, identity.topic_id)
         await self._deletions.loaded()
-        return SummaryStore(self._settings, self._writer, self._dead_letters, tenure, epoch, folded, hidden)
+        self._positions = {position.partition.partition: position for position in positions}
+        self._folded = {partition: position.note.folded or 0 for partition, position in self._positions.items()}
+        folded_at = {partition: position.note.folded_at for partition, position in self._positions.items()}
+        self._epoch = epoch
+        return SummaryStore(
+            self._settings,
+            self._client,
+            self._writer,
+            self._dead_letters,
+            tenure,
+            epoch,
+            self._folded,
+            folded_at,
+            self._hidden,
+        )
+
+    async def _after_lost_end(self, position: Position) -> Position:
+        tp, note = position.partition, position.note
+        start = await summaries_since(self._settings, tp.partition, max(0, (note.folded or 0) - 1))
+        start = max(position.log_start, min(start, position.committed, position.log_end))
+        log.error("%s partition %s: Kafka has lost the end of its log: it is read again from %s on", *tp, start)
+        return replace(position, committed=start, metadata=replace(note, last=None).encode())
+
+    async def mend(self, tenure: Tenure, store: SummaryStore) -> None:
+        """Read again from before the first summary that the table lacks, once the events are all there.
+
+        A snapshot that is stored again changes nothing. Until the watermarks behind it are read again, too, reads of
+        the partition are stale: that is committed first.
+        """
+        del store  # it knows the watermarks
+        await tenure.unless_revoked(tenure.has_all_events.wait())
+        for partition, position in self._positions.items():
+            lacks = await tenure.unless_revoked(
+                first_uncovered(self._client, self._epoch, partition, self._folded[partition], self._hidden)
+            )
+            if lacks is None:
+                continue
+            where = f"{self.topic} partition {partition}"
+            start = await tenure.unless_revoked(summaries_since(self._settings, partition, lacks))
+            if start >= position.committed:
+                log.error("%s: ClickHouse lacks summaries of events from %s on, and Kafka has none", where, lacks)
+                continue
+            log.warning("%s: ClickHouse lacks summaries of events from %s on: storing them again", where, lacks)
+            self._folded[partition] = lacks
+            note = CommitNote(folded=lacks, clickhouse=self.installation)
+            await self._rewind(replace(position, committed=start, metadata=note.encode()))
+
+    async def _rewind(self, position: Position) -> None:
+        try:
+            await self.consumer.commit({position.partition: OffsetAndMetadata(position.committed, position.metadata)})
+        except (CommitFailedError, IllegalStateError) as error:
+            raise RevokedError from error
+        self.go_back([position])

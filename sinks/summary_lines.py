@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
 from producers.deleted_traces import DeletedTraces
+from producers.record_identity import RecordMark, mark_from
 from producers.topics import WATERMARK_KEY, state_key
 from sinks.dead_letter import DeadLetter
 
@@ -54,12 +55,18 @@ class TraceSummary(BaseModel):
 
 
 class Watermark(BaseModel):
-    """Every event of the partition below `folded` is in the summaries that came before this record."""
+    """Every event of the partition below `folded` is in the summaries that came before this record.
+
+    `anew` makes earlier watermarks void: the log lost its end, and is folded once more. `at` is the mark of the last
+    event below `folded`, as the processor read it.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     v: Annotated[int, Field(ge=1, le=1)]
     folded: Count
+    anew: Annotated[int, Field(ge=0, le=1)] = 0
+    at: list[Any] | None = None
 
 
 COLUMNS = ", ".join([*TraceSummary.model_fields, "_topic_epoch", "_partition"])
@@ -73,21 +80,28 @@ class HiddenSummaries(NamedTuple):
 
     def hides(self, summary: TraceSummary, partition: int) -> bool:
         """Whether it counts an event that is deleted, or is of a trace whose events are refused."""
-        place = (self.topic_id, partition, summary.first_offset)
-        return bool(self.deleted) and self.deleted.hides(summary.tenant_id, summary.trace_id, *place)
+        return self.hides_event(summary.tenant_id, summary.trace_id, partition, summary.first_offset)
+
+    def hides_event(self, tenant_id: str, trace_id: str, partition: int, offset: int) -> bool:
+        """Whether a stored event is deleted: its row is going, and no summary of it comes any more."""
+        return bool(self.deleted) and self.deleted.hides(tenant_id, trace_id, self.topic_id, partition, offset)
 
 
 @dataclass(slots=True)
 class SummaryBatch:
-    """What a batch of records comes down to; `folded` is by partition.
+    """What a batch of records comes down to; `folded` is by partition, `folded_at` the mark that came with it.
 
-    `records` counts what was added, `size` is the bytes of their values.
+    `anew` is by partition from where on everything is folded once more, in this batch and behind it; what came before
+    it in the batch, and would be taken back, is left out. `records` counts what was added, `size` is the bytes of
+    their values.
     """
 
     newest: dict[tuple[int, bytes, int], TraceSummary] = field(
         default_factory=dict[tuple[int, bytes, int], TraceSummary]
     )
     folded: dict[int, int] = field(default_factory=dict[int, int])
+    folded_at: dict[int, RecordMark | None] = field(default_factory=dict[int, RecordMark | None])
+    anew: dict[int, int] = field(default_factory=dict[int, int])
     refused: list[DeadLetter] = field(default_factory=list[DeadLetter])
     records: int = 0
     size: int = 0
@@ -106,14 +120,25 @@ class SummaryBatch:
             self.size += len(record.value or b"")
             try:
                 if record.key == WATERMARK_KEY:
-                    watermark = Watermark.model_validate_json(record.value or b"")
-                    self.folded[record.partition] = max(self.folded.get(record.partition, 0), watermark.folded)
+                    self._add_watermark(record.partition, Watermark.model_validate_json(record.value or b""))
                 else:
                     self._add(record)
             except ValidationError as error:
                 wrong = error.errors(include_url=False, include_input=False)[0]
                 reason = f"not a trace summary: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"
                 self.refused.append(DeadLetter.of(record, reason))
+
+    def _add_watermark(self, partition: int, watermark: Watermark) -> None:
+        if watermark.anew:
+            start = min(watermark.folded, self.anew.get(partition, watermark.folded))
+            self.anew[partition] = start
+            self.folded.pop(partition, None)
+            void = [at for at, kept in self.newest.items() if at[0] == partition and kept.last_offset >= start]
+            for at in void:
+                del self.newest[at]
+        if watermark.folded >= self.folded.get(partition, 0):
+            self.folded[partition] = watermark.folded
+            self.folded_at[partition] = mark_from(watermark.at)
 
     def _add(self, record: Any) -> None:
         summary = TraceSummary.model_validate_json(record.value or b"")

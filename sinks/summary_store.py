@@ -6,14 +6,17 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from aiokafka import OffsetAndMetadata, TopicPartition
+from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.loop_share import LoopShare
+from producers.record_identity import CommitNote, RecordMark
 from producers.settings import Settings
 from sinks.dead_letters import DeadLetters
 from sinks.errors import InsertError
+from sinks.made_summaries import fold_anew_from
 from sinks.retry import Backoff
 from sinks.summary_lines import COLUMNS, HiddenSummaries, SummaryBatch
-from sinks.table_writer import TableWriter
+from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from sinks.tenure import Tenure
 
 log = logging.getLogger(__name__)
@@ -22,25 +25,31 @@ TABLE = "trace_summaries"
 
 
 class SummaryStore:
-    """The summaries of one tenure. `folded` is, by partition, the highest watermark whose summaries are stored."""
+    """The summaries of one tenure. `folded` is, by partition, the highest watermark whose summaries are stored, and
+    `folded_at` the mark of the last event below it, where that is known.
+    """
 
     def __init__(
         self,
         settings: Settings,
+        client: AsyncClient,
         writer: TableWriter,
         dead_letters: DeadLetters,
         tenure: Tenure,
         epoch: int,
         folded: dict[int, int],
+        folded_at: dict[int, RecordMark | None],
         hidden: HiddenSummaries | None = None,
     ) -> None:
         self._max_rows, self._max_bytes = settings.sink_max_rows, settings.sink_max_bytes
+        self._client = client
         self._writer = writer
         self._dead_letters = dead_letters
         self._tenure = tenure
         self._epoch = epoch
         self._folded = folded
         self._hidden = hidden
+        self._folded_at = folded_at
 
     def batch(self) -> SummaryBatch:
         return SummaryBatch(hidden=self._hidden)
@@ -48,13 +57,30 @@ class SummaryStore:
     async def store(self, batch: SummaryBatch) -> None:
         """Returns when all of it is stored or dead-lettered; only then are the watermarks of the batch taken over."""
         await self._dead_letters.put(batch.refused, self._epoch, self._tenure)
+        for partition, start in batch.anew.items():
+            await self._take_back(partition, start)
         for lines in self._slices(await self._lines(batch)):
             await self._insert(lines, {partition for partition, _, _ in batch.newest})
         for partition, folded in batch.folded.items():
-            self._folded[partition] = max(self._folded[partition], folded)
+            if partition in batch.anew or folded >= self._folded[partition]:
+                self._folded[partition] = folded
+                self._folded_at[partition] = batch.folded_at[partition]
 
     def committable(self, partition: TopicPartition, last: int) -> OffsetAndMetadata:
-        return OffsetAndMetadata(last + 1, str(self._folded[partition.partition]))
+        number = partition.partition
+        note = CommitNote(folded=self._folded[number], folded_at=self._folded_at.get(number))
+        return OffsetAndMetadata(last + 1, note.encode())
+
+    async def _take_back(self, partition: int, start: int) -> None:
+        log.warning("partition %s is folded anew from %s on: its summaries are taken back", partition, start)
+        backoff = Backoff()
+        while True:
+            await self._tenure.may_insert()
+            try:
+                return await fold_anew_from(self._client, self._epoch, partition, start)
+            except CLICKHOUSE_ERRORS as error:
+                log.warning("summaries are not taken back yet, trying again: %r", error)
+            await self._tenure.pause(backoff.next_s())
 
     async def _lines(self, batch: SummaryBatch) -> list[bytes]:
         lines: list[bytes] = []

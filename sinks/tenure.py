@@ -34,6 +34,7 @@ class Tenure:
 
     def __init__(self, partitions: Collection[TopicPartition], lease: Lease) -> None:
         self.partitions = frozenset(partitions)
+        self.has_all_events = asyncio.Event()  # set when events_log lacks nothing below the committed offsets
         self._lease = lease
         self._revoked = asyncio.Event()
         self._workers = 0
@@ -77,7 +78,7 @@ class Tenure:
 
     @property
     def insert_by(self) -> float:
-        """The time, by this process's monotonic clock in s, after which an INSERT of now may not begin any more."""
+        """The time, by `boot_clock` in s, after which an INSERT of now may not begin any more."""
         return self._lease.ends_at
 
     async def pause(self, seconds: float) -> None:

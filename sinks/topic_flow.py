@@ -11,6 +11,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
@@ -23,14 +24,17 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
+from producers.leader_watch import LeaderWatch
 from producers.loop_share import LoopShare
+from producers.record_identity import RecordMark, decode_note
 from producers.settings import Settings
 from producers.verdict import runs
 from sinks.assignment import Assignment
-from sinks.errors import EpochError, RevokedError
+from sinks.errors import LostEndError, RevokedError
+from sinks.log_guard import LogGuard
 from sinks.pace import Pace
 from sinks.positions import Position
-from sinks.retry import Backoff
+from sinks.retry import FIRST_S, Backoff
 from sinks.table_writer import CLICKHOUSE_ERRORS
 from sinks.tenure import Tenure
 from stream_processors.consumed_offsets import consumed_offsets
@@ -43,6 +47,13 @@ class Fetched(NamedTuple):
 
     records: Mapping[TopicPartition, Sequence[Any]]
     last: Mapping[TopicPartition, int]
+
+
+class Reached(NamedTuple):
+    """How far a partition was read: the last offset, markers included, and the mark of the last record, if any."""
+
+    offset: int
+    mark: RecordMark | None
 
 
 READ_WAIT_MS = 1000
@@ -82,34 +93,60 @@ class TopicFlow(ABC):
     """
 
     def __init__(
-        self, settings: Settings, *, consumer: AIOKafkaConsumer, topic: str, on_begun: Callable[[], None]
+        self,
+        settings: Settings,
+        *,
+        consumer: AIOKafkaConsumer,
+        watch: LeaderWatch,
+        topic: str,
+        on_begun: Callable[[], None],
     ) -> None:
         self.consumer = consumer
+        self.guard = LogGuard(settings, consumer, watch)
+        self.installation = ""  # of the database, once it is known
         self.topic = topic
         self._max_records = settings.sink_max_rows
         self._max_bytes = settings.sink_max_bytes // 2  # one batch is stored while the next is gathered
         self._pace = Pace(settings.sink_flush_ms / 1000)
         self._on_begun = on_begun
         self._fetching: asyncio.Task[Fetched] | None = None
+        self._noted: dict[TopicPartition, RecordMark] = {}  # what the last commits say
 
     @abstractmethod
     async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> Store:
         """Find out what of these partitions is stored already. May be repeated, and cancelled."""
 
+    @abstractmethod
+    async def mend(self, tenure: Tenure, store: Any) -> None:
+        """Store again what the table has lost, after `begin` and before anything new. May be repeated.
+
+        Raises RevokedError when the tenure ends first, KafkaError and clickhouse_connect's errors.
+        """
+
     async def run(self, assignment: Assignment) -> None:
-        """Runs until it is cancelled. Raises EpochError when going on would lose or double."""
+        """Runs until it is cancelled. Raises EpochError when a person must decide how."""
         while True:
             tenure = await assignment.tenure()
             try:
                 async with tenure.working():
-                    await self._work(tenure, await self._begin(tenure))
+                    await self._guarded(tenure, await self._begin(tenure))
             except RevokedError:
                 log.info("%s: partitions revoked", self.topic)
-            except (NoOffsetForPartitionError, OffsetOutOfRangeError) as error:
-                raise EpochError(
-                    f"{self.topic}: Kafka does not have the offset that is to be read next ({error}): the topic was "
-                    "made anew, or retention deleted it. Restart the sink for the details"
-                ) from error
+            except (NoOffsetForPartitionError, OffsetOutOfRangeError, LostEndError) as error:
+                log.warning("%s: not read on from here, beginning anew: %r", self.topic, error)  # `begin` finds out why
+                await asyncio.sleep(FIRST_S)
+
+    async def _guarded(self, tenure: Tenure, store: Store) -> None:
+        """Work, until the tenure ends or the log turns out to be another one than what was read of it."""
+        work = asyncio.ensure_future(self._work(tenure, store))
+        watch = asyncio.ensure_future(self.guard.watch())
+        try:
+            await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
+            (work if work.done() else watch).result()
+        finally:
+            work.cancel()
+            watch.cancel()
+            await asyncio.wait([work, watch])
 
     async def _begin(self, tenure: Tenure) -> Store:
         backoff = Backoff()
@@ -117,10 +154,13 @@ class TopicFlow(ABC):
             tenure.check()
             try:
                 store = await tenure.unless_revoked(self.begin(tenure, tenure.of(self.topic)))
+                self._on_begun()  # mending may take hours: reads are told that they are stale meanwhile
+                await self.mend(tenure, store)
+            except (NoOffsetForPartitionError, OffsetOutOfRangeError):
+                raise
             except (KafkaError, *CLICKHOUSE_ERRORS) as error:
                 log.warning("%s: cannot begin yet, trying again: %r", self.topic, error)
             else:
-                self._on_begun()
                 return store
             await tenure.pause(backoff.next_s())
 
@@ -128,6 +168,10 @@ class TopicFlow(ABC):
         """Read on from what is committed: what an earlier `_work` has read and not stored is read again."""
         try:
             for position in positions:
+                self.guard.goes_on(position)
+                self._noted.pop(position.partition, None)
+                if position.note.last is not None:
+                    self._noted[position.partition] = position.note.last
                 self.consumer.seek(position.partition, position.committed)
         except IllegalStateError as error:
             raise RevokedError from error
@@ -160,12 +204,12 @@ class TopicFlow(ABC):
 
     async def _gather(
         self, partitions: Sequence[TopicPartition], batch: Batch, flush: asyncio.Task[None] | None
-    ) -> tuple[Batch, dict[TopicPartition, int]]:
+    ) -> tuple[Batch, dict[TopicPartition, Reached]]:
         """The next batch and the last offsets in it, once `flush` is done and the pace allows. Raises what it raises.
 
         May be cancelled: then what it has read is dropped.
         """
-        last: dict[TopicPartition, int] = {}
+        last: dict[TopicPartition, Reached] = {}
         while True:
             if flush is not None and flush.done():
                 flush.result()
@@ -186,23 +230,34 @@ class TopicFlow(ABC):
                 fetched = self._fetching.result()
                 self._fetching = None
                 await _judge(fetched.records.values(), batch)
-                last |= fetched.last
+                for tp, offset in fetched.last.items():
+                    before = last[tp].mark if tp in last else None
+                    last[tp] = Reached(offset, self.guard.marks.get(tp) if tp in fetched.records else before)
                 if sum(map(len, fetched.records.values())) < FETCH_ROWS // 10 and (flush is not None or wait_s):
                     await _first_of([flush], REST_S if rest_s is None else min(REST_S, rest_s))
 
-    async def _flush(self, store: Store, batch: Batch, last: dict[TopicPartition, int]) -> None:
+    async def _flush(self, store: Store, batch: Batch, last: dict[TopicPartition, Reached]) -> None:
         started = monotonic()
         await store.store(batch)
+        self._noted |= {tp: reached.mark for tp, reached in last.items() if reached.mark is not None}
+        offsets = {tp: self.noted(tp, store.committable(tp, reached.offset)) for tp, reached in last.items()}
         try:
-            await self.consumer.commit({tp: store.committable(tp, offset) for tp, offset in last.items()})
+            await self.consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
             log.warning("%s: not committed, the group has moved on: %s", self.topic, error)
             raise RevokedError from error
+        self.guard.committed({tp: offset.offset for tp, offset in offsets.items()})
         self._pace.flushed(started, monotonic())
+
+    def noted(self, tp: TopicPartition, offset: OffsetAndMetadata) -> OffsetAndMetadata:
+        """The commit, with a note of the record that it was made after, and of the database that has it."""
+        note = replace(decode_note(offset.metadata), last=self._noted.get(tp), clickhouse=self.installation)
+        return OffsetAndMetadata(offset.offset, note.encode())
 
     async def _fetch(self, partitions: Sequence[TopicPartition], most: int) -> Fetched:
         before = consumed_offsets(self.consumer)
         records = await self.consumer.getmany(*partitions, timeout_ms=READ_WAIT_MS, max_records=most)
+        await self.guard.fetched(records)
         reached = consumed_offsets(self.consumer)
         last = {tp: reached[tp] - 1 for tp in partitions if tp in reached and reached[tp] != before.get(tp)}
         return Fetched(records, last)

@@ -7,7 +7,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from typing import Any, cast
 
@@ -17,11 +17,13 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from producers.instance_name import client_name, static_member
 from producers.kafka_client import kafka_options
+from producers.leader_watch import LeaderWatch
 from producers.log_lines import log_to_stderr
 from producers.settings import Settings
 from producers.topics import Topics
-from sinks.assignment import Assignment, RebalanceListener, renew_at_heartbeats
+from sinks.assignment import Assignment, RebalanceListener
 from sinks.clickhouse import connect
 from sinks.dead_letters import DeadLetters
 from sinks.deleting.control_deletions import ControlDeletions
@@ -37,10 +39,13 @@ from sinks.errors import (
 )
 from sinks.event_flow import EventFlow
 from sinks.retry import Backoff
+from sinks.server_restarts import ServerLives, watch_restarts
 from sinks.summary_flow import SummaryFlow
 from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from stream_processors.consumed import consume_lightly
 from stream_processors.lease import MARGIN_S, Lease
+from stream_processors.membership import Membership, watch_membership
+from stream_processors.patient_fetch import fetch_patiently
 
 log = logging.getLogger(__name__)
 
@@ -64,20 +69,20 @@ def run(settings: Settings) -> None:
     try:
         uvloop.run(_run(settings))
     except* (EpochError, SettingsError, TableRefusesError, TooManyBadEventsError) as group:
-        for error in _single(group):
+        for error in single_errors(group):
             log.critical("the sink stops: %s", error)
         sys.exit(EXIT_MISMATCH)
     except* DeadLettersError as group:
-        for error in _single(group):
+        for error in single_errors(group):
             log.critical("the sink stops, to be started again: %s", error)
         sys.exit(EXIT_UNAVAILABLE)
 
 
-def _single(error: BaseException) -> Iterator[BaseException]:
+def single_errors(error: BaseException) -> Iterator[BaseException]:
     """The errors in groups of groups, as nested task groups raise them."""
     if isinstance(error, BaseExceptionGroup):
         for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from _single(inner)
+            yield from single_errors(inner)
     else:
         yield error
 
@@ -86,9 +91,14 @@ async def _run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await work_until(settings, stop, on_ready=lambda: print("ready sink", flush=True))
+
+
+async def work_until(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
+    """A sink in the running loop, until `stop` is set; what is under way is finished within DRAIN_S. Raises groups."""
     lease_s = _lease_s(settings)
     async with asyncio.TaskGroup() as group:
-        work = group.create_task(_work(settings, Lease(lease_s), stop))
+        work = group.create_task(_work(settings, Lease(lease_s), stop, on_ready))
         stopping = group.create_task(stop.wait())
         await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
@@ -107,19 +117,22 @@ def _lease_s(settings: Settings) -> float:
     return lease_ms / 1000
 
 
-async def _work(settings: Settings, lease: Lease, stop: asyncio.Event) -> None:
+async def _work(settings: Settings, lease: Lease, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
     topics = Topics(settings.topic_prefix)
     assignment = Assignment(lease)
     async with AsyncExitStack() as stack:
         client = await _reach_clickhouse(settings)
         stack.push_async_callback(client.close)
+        lives = ServerLives()
+        with suppress(*CLICKHOUSE_ERRORS):
+            await lives.look(client)
         dead_letters = DeadLetters(settings, client)
         stack.push_async_callback(dead_letters.stop)
         consumer = await _reach_kafka(settings, assignment, lease)
         stack.push_async_callback(_leave, consumer)
 
         deletions = ControlDeletions(settings)
-        ready = _Ready({topics.events, topics.summaries})
+        ready = _Ready({topics.events, topics.summaries}, on_ready)
         parts: dict[str, Any] = {
             "settings": settings,
             "client": client,
@@ -127,6 +140,7 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event) -> None:
             "dead_letters": dead_letters,
             "consumer": consumer,
             "deletions": deletions,
+            "watch": LeaderWatch(consumer),
         }
         flows = [
             EventFlow(**parts, topic=topics.events, on_begun=lambda: ready.begun(topics.events)),
@@ -137,6 +151,7 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event) -> None:
             running.append(group.create_task(_watch_group(consumer)))
             running.append(group.create_task(deletions.run()))
             running.append(group.create_task(Deleter(settings, client, consumer, assignment, deletions).run()))
+            running.append(group.create_task(watch_restarts(client, lives, assignment)))
             await stop.wait()
             await assignment.end()
             for task in running:
@@ -164,14 +179,15 @@ async def _watch_group(consumer: AIOKafkaConsumer) -> None:
 class _Ready:
     """Says so, once, when every topic has begun."""
 
-    def __init__(self, topics: set[str]) -> None:
+    def __init__(self, topics: set[str], on_ready: Callable[[], None]) -> None:
         self._missing = topics
+        self._on_ready = on_ready
 
     def begun(self, topic: str) -> None:
         if topic in self._missing:
             self._missing.remove(topic)
             if not self._missing:
-                print("ready sink", flush=True)
+                self._on_ready()
 
 
 async def _reach_clickhouse(settings: Settings) -> AsyncClient:
@@ -191,7 +207,8 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
         consumer = AIOKafkaConsumer(
             **kafka_options(settings),
             group_id=topics.sink_group,
-            group_instance_id=settings.sink_instance,
+            client_id=client_name("sink", settings.sink_instance),
+            group_instance_id=static_member(settings.sink_instance),
             partition_assignment_strategy=(RangePartitionAssignor,),
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -209,8 +226,10 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
             with suppress(KafkaError):
                 await consumer.stop()
         else:
-            renew_at_heartbeats(consumer, lease)
+            named_by = settings.sink_instance and f"AXONSTREAM_SINK_INSTANCE={settings.sink_instance}"
+            watch_membership(consumer, Membership(lease, settings.session_timeout_ms / 1000, named_by))
             consume_lightly(consumer, lambda _: True)
+            fetch_patiently(consumer)
             consumer.subscribe([topics.events, topics.summaries], listener=RebalanceListener(assignment))
             return consumer
         await asyncio.sleep(backoff.next_s())

@@ -4,7 +4,7 @@ An event's way, in the order of the files: topic_check (at start), chunked_consu
 trace_state, name_list, remembered_ids and trace_states, snapshots and state_table (what goes out), chunked_producer,
 settle_ledger (what may be committed), eviction with idle_order (what is forgotten). application puts them together.
 
-The invariants that keep a summary true; each is named as I1 ... I15 where it is enforced:
+The invariants that keep a summary true; each is named as I1 ... I17 where it is enforced:
 
 I1  Fence: a state holds the last offset folded into it; an event at or below is skipped, its summary is sent again.
 I2  One order: output is queued synchronously, in the order of the folded chunks, on the source's partition number.
@@ -23,4 +23,7 @@ I13 Nothing is delivered while a rebalance or a recovery goes on.
 I14 Only a trace is evicted whose last offset is committed, once all that an earlier life may have folded is: none of
     its events is ever folded again.
 I15 Nothing is folded while an eviction is not acknowledged; the state is forgotten after that.
+I16 Folding begins at the lowest of what commit, changelog and summaries say, and anew when the log of events is not the
+    one that was folded.
+I17 Whoever owned a changelog partition before cannot write to it: the broker refuses its epoch.
 """

@@ -1,6 +1,6 @@
 """The Faust app: one agent that folds agent-events into states and summaries.
 
-agent-events -> Chunk -> fold -> changelog: changed states
+agent-events -> Chunk -> fold -> changelog: changed states, then how far they reach
                               -> trace-summaries: a summary of every touched trace, then the watermark
 
 Between two chunks, idle traces are evicted.
@@ -11,12 +11,14 @@ from __future__ import annotations
 import gc
 import sys
 from asyncio import Future
+from functools import partial
 from typing import Any, cast
 
 import faust
 from faust.types.auth import CredentialsT
 from yarl import URL
 
+from producers.instance_name import client_name, static_member
 from producers.kafka_client import kafka_options
 from producers.log_lines import log_config
 from producers.loop_share import LoopShare
@@ -30,7 +32,7 @@ from stream_processors.fail_stop import FailStop
 from stream_processors.fold import fold_records
 from stream_processors.idle_order import EvictionRule
 from stream_processors.prompt_tables import PromptTableManager
-from stream_processors.snapshots import summary_record, watermark_record
+from stream_processors.snapshots import announced, summary_record, watermark_record
 from stream_processors.state_table import StateTable
 from stream_processors.topic_check import check_topics
 
@@ -76,7 +78,8 @@ def create_app(settings: Settings) -> ProcessorApp:
         broker_request_timeout=max(30.0, settings.session_timeout_ms / 1000),
         broker_commit_interval=1.0,
         consumer_auto_offset_reset="earliest",
-        consumer_group_instance_id=settings.processor_instance,
+        broker_client_id=client_name("processor", settings.processor_instance),
+        consumer_group_instance_id=static_member(settings.processor_instance),
         producer_linger=0.0,
         producer_max_batch_size=512 << 10,
         producer_request_timeout=30.0,
@@ -109,13 +112,18 @@ def create_app(settings: Settings) -> ProcessorApp:
         if chunk.is_pause:
             return []
         eviction.folded(folded.touched)
+        note = chunk.note()
         summaries = [summary_record(key, state) for key, state in folded.touched.items()]
-        changelog = traces.queue_changelog(chunk.partition, folded.begun, folded.changelog)
+        changelog = traces.queue_changelog(chunk.partition, folded.begun, folded.changelog, chunk.start, note)
         for key in folded.forgotten:
             traces.forget(key)
         return [
             *changelog,
-            *producer.queue(topics.summaries, chunk.partition, [*summaries, watermark_record(chunk.end)]),
+            *producer.queue(
+                topics.summaries,
+                chunk.partition,
+                announced(summaries, chunk.start, note, partial(watermark_record, anew=chunk.begins_anew)),
+            ),
         ]
 
     @app.agent(events, concurrency=1)

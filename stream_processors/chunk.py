@@ -9,6 +9,7 @@ import faust
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from producers.record_identity import NO_EPOCH, CommitNote, RecordMark, mark_of
 from producers.verdict import Record
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.settle_ledger import Outputs
@@ -22,6 +23,7 @@ class Delivery(Protocol):
 
     def claim(self, chunk: Chunk) -> None: ...
     def settle(self, chunk: Chunk, outputs: Outputs) -> None: ...
+    def note(self, chunk: Chunk) -> CommitNote: ...
 
 
 class Chunk:
@@ -30,7 +32,8 @@ class Chunk:
     The first chunk of a partition after each assignment is empty and only states the position that folding starts
     from. `start` and `end` are positions: every record is at `start` or later and below `end`, and what else is
     between them are transaction markers; there may be nothing but markers. A chunk that `is_pause` is empty, too:
-    nothing came for a while, and the agent may do what it does between chunks.
+    nothing came for a while, and the agent may do what it does between chunks. A first chunk that `begins_anew` says
+    that the log is not the one that was folded before.
 
     The other attributes make it pass for the one record that Faust expects; its offset is that of its last record.
     """
@@ -52,6 +55,8 @@ class Chunk:
         end: int,
         generation: int,
         is_pause: bool = False,
+        begins_anew: bool = False,
+        leader_epoch: int = NO_EPOCH,
     ) -> None:
         self.topic, self.partition = self.tp = tp
         self.start = start
@@ -60,6 +65,8 @@ class Chunk:
         self.offset = records[-1].offset if records else max(start, end - 1)
         self.timestamp = records[-1].timestamp if records else 0
         self.is_pause = is_pause
+        self.begins_anew = begins_anew
+        self.mark: RecordMark | None = mark_of(records[-1], leader_epoch) if records else None
         self.settled = False
         self._delivery = delivery
         self._records = records
@@ -72,6 +79,10 @@ class Chunk:
         """The records in offset order. Raises BrokenInvariantError when they must not be folded now."""
         self._delivery.claim(self)
         return self._records
+
+    def note(self) -> CommitNote:
+        """How far folding has come with this chunk, and the last record before that."""
+        return self._delivery.note(self)
 
     def settle(self, outputs: Outputs) -> None:
         """The chunk is folded; its offsets may be committed when all `outputs` are acknowledged (I4)."""

@@ -8,27 +8,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
 
+from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.tables.manager import TableManager
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode import Service
 
+from producers.record_identity import NO_EPOCH, CommitNote
+from producers.settings import Settings
+from stream_processors.bulk_recovery import recovered_in_bulk
 from stream_processors.chunk import Chunk, ChunkSchema, folded_at_once
+from stream_processors.chunked_producer import ChunkedProducer
+from stream_processors.continuity import LOOK_S, Continuity
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.fail_stop import FailStop, stop_process
+from stream_processors.found_starts import found_starts
 from stream_processors.lease import Lease
 from stream_processors.leased_thread import LeasedConsumerThread
+from stream_processors.membership import Membership, StopOrNameTaken
 from stream_processors.settle_ledger import MAX_UNCOMMITTED, Outputs, SettleLedger
+from stream_processors.start_position import Known, Start, check_deleted
 from stream_processors.state_table import StateTable
 
 MAX_BACKLOG = 256  # folded chunks with unacknowledged output, all partitions together
 REBALANCE_POLL_S = 0.02
 PAUSE_EVERY_S = 1.0
 BACKLOG_POLL_S = 0.01
+RETRY_S = 0.5
 
 
 class ChunkedConsumer(driver.Consumer):
@@ -38,10 +50,13 @@ class ChunkedConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._ledgers: dict[TP, SettleLedger] = {}
-        self._to_open: dict[TP, int] = {}
+        self._to_open: dict[TP, Start] = {}
         self._next_pause_at = 0.0
+        self._continuity = Continuity(lambda: cast("Any", self.app).topics_to_check)
         super().__init__(*args, **kwargs)
-        self.lease = Lease(self.app.conf.broker_session_timeout)
+        session_s, name = self.app.conf.broker_session_timeout, self.app.conf.consumer_group_instance_id
+        self.lease = Lease(session_s)
+        self.membership = Membership(self.lease, session_s, name and f"AXONSTREAM_PROCESSOR_INSTANCE={name}")
 
     def _new_consumer_thread(self) -> LeasedConsumerThread:
         return LeasedConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -56,25 +71,57 @@ class ChunkedConsumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._forget()
+        owned = {tp.partition for tp in assigned if tp.topic == self._states.changelog_topic_name}
+        with StopOrNameTaken(self.membership):
+            await cast("ChunkedProducer", self.app.producer).take_over(self._states.changelog_topic_name, owned)
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
-        """Start each partition exactly where it is committed, or at its log start when it never was (I3)."""
+        """Start each partition where `start_of` says (I3, I16), once the states are recovered.
+
+        1. ask Kafka how far the partitions were folded, and whether their logs are still those that were folded;
+        2. forget states that cannot be gone on from: their tombstones go before whatever comes next;
+        3. seek, and let the first commit count from there, even when it is below what is committed now.
+        """
         generation = self.app.consumer_generation_id
         await super().perform_seek()
         chunked = [tp for tp in self.assignment() if self.is_chunked(tp.topic)]
-        log_starts = await self.earliest_offsets(*chunked) if chunked else {}
-        log_ends = await self.highwaters(*chunked) if chunked else {}
+        found = await self._found_starts(chunked, generation) if chunked else {}
         if generation != self.app.consumer_generation_id:
             return  # the next generation seeks again
-        for tp in chunked:
-            start = self._committed_offset.get(tp)
-            with FailStop():
-                start = log_starts[tp] if start is None else start
-                _check_committed(tp, start, log_starts[tp], log_ends[tp])
-            self._thread.seek(tp, start)
-            self._ledgers.setdefault(tp, SettleLedger(start, log_ends[tp])).fetching_from(start)
+        for tp, (known, start) in found.items():
+            reached = known.log_end if start.reached is None else start.reached
+            if tp not in self._ledgers:
+                self._ledgers[tp] = SettleLedger(start.position, known.log_end, mark=start.mark, reached=reached)
+            self._ledgers[tp].fetching_from(start.position)
+            if start.forget_below:
+                self.log.warning(
+                    "%r is folded from %s on: older states do not fit to it: %r", tp, start.position, known
+                )
+                with FailStop():
+                    self._ledgers[tp].owe(self._states.forget_below(tp.partition, start.forget_below))
+            self._thread.seek(tp, start.position)
+            self._committed_offset[tp] = start.position or None
+            self._read_offset[tp] = start.position - 1 if start.position else None  # Faust drops what is not above it
             self._to_open[tp] = start
+
+    async def _found_starts(self, chunked: list[TP], generation: int) -> dict[TP, tuple[Known, Start]]:
+        """Asks again while Kafka does not answer."""
+        committed = cast("LeasedConsumerThread", self._thread).committed
+        settings: Settings = cast("Any", self.app).topics_to_check
+        while generation == self.app.consumer_generation_id and not self.should_stop:
+            try:
+                with FailStop(but=KafkaError):
+                    self._states.check_readable()
+                    return await found_starts(settings, chunked, committed, self._states, self)
+            except KafkaError as error:
+                self.log.warning("cannot find out how far %s partitions were folded: %r", len(chunked), error)
+                await asyncio.sleep(RETRY_S)
+        return {}
+
+    @property
+    def _states(self) -> StateTable:
+        return cast("StateTable", cast("Any", self.app.tables)["traces"])
 
     # Fetching
 
@@ -101,7 +148,9 @@ class ChunkedConsumer(driver.Consumer):
                 self._put_back(tp, records)
             elif chunks := await self._new_chunks(tp, records, moves.get(tp)):
                 fetched[tp] = chunks
-        return self._recover_in_bulk(fetched)
+        if self.flow_active and self.app.in_recovery:
+            return recovered_in_bulk(cast("TableManager", self.app.tables).recovery, fetched)
+        return fetched
 
     async def _wait_for_backlog(self) -> None:
         """I7."""
@@ -121,9 +170,12 @@ class ChunkedConsumer(driver.Consumer):
         """One empty chunk a partition: it lets the agent say where folding stands, before any event comes."""
         starts, self._to_open = self._to_open, {}
         generation = self.app.consumer_generation_id
-        return {
-            tp: [Chunk(self, tp, (), start=start, end=start, generation=generation)] for tp, start in starts.items()
-        }
+        return {tp: [self._opening_chunk(tp, start, generation)] for tp, start in starts.items()}
+
+    def _opening_chunk(self, tp: TP, start: Start, generation: int) -> Chunk:
+        at = start.position
+        self._continuity.begins(tp, start.mark, at)
+        return Chunk(self, tp, (), start=at, end=at, generation=generation, begins_anew=start.anew)
 
     def _pause_chunk(self, active_partitions: set[TP]) -> dict[Any, list[Chunk]]:
         """An empty chunk of any one partition; Faust drops it, as read already, while fetched ones wait."""
@@ -168,31 +220,23 @@ class ChunkedConsumer(driver.Consumer):
         if first > expected:  # transaction markers leave gaps, and so does retention
             log_start = (await self.earliest_offsets(tp))[tp]
             with FailStop():
-                _check_committed(tp, expected, log_start, end)
+                check_deleted(repr(tp), expected, log_start)
+        watch = cast("LeasedConsumerThread", self._thread).watch
+        await self._continuity.must_follow(tp, records, watch)
         pieces = folded_at_once(records)
         ends = [*(following[0].offset for following in pieces[1:]), end]
         return [
-            Chunk(self, TP(*tp), piece, start=begins, end=ends_at, generation=generation)
+            Chunk(
+                self,
+                TP(*tp),
+                piece,
+                start=begins,
+                end=ends_at,
+                generation=generation,
+                leader_epoch=watch.epoch_at(TopicPartition(*tp), piece[-1].offset) if piece else NO_EPOCH,
+            )
             for piece, begins, ends_at in zip(pieces, [start, *ends], ends, strict=False)
         ]
-
-    def _recover_in_bulk(self, fetched: dict[Any, Any]) -> dict[Any, Any]:
-        """In recovery, merge changelog records straight into their table; Faust gets the last one, which ends it."""
-        recovery = cast("TableManager", self.app.tables).recovery
-        for tp in list(fetched):
-            table = recovery.tp_to_table.get(tp)
-            if not isinstance(table, StateTable) or tp not in recovery.active_tps:
-                continue
-            if self.flow_active and self.app.in_recovery:
-                records = fetched[tp]
-                with FailStop():
-                    table.merge(records, tp.partition)
-                if records[-1].offset < recovery.active_highwaters[tp]:
-                    recovery.active_offsets[tp] = records[-1].offset
-                    del fetched[tp]
-                else:
-                    fetched[tp] = records[-1:]
-        return fetched
 
     def on_buffer_full(self, tp: TP) -> None:
         if not self.is_chunked(tp.topic):  # Faust would pause the partition and then sleep 1 s; the full queue blocks
@@ -208,7 +252,10 @@ class ChunkedConsumer(driver.Consumer):
         ledger.claim(chunk.start)
 
     def settle(self, chunk: Chunk, outputs: Outputs) -> None:
-        self._ledgers[chunk.tp].settle(chunk.end, outputs)
+        self._ledgers[chunk.tp].settle(chunk.end, outputs, chunk.mark)
+
+    def note(self, chunk: Chunk) -> CommitNote:
+        return self._ledgers[chunk.tp].note(chunk.end, chunk.mark)
 
     def owe(self, topic: str, partition: int, outputs: Outputs) -> None:
         """Outputs of an assigned partition, beside those of its chunks."""
@@ -231,11 +278,13 @@ class ChunkedConsumer(driver.Consumer):
         self._acked.pop(tp, None)  # Faust acks a message also when its agent raised
         self._acked_index.pop(tp, None)
         ledger = self._ledgers.get(tp)
-        with FailStop():
+        with StopOrNameTaken(self.membership):
             return ledger.committable() if ledger else None
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         ledgers = {tp: self._ledgers.get(tp) for tp in offsets}  # a rebalance during the commit replaces them
+        notes = {tp: ledger.commit_note(offsets[tp]) for tp, ledger in ledgers.items() if ledger}
+        cast("LeasedConsumerThread", self._thread).notes = notes
         accepted = await super()._commit(offsets)
         for tp, ledger in ledgers.items():
             if accepted and ledger:  # Faust's own record of what is committed is also made when it was refused
@@ -270,20 +319,16 @@ class ChunkedConsumer(driver.Consumer):
         self._forget()
         await super().on_partitions_revoked(revoked)
 
+    @Service.task
+    async def _watch_logs(self) -> None:
+        """A log may lose its end while nothing is fetched of it."""
+        while not self.should_stop:
+            await self.sleep(LOOK_S)
+            thread = cast("LeasedConsumerThread", self._thread)
+            with suppress(KafkaError):
+                await self._continuity.look(thread.log_ends)
+
     def _forget(self) -> None:
+        self._continuity.forget()
         self._ledgers.clear()
         self._to_open.clear()
-
-
-def _check_committed(tp: TP, position: int, log_start: int, log_end: int) -> None:
-    """Events that retention deleted before they were folded, and a topic that was made anew, are not passed over."""
-    if position < log_start:
-        raise BrokenInvariantError(
-            f"{tp}: the events from {position} to {log_start} were deleted before they were folded. To "
-            "accept summaries without them, stop all processors and reset their group to the earliest offset"
-        )
-    if position > log_end:
-        raise BrokenInvariantError(
-            f"{tp}: folded up to {position}, but the topic ends at {log_end}: it is not the topic that was folded. "
-            "Delete the processor's changelog and its group, run `axonstream init`, and start again"
-        )

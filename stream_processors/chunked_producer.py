@@ -12,6 +12,8 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.produce import ProduceRequest
 from faust.transport.drivers import aiokafka as driver
 
+from producers.topics import FENCE_KEY
+from stream_processors.changelog_fence import fence_partitions
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.fail_stop import stop_process
 from stream_processors.lease import Lease
@@ -46,6 +48,17 @@ class ChunkedProducer(driver.Producer):
 
         client.send = send_under_lease
         return producer
+
+    async def take_over(self, topic: str, partitions: Iterable[int]) -> None:
+        """Returns when no earlier owner can write to these partitions any more (I17). Raises KafkaError."""
+
+        async def write(partition: TopicPartition) -> None:
+            for acknowledged in self.queue(partition.topic, partition.partition, [(FENCE_KEY, b"")]):
+                await acknowledged
+
+        await fence_partitions(
+            self._ensure_producer(), [TopicPartition(topic, partition) for partition in partitions], write
+        )
 
     def queue(self, topic: str, partition: int, records: Iterable[OutputRecord]) -> list[Future[Any]]:
         """Queue (key, value, *headers) records; returns the acknowledgements to come, one a batch.

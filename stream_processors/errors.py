@@ -2,6 +2,7 @@
 
 ProcessorError
 +- BrokenInvariantError   a promise of this package does not hold any more: the process must end (see fail_stop)
++- NameTakenError         another process runs under the same name: a restart cannot help
 +- StateFormatError       a changelog record was written by a version that this one cannot read
 +- TopicsNotReadyError    topics are missing or not co-partitioned; nothing was started
 """
@@ -15,6 +16,10 @@ class ProcessorError(Exception):
 
 class BrokenInvariantError(ProcessorError):
     """Going on could make a summary wrong; the message says which invariant broke."""
+
+
+class NameTakenError(ProcessorError):
+    """The message names the setting; the process, a sink as well, ends with exit code 78."""
 
 
 class StateFormatError(ProcessorError):

@@ -32,6 +32,8 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -61,6 +63,7 @@ def fold_records(
             if record.key == MARKER_KEY and (marker := read_marker(record.key, record.value)) is not None:
                 _forget(folded, changed, states, marker, record.offset, is_here)
             continue
+        event.received_at = record.timestamp  # by the clock of the broker, whoever published
         key = state_key(event.tenant_id, event.trace_id)
         state = touched.get(key) or states.find(key)
         if state is None:

@@ -3,52 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from time import monotonic
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from producers.leader_watch import LeaderWatch, LogEnd, log_ends
 from stream_processors.consumed import consume_lightly
 from stream_processors.consumed_offsets import consumed_offsets
-from stream_processors.lease import Lease
+from stream_processors.membership import watch_membership
+from stream_processors.patient_fetch import fetch_patiently
 
 FETCH_WAIT_MS = 100  # Faust's 1,500: a broker answers one request of a connection at a time, and a seek waits that long
+LOG_ENDS_S = 10.0
 
 
 class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
     """Renews the lease with every accepted heartbeat (I8), and says how far each fetch has moved.
 
     `moves` is, of the latest fetch, from which position to which each partition was read. Its records need not reach
-    so far: what follows them are transaction markers, which aiokafka reads and hands to nobody.
+    so far: what follows them are transaction markers, which aiokafka reads and hands to nobody. `notes` are the
+    metadata of the next commit. `watch` knows which leader each fetched record came from.
     """
 
     moves: Mapping[TP, tuple[int, int]] = MappingProxyType({})
+    notes: Mapping[TP, str] = MappingProxyType({})
+    watch: LeaderWatch
 
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> AIOKafkaConsumer:
         consumer = super()._create_consumer(loop)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        commit = consumer.commit
+
+        async def commit_with_notes(offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+            notes = self.notes
+            await commit({tp: OffsetAndMetadata(at.offset, notes.get(TP(*tp), "")) for tp, at in offsets.items()})
+
+        cast("Any", consumer).commit = commit_with_notes
         return consumer
+
+    async def committed(self, partitions: Collection[TP]) -> dict[TP, OffsetAndMetadata]:
+        """What the group has committed, with its notes, of the partitions of which it has. Raises KafkaError."""
+        asked = [TopicPartition(*tp) for tp in partitions]
+        found = await self.call_thread(self._coordinator().fetch_committed_offsets, asked)
+        return {TP(*tp): at for tp, at in found.items() if at.offset >= 0}
+
+    async def log_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, LogEnd]:
+        """Where logs end, and which leader says so. Raises KafkaError."""
+        return await self.call_thread(log_ends, self._ensure_consumer(), list(partitions), LOG_ENDS_S)
 
     async def on_start(self) -> None:
         await super().on_start()
         consume_lightly(self._ensure_consumer(), cast("Any", self.consumer).is_chunked)
-        coordinator = self._coordinator()
-        heartbeat = coordinator._do_heartbeat
-        lease: Lease = cast("Any", self.consumer).lease
-
-        async def renewing_heartbeat() -> bool:
-            sent_at = monotonic()
-            accepted = await heartbeat()
-            if accepted:
-                lease.renew(sent_at)
-            return accepted
-
-        coordinator._do_heartbeat = renewing_heartbeat
+        self.watch = LeaderWatch(self._ensure_consumer())
+        watch_membership(self._ensure_consumer(), cast("Any", self.consumer).membership)
+        fetch_patiently(self._ensure_consumer())
 
     async def _fetch_records(
         self,

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from producers.record_identity import CommitNote, RecordMark
 from stream_processors.errors import BrokenInvariantError
 
 Outputs = Sequence["Future[Any]"]
@@ -24,14 +25,19 @@ REACH = 2 * MAX_UNCOMMITTED  # beyond a commit nobody has folded anything: the l
 class SettleLedger:
     """One partition, from its assignment to its revocation. Positions are exclusive: the next offset to come."""
 
-    def __init__(self, start: int, log_end: int) -> None:
-        """Folding starts at `start`, when the log ends at `log_end`."""
+    def __init__(self, start: int, log_end: int, *, mark: RecordMark | None = None, reached: int | None = None) -> None:
+        """Folding starts at `start`, after the record `mark`, when the log ends at `log_end`.
+
+        An earlier life has committed `reached` at the most; `start` where that is not said.
+        """
         self._fetched_to = start
         self._folded_to = start
         self._committable: int | None = None
         self._committed = start
-        self._read_again_to = min(log_end, start + REACH)
-        self._unacknowledged: deque[tuple[int, Outputs]] = deque()
+        self._read_again_to = min(log_end, (start if reached is None else reached) + REACH)
+        self._unacknowledged: deque[tuple[int, Outputs, RecordMark | None]] = deque()
+        self._mark = mark
+        self._marks: dict[int, RecordMark | None] = {}
 
     def fetching_from(self, start: int) -> None:
         """The consumer was moved to `start`; what is fetched next begins there."""
@@ -58,14 +64,26 @@ class SettleLedger:
                 f"a chunk starts at {start}, but only {self._folded_to} is reached: one was lost"
             )
 
-    def settle(self, end: int, outputs: Outputs) -> None:
-        """Everything below `end` is folded; `outputs` are the acknowledgements to come."""
-        self._folded_to = max(self._folded_to, end)
-        self._unacknowledged.append((self._folded_to, outputs))
+    def settle(self, end: int, outputs: Outputs, mark: RecordMark | None = None) -> None:
+        """Everything below `end` is folded; `outputs` are the acknowledgements to come.
+
+        `mark` is of the last record below `end`, None when there was none since the chunk before.
+        """
+        if end >= self._folded_to:
+            self._folded_to, self._mark = end, mark or self._mark
+        self._unacknowledged.append((self._folded_to, outputs, self._mark))
+
+    def note(self, end: int, mark: RecordMark | None) -> CommitNote:
+        """What the changelog is told with a chunk that ends at `end`, after the record `mark`."""
+        return CommitNote(last=mark or self._mark, folded=end)
+
+    def commit_note(self, position: int) -> str:
+        """The metadata of a commit of `position`, which was committable."""
+        return CommitNote(last=self._marks.get(position)).encode()
 
     def owe(self, outputs: Outputs) -> None:
         """What was queued beside the output of chunks: nothing more is committable before it is acknowledged, too."""
-        self._unacknowledged.append((self._folded_to, outputs))
+        self._unacknowledged.append((self._folded_to, outputs, self._mark))
 
     def committable(self) -> int | None:
         """I4: the highest position whose output, and all before it, is acknowledged; None when there is none yet.
@@ -73,23 +91,27 @@ class SettleLedger:
         Raises BrokenInvariantError when an output failed: it will not come, and what follows must not be committed.
         """
         while self._unacknowledged:
-            end, outputs = self._unacknowledged[0]
+            end, outputs, mark = self._unacknowledged[0]
             if not all(output.done() for output in outputs):
                 break
             for output in outputs:
                 if output.cancelled() or output.exception():
-                    raise BrokenInvariantError(f"output of the events below {end} was not acknowledged: {output!r}")
+                    raise BrokenInvariantError(
+                        f"output of the events below {end} was not acknowledged: {output!r}"
+                    ) from (None if output.cancelled() else output.exception())
             self._committable = end
+            self._marks[end] = mark
             self._unacknowledged.popleft()
         return self._committable
 
     def pending(self) -> Iterator[Future[Any]]:
         """The outputs that are not acknowledged yet."""
-        return (output for _, outputs in self._unacknowledged for output in outputs if not output.done())
+        return (output for _, outputs, _ in self._unacknowledged for output in outputs if not output.done())
 
     def commit_accepted(self, position: int) -> None:
         """The broker has stored `position` as committed."""
         self._committed = max(self._committed, position)
+        self._marks = {end: mark for end, mark in self._marks.items() if end >= position}
 
     @property
     def uncommitted(self) -> int:

@@ -1,14 +1,24 @@
-"""The two kinds of record on trace-summaries: the full summary of a trace, and the watermark that ends a chunk."""
+"""The two kinds of record on trace-summaries: the full summary of a trace, and the watermark that ends a chunk.
+
+The changelog has the same notes as the watermarks, under a key of its own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
 import orjson
 
-from producers.topics import WATERMARK_KEY
+from producers.record_identity import CommitNote
+from producers.topics import FOLDED_KEY, WATERMARK_KEY
+from stream_processors.chunked_producer import OutputRecord
 from stream_processors.name_list import names_json
 from stream_processors.trace_state import FirstError, TraceState
 
 RECORD_VERSION = 1
+Record = tuple[bytes, bytes]
+ONE_BATCH = 200  # records that are surely in one batch, of which Kafka has all or nothing
 _SUMMARY = (
     b'{"v":%d,"tenant_id":%b,"trace_id":%b,"first_offset":%d,"last_offset":%d,"event_count":%d,"error_count":%d,'
     b'"tool_call_count":%d,"handoff_count":%d,"first_at":%d,"last_at":%d,"last_received_at":%d,"agents":%b,'
@@ -50,6 +60,26 @@ def _first_error(error: FirstError) -> bytes:
     return _FIRST_ERROR % (error.event_id, error.step, *names)
 
 
-def watermark_record(folded: int) -> tuple[bytes, bytes]:
-    """All events of this partition below `folded` are in the summaries before this record."""
-    return WATERMARK_KEY, orjson.dumps({"v": RECORD_VERSION, "folded": folded})
+def watermark_record(note: CommitNote, *, anew: bool = False) -> tuple[bytes, bytes]:
+    """All events of this partition below `note.folded` are in the summaries before this record.
+
+    `anew`: whatever an earlier watermark said is void, as the log has lost its end and is folded once more.
+    """
+    return WATERMARK_KEY, note.encode().encode()[:-1] + (b',"anew":1}' if anew else b"}")
+
+
+def folded_record(note: CommitNote) -> tuple[bytes, bytes]:
+    """The watermark of the changelog: the states before this record hold all events below `note.folded`."""
+    return FOLDED_KEY, note.encode().encode()
+
+
+def announced(
+    records: Sequence[OutputRecord], start: int, note: CommitNote, record: Callable[[CommitNote], Record]
+) -> list[OutputRecord]:
+    """The output of a chunk that starts at `start`, and the `record` of its note behind it.
+
+    Where it does not fit into one batch, the note's mark stands before it as well: whatever part of the output outlives
+    a log that has lost its end, something says which record it counts on.
+    """
+    ahead = [record(replace(note, folded=start))] if len(records) > ONE_BATCH else []
+    return [*ahead, *records, record(note)]

@@ -17,6 +17,7 @@ from stream_processors.remembered_ids import RememberedIds
 
 FORMAT = 2
 FORMAT_AT = 8
+_FORMAT_BYTE = bytes([FORMAT])
 LIST_CAP = 64
 FENCE_HEADER = "last_offset"
 
@@ -111,13 +112,14 @@ def packed_fence(packed: bytes) -> int:
     return int.from_bytes(packed[:FORMAT_AT], "big")
 
 
-def check_format(packed: bytes) -> None:
-    """Raises StateFormatError for a state of another format; the first one was a JSON array."""
-    if packed[FORMAT_AT : FORMAT_AT + 1] != bytes([FORMAT]):
-        raise StateFormatError(
-            f"the changelog holds a state of another format; this processor reads format {FORMAT}. Stop all "
-            "processors, delete the processor's changelog and its group, run `axonstream init`, and start again"
-        )
+def format_error(packed: bytes) -> StateFormatError | None:
+    """What is wrong with a state of another format; the first one was a JSON array."""
+    if packed[FORMAT_AT : FORMAT_AT + 1] == _FORMAT_BYTE:
+        return None
+    return StateFormatError(
+        f"the changelog holds a state of another format; this processor reads format {FORMAT}. To have it fold again "
+        "what Kafka has, run `axonstream rebuild-summaries`"
+    )
 
 
 def pack_state(state: TraceState) -> bytes:

@@ -55,11 +55,25 @@ def test_the_first_three_commands_are_demo_test_and_up() -> None:
 
 def test_every_axonstream_command_that_is_named_exists() -> None:
     named = {line.split()[1] for line in commands(README) if re.match(r"(\.venv/bin/)?axonstream ", line)}
-    assert named == {"trace", "sql", "verify", "dead-letters", "audit", "keys", "init", "gateway", "processor", "sink"}
+    assert named == {
+        "trace",
+        "sql",
+        "verify",
+        "repair",
+        "dead-letters",
+        "audit",
+        "keys",
+        "init",
+        "gateway",
+        "processor",
+        "sink",
+    }
     assert named <= main.commands.keys()
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/keys.md", "docs/audit.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "docs/keys.md", "docs/audit.md", "docs/durability.md"]
+)
 def test_every_option_of_a_command_that_is_named_exists(document: str, pytestconfig: pytest.Config) -> None:
     """Of axonstream and pytest by what they know, of other programs by their --help."""
     text = (ROOT / document).read_text()

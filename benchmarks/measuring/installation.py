@@ -34,7 +34,9 @@ class Installation:
     def environment(self) -> dict[str, str]:
         """The settings as the parts read them."""
         names = ("kafka_bootstrap_servers", "clickhouse_url", "topic_prefix", "clickhouse_database", "topic_partitions")
-        return {f"AXONSTREAM_{name.upper()}": str(getattr(self.settings, name)) for name in (*names, "log_level")}
+        given = {f"AXONSTREAM_{name.upper()}": str(getattr(self.settings, name)) for name in (*names, "log_level")}
+        # As `axonstream up` does: what is killed and started again has its partitions at once.
+        return {**given, "AXONSTREAM_PROCESSOR_INSTANCE": "processor-0", "AXONSTREAM_SINK_INSTANCE": "sink-0"}
 
     def initialise(self) -> None:
         """Topics, schema and epoch."""

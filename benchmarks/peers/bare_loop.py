@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 
 from benchmarks.peers.job import FETCH_BYTES, FETCH_MAX_BYTES, OUTPUT_BATCH_BYTES, StreamJob, say, set_gc, told
 from producers.event import decode_event
+from producers.record_identity import CommitNote
 from producers.topics import state_key
 from stream_processors.fold import fold_event, new_state
 from stream_processors.snapshots import summary_record, watermark_record
@@ -78,7 +79,7 @@ async def run(job: StreamJob) -> None:
             changelog = [pair for key, state in touched.items() for pair in changelog_records(key, state)]
             sent += await send(producer, TopicPartition(job.changelog, tp.partition), changelog)
             summaries = [summary_record(key, state) for key, state in touched.items()]
-            output = [*summaries, watermark_record(records[-1].offset + 1)]
+            output = [*summaries, watermark_record(CommitNote(folded=records[-1].offset + 1))]
             sent += await send(producer, TopicPartition(job.output, tp.partition), output)
         if sent and monotonic() - committed_at > COMMIT_S:
             await asyncio.gather(*sent)

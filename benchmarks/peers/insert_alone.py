@@ -33,7 +33,11 @@ async def prepared(job: SinkJob) -> list[list[bytes]]:
             for tp, records in (await consumer.getmany(timeout_ms=1000)).items():
                 for record in records:
                     event = cast("Event", verdict(record.key, record.value))
-                    lines.append(plain_line(event, record.value or b"", line_end(1, tp.partition), record.offset))
+                    lines.append(
+                        plain_line(
+                            event, record.value or b"", line_end(1, tp.partition), record.offset, record.timestamp
+                        )
+                    )
                 if records and records[-1].offset + 1 >= left[tp]:
                     del left[tp]
     finally:

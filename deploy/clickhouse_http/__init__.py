@@ -20,11 +20,11 @@
     clickhouse_error.py  a ClickHouse exception: code, HTTP status, wording
 
 Promises: an INSERT is answered 200 only after the engine has finished it, with the rows written in its summary, and
-survives kill -9 of this process from then on (not a power cut: the engine does not fsync). A client's query_id is seen
-by system.processes and KILL QUERY, and runs once at a time. No setting of one request is seen by the next. When a
-client goes away, its query is stopped. Nobody reaches a file, an address or the inside of the server by a statement,
-the user who owns the data included: what the engine's own parser finds in a statement is allowed by list, or refused
-before anything runs. No web page reaches this server, whatever name it asks for it by.
+survives kill -9 of this process from then on, a power cut only with fsync_after_insert (docs/durability.md). A
+client's query_id is seen by system.processes and KILL QUERY, and runs once at a time. No setting of one request is seen
+by the next. When a client goes away, its query is stopped. Nobody reaches a file, an address or the inside of the
+server by a statement, the user who owns the data included: what the engine's own parser finds in a statement is allowed
+by list, or refused before anything runs. No web page reaches this server, whatever name it asks for it by.
 
 Does NOT do: external tables, native block compression (compress=1), progress headers, quotas, roles, system.query_log;
 statements that are not UTF-8 (data may be anything); more than one statement in a request; expressions in VALUES of

@@ -22,8 +22,10 @@ from gateway.control.audit_entry import AuditEntry, encode_entry
 from gateway.control.data import ControlData
 from gateway.control.one_batch import BATCH_BYTES, Pair, append_in_batches
 from gateway.control.records import ControlRecord, Place, encode_record
+from gateway.control.same_log import SameLog
 from gateway.errors import UnavailableError
 from producers.kafka_client import kafka_options
+from producers.leader_watch import LeaderWatch
 from producers.settings import Settings
 from producers.topics import Topics
 
@@ -67,6 +69,7 @@ class ControlLog:
         self._partition = TopicPartition(self._topic, 0)
         self._timeout_s = settings.publish_timeout_ms / 1000
         self._next = -1  # the offset up to which `data` is true; -1 before the first reading
+        self._same_log = SameLog(settings, self._partition)
         self._end = 0
         self._progress = asyncio.Condition()
         self._following: asyncio.Task[None] | None = None
@@ -208,7 +211,7 @@ class ControlLog:
                 await self._check_topic()
                 await self._read()
             except OffsetOutOfRangeError:
-                log.warning("%s is another topic than before: it is read anew", self._topic)
+                log.warning("%s is another topic than before, or has lost its end: it is read anew", self._topic)
                 self._next = -1
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("the control topic cannot be read: %r", error)
@@ -233,13 +236,15 @@ class ControlLog:
         try:
             await consumer.start()
             consumer.assign([self._partition])
+            watch = LeaderWatch(consumer)
             begins = (await consumer.beginning_offsets([self._partition]))[self._partition]
             ends = (await consumer.end_offsets([self._partition]))[self._partition]
-            anew = not begins <= self._next <= ends
+            anew = not begins <= self._next <= ends or not await self._same_log.goes_on()
             seen: set[Place] = set()
             consumer.seek(self._partition, begins if anew else self._next)
             self._consumer = consumer
             if anew:
+                self._same_log.forget()
                 self.data.audit.clear()
             position = begins if anew else self._next
             while True:
@@ -250,12 +255,17 @@ class ControlLog:
                 if not anew:
                     await self._advance(position)
                 batches = await consumer.getmany(self._partition, timeout_ms=_LOOK_MS)
-                for record in batches.get(self._partition, ()):
+                records = batches.get(self._partition, ())
+                fetched_to = records[-1].offset + 1 if records else position
+                await self._same_log.check(consumer, watch, position, fetched_to, self._timeout_s)
+                for record in records:
                     place = self.data.read(record.key, record.value)
                     if anew and place is not None and record.value is None:
                         seen.discard(place)
                     elif anew and place is not None:
                         seen.add(place)
+                if records:
+                    self._same_log.read(records[-1])
                 position = await consumer.position(self._partition)
         finally:
             self._consumer = None
@@ -266,4 +276,5 @@ class ControlLog:
             async with self._progress:
                 self._next = position
                 self.data.loaded = True
+                self._same_log.known()
                 self._progress.notify_all()

@@ -205,6 +205,7 @@ class CatchUp:
             return b""
         if self._shared.reader.delivery.hides(event, record):
             return b""
+        event.received_at = record.timestamp
         self._shared.reader.delivery.repeats.remember(event)
         if seen.seen(event, 0) != NO_REPEAT or not is_new:
             return b""

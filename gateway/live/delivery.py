@@ -44,6 +44,7 @@ class Delivery:
         event = verdict(record.key, record.value)
         if isinstance(event, Refusal) or self.hides(event, record):
             return []
+        event.received_at = record.timestamp
         feeds = self.feeds.matching(event)
         if not feeds:
             return []

@@ -13,6 +13,10 @@ from gateway.errors import RefusedError
 from gateway.live.position import Kind
 from producers.event import Event
 
+PARAMETERS = (
+    *("agentId", "eventType", "traceId", "identifier", "errors", "agent", "type", "trace"),
+    *("lastEventId", "positions"),
+)
 _EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN[:-1] + r"\Z")
 _TRUE = {"true": True, "1": True, "false": False, "0": False}
 _ERROR: str = EventType.AGENT_ERROR.value

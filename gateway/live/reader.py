@@ -30,10 +30,13 @@ from gateway.live.position import Positions, mark_of
 from gateway.live.ring import Cursor, Feed
 from gateway.sealed_texts import SealedTexts, sealing_key
 from producers.deleted_traces import DeletedTraces
+from producers.leader_watch import LeaderWatch
 from producers.loop_share import LoopShare
+from producers.record_identity import RecordMark
 from producers.settings import Settings
 from producers.topics import Topics
-from sinks.errors import EpochError
+from sinks.errors import EpochError, LostEndError
+from sinks.log_guard import LogGuard
 from sinks.topic_identity import topic_identities
 
 log = logging.getLogger(__name__)
@@ -71,6 +74,7 @@ class LiveReader:
         self._stuck = False
         self._in_hand = False  # a batch, which the consumer has passed and the ring has not yet
         self._beyond_end = 0
+        self._marks: dict[TopicPartition, RecordMark] = {}  # of the last record that was read, by partition
 
     @property
     def read(self) -> ReadSoFar:
@@ -146,6 +150,7 @@ class LiveReader:
         elif defect is not None:
             log.error("the live reader failed", exc_info=defect)
         self._task = self._read = None
+        self._marks = {}
         self._ready = asyncio.Event()
         self.ring.clear()
         if self.feeds.streams:
@@ -193,10 +198,14 @@ class LiveReader:
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         self._stuck = False
         looking = asyncio.create_task(self._look(consumer))
+        guard = LogGuard(self._settings, consumer, LeaderWatch(consumer))
+        guard.marks = self._marks
+        guarding = asyncio.create_task(guard.watch())
         try:
-            while not self._stuck and not looking.done():
+            while not self._stuck and not looking.done() and not guarding.done():
                 try:
                     batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH_RECORDS)
+                    await guard.fetched(batch)
                 except OffsetOutOfRangeError:
                     await self._skip_what_expired(consumer)
                     continue
@@ -205,10 +214,17 @@ class LiveReader:
                     self._beyond_end = 0
                     await self._take(batch)
                     await asyncio.sleep(0)
+        except LostEndError as error:
+            raise _OtherLogError(str(error)) from error
         finally:
             looking.cancel()
-        if looking.done() and not looking.cancelled():
-            looking.result()
+            guarding.cancel()
+        for task in (looking, guarding):
+            if task.done() and not task.cancelled():
+                try:
+                    task.result()
+                except LostEndError as error:
+                    raise _OtherLogError(str(error)) from error
 
     def _grow(self, consumer: AIOKafkaConsumer) -> None:
         partitions = len(consumer.partitions_for_topic(self._topic) or ())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NotRequired
+
 from typing_extensions import TypedDict
 
 from gateway.answers import WireId
 from gateway.control.credentials import Identity, KeyScope
 from gateway.control.records import App, Channel, WebhookEndpoint
 from gateway.control.shown_url import shown_url
-from gateway.wire_values import iso_time, opaque_id, wire_id
+from gateway.wire_values import iso_time, opaque_id, wire_id, with_id_texts
 
 
 class AppAnswer(TypedDict):
@@ -21,6 +23,9 @@ class AppAnswer(TypedDict):
     createdAt: str
     updatedAt: str
     ok: bool
+    idText: NotRequired[str]
+    appIdText: NotRequired[str]
+    orgIdText: NotRequired[str]
 
 
 class ChannelAnswer(TypedDict):
@@ -34,6 +39,10 @@ class ChannelAnswer(TypedDict):
     createdAt: str
     updatedAt: str
     ok: bool
+    idText: NotRequired[str]
+    channelIdText: NotRequired[str]
+    orgIdText: NotRequired[str]
+    appIdText: NotRequired[str]
 
 
 class EndpointAnswer(TypedDict):
@@ -53,6 +62,10 @@ class EndpointAnswer(TypedDict):
     description: str
     createdAt: str
     updatedAt: str
+    idText: NotRequired[str]
+    endpointIdText: NotRequired[str]
+    channelIdText: NotRequired[str]
+    orgIdText: NotRequired[str]
 
 
 class NewEndpointAnswer(EndpointAnswer):
@@ -107,7 +120,7 @@ class DoneAnswer(TypedDict):
 
 def app_answer(app: App, identity: Identity) -> AppAnswer:
     number = wire_id(app.id, identity.generation)
-    return {
+    answer: AppAnswer = {
         "id": number,
         "appId": number,
         "orgId": opaque_id(identity.tenant_id, identity.generation),
@@ -116,11 +129,12 @@ def app_answer(app: App, identity: Identity) -> AppAnswer:
         "updatedAt": iso_time(app.updated_at),
         "ok": True,
     }
+    return with_id_texts(answer, "id", "appId", "orgId")
 
 
 def channel_answer(channel: Channel, identity: Identity) -> ChannelAnswer:
     number = wire_id(channel.id, identity.generation)
-    return {
+    answer: ChannelAnswer = {
         "id": number,
         "channelId": number,
         "orgId": opaque_id(identity.tenant_id, identity.generation),
@@ -130,13 +144,14 @@ def channel_answer(channel: Channel, identity: Identity) -> ChannelAnswer:
         "updatedAt": iso_time(channel.updated_at),
         "ok": True,
     }
+    return with_id_texts(answer, "id", "channelId", "orgId", "appId")
 
 
 def endpoint_answer(endpoint: WebhookEndpoint, identity: Identity) -> EndpointAnswer:
     """With the whole URL for a key of scope admin alone: who knows a receiver's URL can often send to it."""
     whole = identity.credential is not None and KeyScope.ADMIN in identity.credential.scopes
     number = wire_id(endpoint.id, identity.generation)
-    return {
+    answer: EndpointAnswer = {
         "id": number,
         "endpointId": number,
         "url": endpoint.url if whole else shown_url(endpoint.url),
@@ -149,3 +164,4 @@ def endpoint_answer(endpoint: WebhookEndpoint, identity: Identity) -> EndpointAn
         "createdAt": iso_time(endpoint.created_at),
         "updatedAt": iso_time(endpoint.updated_at),
     }
+    return with_id_texts(answer, "id", "endpointId", "channelId", "orgId")

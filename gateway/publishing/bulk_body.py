@@ -1,7 +1,9 @@
 """A bulk body, cut into its events one by one: nothing of it is parsed, and nothing is read beyond the first excess.
 
 msgspec passes over one JSON value in C, makes nothing of it, and says where the text goes on. It says so in the message
-of an error, which a test and this module's first lines hold to the version that is locked.
+of an error, which a test and this module's first lines hold to the version that is locked. Where a value is malformed
+(NaN, a comma before a bracket), `value_end` finds its end by its quotes and brackets: it is refused by itself, and the
+events around it are taken.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ from msgspec import MsgspecError, Raw
 from msgspec.json import Decoder
 
 from axonstream.event_contract import MAX_EVENT_BYTES
-from gateway.publishing.sender_bytes import BodyError
+from gateway.publishing.sender_bytes import BOM, BodyError
+from gateway.publishing.value_end import LostError, TooFarError, ValueEnds
 
-_LONGEST_ELEMENT = 4 * MAX_EVENT_BYTES  # passed over in 20 ms at the most; of a longer one the end is not looked for
+_LONGEST_ELEMENT = 4 * MAX_EVENT_BYTES  # passed over in 20 ms at the most; a longer one goes to `value_end`
 _MOST_SPACE = 4 << 20  # between two events: passed over in 10 ms
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _MORE_FOLLOWS = re.compile(r"JSON is malformed: trailing characters \(byte (\d+)\)")
@@ -26,39 +29,93 @@ class TooLargeError(ValueError):
     """An excess that ends the reading: the rest of the body is not looked at. The message says which."""
 
 
-def split_events(body: bytes, most: int) -> Iterator[bytes]:
+def split_events(body: bytes, most: int) -> Iterator[bytes | None]:
     """The bytes of each event of a JSON array, or of each line of NDJSON that is not blank.
 
-    Raises BodyError where an array is malformed between or within its elements; a malformed line is left for
-    `read_event` to refuse. Raises TooLargeError at the event after `most`, at an element of an array of over 4 MiB, and
-    at as much white space beside an event.
+    None says that the end of a malformed event is still looked for: others may have their turn. A malformed event is
+    left for `read_event` to refuse. A byte order mark before the first event is passed over.
+
+    Raises BodyError where the events of an array cannot be told apart, and for a JSON value over several lines that is
+    no array. Raises TooLargeError at the event after `most`, at as much white space beside an event, and where looking
+    for the ends of malformed events takes too long.
     """
-    start = _after_space(body, 0)
-    events = _elements(body, start + 1) if body[start : start + 1] == b"[" else _lines(body)
-    for count, event in enumerate(events):
-        if count == most:
-            raise TooLargeError(f"more than {most} events in one request")
+    start = _after_space(body, len(BOM) if body.startswith(BOM) else 0)
+    events = _elements(body, start + 1) if body[start : start + 1] == b"[" else _lines(body, start)
+    count = 0
+    for event in events:
+        if event is not None:
+            if count == most:
+                raise TooLargeError(f"more than {most} events in one request")
+            count += 1
         yield event
 
 
-def _lines(body: bytes) -> Iterator[bytes]:
-    start = _after_space(body, 0)  # blank lines, too: one by one, they would hold the loop for seconds
+def _lines(body: bytes, start: int) -> Iterator[bytes]:
+    _not_over_several_lines(body, start)
     while start < len(body):
         end = body.find(b"\n", start)
         end = len(body) if end < 0 else end
         yield body[start:end]
-        start = _after_space(body, end)
+        start = _after_space(body, end)  # blank lines, too: one by one, they would hold the loop for seconds
 
 
-def _elements(body: bytes, start: int) -> Iterator[bytes]:
-    view = memoryview(body)
+def _not_over_several_lines(body: bytes, start: int) -> None:
+    """An object around the list, or an indented one, is no NDJSON: lines of it that look like events are not sent."""
+    line_end = body.find(b"\n", start)
+    if line_end < 0 or _strict_end(memoryview(body)[start : min(line_end, start + _LONGEST_ELEMENT)]) is not None:
+        return
+    text = memoryview(body)[start : start + _LONGEST_ELEMENT]
+    if _strict_end(text) is not None or (len(text) == _LONGEST_ELEMENT and _is_cut_off(text)):
+        raise BodyError("the body is one JSON value over several lines, neither an array nor one event a line")
+
+
+def _strict_end(text: memoryview) -> int | None:
+    """The end of the valid JSON value that `text` begins with, or of the space after it; None when there is none."""
+    try:
+        _pass_over(text)
+    except MsgspecError as error:
+        follows = _MORE_FOLLOWS.fullmatch(str(error))
+        return int(follows[1]) - 1 if follows else None
+    except RecursionError:
+        return None
+    return len(text)
+
+
+def _is_cut_off(text: memoryview) -> bool:
+    try:
+        _pass_over(text)
+    except MsgspecError as error:
+        return "truncated" in str(error)
+    except RecursionError:
+        pass
+    return False
+
+
+def _elements(body: bytes, start: int) -> Iterator[bytes | None]:
+    view, ends = memoryview(body), ValueEnds(body)
     at = _after_space(body, start)
     if body[at : at + 1] == b"]":
         _end(body, at + 1)
         return
+    count = 0
     while True:
-        end = _end_of_value(view[at : at + _LONGEST_ELEMENT], is_last=at + _LONGEST_ELEMENT >= len(body)) + at
+        length = _strict_end(view[at : at + _LONGEST_ELEMENT])
+        if length is None or at + length >= min(len(body), at + _LONGEST_ELEMENT):
+            try:
+                for found in ends.after(at):
+                    if found is None:
+                        yield None
+                    else:
+                        length = found - at
+            except LostError as error:
+                raise BodyError(f"not valid JSON: event {count} {error}") from None
+            except TooFarError:
+                raise TooLargeError(f"event {count} is larger than can be read, or too much is malformed") from None
+        end = at + (length or 0)
+        if end == at:
+            raise BodyError(f"not valid JSON: event {count}, at byte {at}, is empty")
         yield body[at:end].rstrip(b" \t\r\n")
+        count += 1
         separator, at = body[end : end + 1], end + 1
         if separator == b"]":
             _end(body, at)
@@ -74,21 +131,6 @@ def _end(body: bytes, at: int) -> None:
         raise BodyError(f"not valid JSON: text follows the array, at byte {at}")
 
 
-def _end_of_value(text: memoryview, *, is_last: bool) -> int:
-    """Where the value at the beginning of `text` ends, or the next character after it that is no space."""
-    try:
-        _pass_over(text)
-    except MsgspecError as error:
-        if follows := _MORE_FOLLOWS.fullmatch(str(error)):
-            return int(follows[1]) - 1
-        if not is_last and "truncated" in str(error):
-            raise TooLargeError(f"an event is larger than {_LONGEST_ELEMENT} bytes") from None
-        raise BodyError(f"not valid JSON: {error}") from None
-    except RecursionError:
-        raise BodyError("not valid JSON: nested too deep to be read") from None
-    raise BodyError("not valid JSON: the array does not end")
-
-
 def _after_space(body: bytes, at: int) -> int:
     space = _SPACE.match(body, at, at + _MOST_SPACE)
     end = space.end() if space else at
@@ -97,5 +139,5 @@ def _after_space(body: bytes, at: int) -> int:
     return end
 
 
-if _end_of_value(memoryview(b'{"a":[1]} ,2'), is_last=True) != 10:
+if _strict_end(memoryview(b'{"a":[1]} ,2')) != 10:
     raise ImportError("msgspec does not say where a value ends: install the version of the lock file")

@@ -23,6 +23,7 @@ _MUST_BE = {
 }
 
 
+_OWN_WORDS = "Value error, must be "  # of a validator of the event contract, as pydantic reports them
 _validate = EventInput.__pydantic_validator__.validate_python  # model_validate, without its options
 
 
@@ -65,5 +66,8 @@ def _messages(error: ValidationError) -> list[str]:
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         field = str(problem["loc"][0])
         missing = " (it is missing)" if problem["type"] == "missing" else ""
-        messages[f"{field} {_MUST_BE.get(field, _NAME)}{missing}"] = None
+        must_be = _MUST_BE.get(field, _NAME)
+        if field == "occurredAt" and problem["msg"].startswith(_OWN_WORDS):
+            must_be = problem["msg"].removeprefix("Value error, ")  # which name this very time, and its unit
+        messages[f"{field} {must_be}{missing}"] = None
     return list(messages)

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
-from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
+from axonstream.event_contract import MAX_EVENT_BYTES, EventInput, trace_id_of
 from axonstream.traceparent import Traceparent, read_traceparent
 from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
 from gateway.authentication import Authentication, Headers, actor_of
@@ -38,6 +38,7 @@ BULK_OF_A_TENANT = 3
 _TURN_WAIT_S = 5.0
 
 _DELETED = "this trace was deleted, and late events of it are refused"
+_GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1; no JSON begins so
 _HINT = "Correct the named field and send the event again; nothing of it was stored."
 
 
@@ -114,7 +115,7 @@ class Ingest:
         return status, orjson.dumps(answer)
 
     async def publish_many(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
-        """POST /events: 200; the valid events are stored although others are refused.
+        """POST /events: 200; the valid events are stored although others are refused. 400 when none is stored.
 
         When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
         """
@@ -141,8 +142,12 @@ class Ingest:
                 self._late_reads.published(identity.tenant_id, len(records))
                 await self._log.append(records)
         self.refused_of_bulks += len(rejected)
+        if not records:
+            raise _nothing_taken(rejected)
         ids = [wire_id(record.event_id, identity.generation) for record in records]
         answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
+        if identity.generation is Generation.EARLY:
+            answer["idTexts"] = [str(number) for number in ids]
         return 200, orjson.dumps(answer)
 
     async def _of_known_channels(
@@ -184,11 +189,11 @@ class Ingest:
         return bool(self._deleted and event.trace_id and self._deleted.refuses(identity.tenant_id, event.trace_id))
 
     def _encode(self, event: EventInput, identity: Identity, sent: SentEvent) -> EventRecord:
-        now_ms = self._clock()
+        now_ms, tenant_id, dedup_key = self._clock(), identity.tenant_id, event.dedup_key
         return encode_event(
             event,
-            tenant_id=identity.tenant_id,
-            trace_id=event.trace_id or f"tr_{token_hex(8)}",
+            tenant_id=tenant_id,
+            trace_id=event.trace_id or (trace_id_of(tenant_id, dedup_key) if dedup_key else f"tr_{token_hex(8)}"),
             fresh_id=self._ids.next(now_ms),
             now_ms=now_ms,
             payload=sent.payload,
@@ -205,11 +210,23 @@ def _parent(headers: Headers) -> Traceparent | None:
     return None if header is None else read_traceparent(header.decode("latin-1"))
 
 
+def _nothing_taken(rejected: list[RefusedEventAnswer]) -> RefusedError:
+    """A 2xx would make the sender forget the events."""
+    first, many = rejected[0], len(rejected)
+    what = f"none of the {many} events was taken; the first" if many > 1 else "the event was not taken"
+    nothing: BulkAnswer = {"accepted": 0, "rejected": rejected, "ids": []}
+    hint = "Send a JSON array of events, or one event a line (NDJSON); `rejected` says what is wrong with each."
+    return RefusedError(400, f"{what}: {first['message']}", hint, nothing)
+
+
 async def _split(body: bytes, share: LoopShare) -> list[bytes]:
+    if body.startswith(_GZIP):
+        raise RefusedError(400, "the body is gzip", "Say so: Content-Encoding: gzip. Nothing was stored.")
     raw_events: list[bytes] = []
     try:
         for raw in split_events(body, MAX_BULK_EVENTS):
-            raw_events.append(raw)
+            if raw is not None:
+                raw_events.append(raw)
             if share.is_over():
                 await share.give_way()
     except TooLargeError as error:

@@ -12,8 +12,10 @@ from msgspec import UNSET, MsgspecError, Raw, Struct, UnsetType
 from msgspec.json import Decoder
 
 from axonstream.event_contract import MAX_VALUES
+from gateway.publishing.whole_characters import with_whole_characters
 from producers.json_shape import JsonShapeError, collector_at_rest, read_json, too_many_values
 
+BOM = b"\xef\xbb\xbf"  # of UTF-8: some editors and shippers write it first (RFC 8259, 8.1)
 _KEPT = ("payload", "metadata")
 _LARGE = 10_000  # bytes: from here on an event may be thousands of objects
 
@@ -42,10 +44,11 @@ _members = Decoder(_Members).decode
 
 
 def read_event(raw: bytes) -> SentEvent:
-    """Parse one JSON object of UTF-8.
+    """Parse one JSON object of UTF-8. A byte order mark before it is passed over; half of a surrogate pair, of text
+    that was cut inside an emoji, is taken as U+FFFD.
 
-    Raises BodyError for malformed JSON (NaN, a lone surrogate and a number beyond a double's range are malformed,
-    too), a repeated key, nesting deeper than MAX_DEPTH, more than MAX_VALUES values, and anything that is no object.
+    Raises BodyError for malformed JSON (NaN and a number beyond a double's range are malformed, too), a repeated key,
+    nesting deeper than MAX_DEPTH, more than MAX_VALUES values, and anything that is no object.
     """
     if len(raw) < _LARGE:
         return _read(raw)
@@ -53,7 +56,7 @@ def read_event(raw: bytes) -> SentEvent:
         return _read(raw)
 
 
-def _read(raw: bytes) -> SentEvent:
+def _read(raw: bytes, *, is_mended: bool = False) -> SentEvent:
     if too_many_values(raw):
         raise BodyError(f"the event has more than {MAX_VALUES} values")
     try:
@@ -64,6 +67,9 @@ def _read(raw: bytes) -> SentEvent:
     except orjson.JSONDecodeError as error:
         if not raw.strip():
             raise BodyError("the body is empty; it must be a JSON object") from None
+        mended = raw if is_mended else with_whole_characters(raw.removeprefix(BOM))
+        if mended != raw:
+            return _read(mended, is_mended=True)
         raise BodyError(f"not valid JSON in UTF-8: {error}") from None
     except (JsonShapeError, MsgspecError) as error:
         raise BodyError(f"the event cannot be kept as it is: {error}") from None

@@ -34,6 +34,10 @@ _TEXTS = {
     "environment": "environment",
     "source": "source",
 }
+# What the calls take of a query; NOT_SEARCHED is what axonpush 0.0.19 can send besides, and nothing is filtered by.
+CHANNEL_LIST = (*_TEXTS, "page", "offset", "limit", "cursor")
+SEARCH = (*_TEXTS, "channelId", "appId", "since", "until", "limit", "cursor")
+NOT_SEARCHED = ("environmentId", "status", "agentName", "toolName", "semanticKind", "q", "attrKey", "attrValue")
 
 
 class EventLists(Reads):
@@ -53,7 +57,7 @@ class EventLists(Reads):
         super().__init__(authentication, late_reads)
         self._visibility = visibility
         self._queries = queries
-        self._cursors = ListCursors(sealed, "events")
+        self._cursors = ListCursors(sealed, "events by first arrival")
         self._control = control
         self._clock = clock
         self._being_deleted = being_deleted

@@ -1,12 +1,14 @@
 """The SQL of the lists of events. Values are bound by the server; every query names the tenant (guarantee G6).
 
 A list is in the order of arrival, the newest first. Which events it shows is asked first, of a few columns, within the
-last hour and then at all; payloads are read of those alone, through the view that shows a repeated event once.
+last hour and then at all; payloads are read of those alone, through the view that shows a repeated event once. Such an
+event stands where it arrived first: what is published again while a list is read does not move, so that a walk by
+cursor meets each event once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,13 +18,14 @@ from gateway.reading.clickhouse_reads import ClickHouseReads
 from gateway.reading.trace_queries import EVENT_COLUMNS, RAW
 
 _HOUR_MS = 3_600_000
+_MOST_CANDIDATES = 10_000
 # ClickHouse refuses a value of more than http_max_field_value_size, 128 KiB; an id has 19 digits at the most.
 MOST_IN_A_VALUE = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """What is wanted; None is anything. `since_ms` and `until_ms` bound the arrival: at or after, and before."""
+    """What is wanted; None is anything. `since_ms` and `until_ms` bound `occurred_at`: at or after, and before."""
 
     channel_ids: Sequence[int] | None = None
     agent_id: str | None = None
@@ -52,7 +55,7 @@ class EventFilter:
         for name, at, operator in (("since", self.since_ms, ">="), ("until", self.until_ms, "<")):
             if at is not None:
                 given[name] = at
-                sql.append(f"received_at {operator} fromUnixTimestamp64Milli({{{name}:Int64}})")
+                sql.append(f"occurred_at {operator} fromUnixTimestamp64Milli({{{name}:Int64}})")
         return "".join(f" AND {one}" for one in sql), given
 
 
@@ -71,6 +74,24 @@ class EventPage(NamedTuple):
     end: EventPlace | None
 
 
+class _Candidate(NamedTuple):
+    """A row that matches: the event's own, or one of its repeats."""
+
+    trace_id: str
+    event_id: int
+    partition: int
+    offset: int
+    at: int
+
+    @property
+    def row(self) -> tuple[str, int, int, int]:
+        return self[:4]
+
+    @property
+    def place(self) -> EventPlace:
+        return EventPlace(self.at, self.partition, self.offset)
+
+
 class EventQueries:
     """What is asked of lists of events; `reads` says which errors calls raise."""
 
@@ -86,51 +107,74 @@ class EventQueries:
         now_ms: int,
         after: EventPlace | None = None,
     ) -> EventPage:
-        """A page of the tenant's events, the newest first: after `offset` events, or after a place."""
-        condition, given = wanted.condition()
-        given |= {"tenant": tenant_id, "limit": limit, "offset": offset}
-        ids: list[Sequence[Any]] = []
-        for since_ms in ((now_ms if after is None else after.at) - _HOUR_MS, 0):
-            ids = await self._ids(condition, given | {"window": max(0, since_ms)}, after)
-            if len(ids) == limit:
-                break
-        found: dict[tuple[Any, ...], StoredEvent] = {}
-        events = sorted({row[1] for row in ids})
-        for traces in pieces(sorted({row[0] for row in ids})):
-            chosen = given | {"traces": traces, "events": events}
-            for *event, partition, offset_ in await self._reads.rows(
-                tenant_id, _rows(condition), chosen, column_formats=RAW
-            ):
-                stored = StoredEvent(*event)
-                place = (0, -1) if stored.dedup_key else (partition, offset_)
-                found[stored.trace_id, stored.event_id, *place] = stored
-        keys = [(row[0], row[1], *((0, -1) if row[2] else (row[3], row[4]))) for row in ids]
-        end = EventPlace(ids[-1][5], ids[-1][3], ids[-1][4]) if len(ids) == limit else None
-        return EventPage([found[key] for key in keys if key in found], end)
+        """A page of the tenant's events, the newest first: after `offset` events, or after a place.
 
-    async def _ids(self, condition: str, given: dict[str, Any], after: EventPlace | None) -> list[Sequence[Any]]:
-        """What makes the page. Of what was published twice, what stands after the place may have been shown before."""
-        tenant_id = given["tenant"]
-        if after is None:
-            return list(await self._reads.rows(tenant_id, _ids(condition), given))
-        found: list[Sequence[Any]] = []
-        while len(found) < given["limit"]:
-            place = {"offset": 0, "at": after.at, "at_partition": after.partition, "at_offset": after.offset}
-            rows = await self._reads.rows(tenant_id, _ids(condition + _AFTER), given | place)
-            newest: dict[tuple[Any, ...], EventPlace] = {}
-            repeated = [row for row in rows if row[2]]
-            events = sorted({row[1] for row in repeated})
-            for traces in pieces(sorted({row[0] for row in repeated})):
-                chosen = given | {"traces": traces, "events": events}
-                for trace_id, event_id, at, partition, offset in await self._reads.rows(
-                    tenant_id, _newest(condition), chosen
-                ):
-                    newest[trace_id, event_id] = EventPlace(at, partition, offset)
-            found += [row for row in rows if not row[2] or newest.get((row[0], row[1])) == (row[5], row[3], row[4])]
-            if len(rows) < given["limit"]:
+        Most often nothing is repeated, and the candidates are the page. Where some of them are repeats, more are asked
+        for, twice as many each time.
+        """
+        condition, given = wanted.condition()
+        given |= {"tenant": tenant_id}
+        chosen: list[_Candidate] = []
+        most, is_last = offset + limit, False
+        while len(chosen) < offset + limit and not is_last:
+            rows = await self._candidates(condition, given, most, now_ms, after)
+            is_last = len(rows) < most
+            if offset == 0 and not chosen:
+                stored = await self._stored(tenant_id, rows)
+                events = [stored[one.row] for one in rows if one.row in stored]
+                if is_last or len(events) == limit:
+                    return EventPage(events, None if is_last else rows[-1].place)
+                firsts = stored.keys()
+            else:
+                firsts = await self._firsts(tenant_id, rows)
+            chosen += [one for one in rows if one.row in firsts]
+            after = rows[-1].place if rows else after
+            most = min(2 * most, _MOST_CANDIDATES)
+        page = chosen[offset : offset + limit]
+        stored = await self._stored(tenant_id, page)
+        events = [stored[one.row] for one in page if one.row in stored]
+        return EventPage(events, page[-1].place if len(page) == limit else None)
+
+    async def _candidates(
+        self, condition: str, given: dict[str, Any], most: int, now_ms: int, after: EventPlace | None
+    ) -> list[_Candidate]:
+        """The next rows that match, the newest first; fewer than `most` when no more follow."""
+        place: dict[str, int] = {}
+        if after is not None:
+            place = {"at": after.at, "at_partition": after.partition, "at_offset": after.offset}
+            condition += _AFTER
+        found: list[_Candidate] = []
+        for since_ms in ((now_ms if after is None else after.at) - _HOUR_MS, 0):
+            values = given | place | {"limit": most, "window": max(0, since_ms)}
+            found = [_Candidate(*row) for row in await self._reads.rows(given["tenant"], _ids(condition), values)]
+            if len(found) == most:
                 break
-            after = EventPlace(rows[-1][5], rows[-1][3], rows[-1][4])
-        return found[: given["limit"]]
+        return found
+
+    async def _firsts(self, tenant_id: str, rows: Sequence[_Candidate]) -> set[tuple[Any, ...]]:
+        """Those rows that are the first of their events."""
+        found: set[tuple[Any, ...]] = set()
+        for given in _chosen(tenant_id, rows):
+            found.update(map(tuple, await self._reads.rows(tenant_id, _FIRSTS, given)))
+        return found
+
+    async def _stored(self, tenant_id: str, rows: Sequence[_Candidate]) -> dict[tuple[Any, ...], StoredEvent]:
+        """The events of those rows that are the first of them."""
+        found: dict[tuple[Any, ...], StoredEvent] = {}
+        for given in _chosen(tenant_id, rows):
+            for *event, partition, offset in await self._reads.rows(tenant_id, _ROWS, given, column_formats=RAW):
+                stored = StoredEvent(*event)
+                found[stored.trace_id, stored.event_id, partition, offset] = stored
+        return found
+
+
+def _chosen(tenant_id: str, rows: Sequence[_Candidate]) -> Iterator[dict[str, Any]]:
+    """The values of queries that name the events of `rows`."""
+    for traces in pieces(sorted({one.trace_id for one in rows})):
+        of_traces = set(traces)
+        events = sorted({one.event_id for one in rows if one.trace_id in of_traces})
+        for start in range(0, len(events), MOST_IN_A_VALUE):
+            yield {"tenant": tenant_id, "traces": traces, "events": events[start : start + MOST_IN_A_VALUE]}
 
 
 _AFTER = """ AND received_at <= fromUnixTimestamp64Milli({at:Int64})
@@ -139,25 +183,16 @@ _AFTER = """ AND received_at <= fromUnixTimestamp64Milli({at:Int64})
 
 
 def _ids(condition: str) -> str:
-    """One of an event that was published twice: of the newest row."""
-    return f"""SELECT trace_id, event_id, dedup_key != '', _partition, _offset, toUnixTimestamp64Milli(received_at)
+    """LIMIT BY leaves one of the rows of a record that was stored in two epochs."""
+    return f"""SELECT trace_id, event_id, _partition, _offset, toUnixTimestamp64Milli(received_at)
 FROM events_log
 WHERE tenant_id = {{tenant:String}} AND received_at >= fromUnixTimestamp64Milli({{window:Int64}}){condition}
 ORDER BY received_at DESC, _partition DESC, _offset DESC
-LIMIT 1 BY trace_id, event_id, if(dedup_key = '', (_partition, _offset), (0, -1))
-LIMIT {{limit:UInt64}} OFFSET {{offset:UInt64}}"""  # noqa: S608  constants only
+LIMIT 1 BY trace_id, event_id, _partition, _offset
+LIMIT {{limit:UInt64}}"""  # noqa: S608  constants only
 
 
-def _newest(condition: str) -> str:
-    return f"""SELECT trace_id, event_id, toUnixTimestamp64Milli((max((received_at, _partition, _offset)) AS last).1),
-  last.2, last.3
-FROM events_log
-WHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}} AND event_id IN {{events:Array(UInt64)}}
-  AND dedup_key != ''{condition}
-GROUP BY trace_id, event_id"""  # noqa: S608
-
-
-def _rows(condition: str) -> str:
-    return f"""SELECT {EVENT_COLUMNS}, _partition, _offset FROM events
-WHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}} AND event_id IN {{events:Array(UInt64)}}
-{condition}"""  # noqa: S608
+_OF_EVENTS = """FROM events
+WHERE tenant_id = {tenant:String} AND trace_id IN {traces:Array(String)} AND event_id IN {events:Array(UInt64)}"""
+_FIRSTS = f"SELECT trace_id, event_id, _partition, _offset {_OF_EVENTS}"
+_ROWS = f"SELECT {EVENT_COLUMNS}, _partition, _offset {_OF_EVENTS}"

@@ -2,7 +2,10 @@
 
     visible(p) = min(committed offset of the events sink, watermark up to which summaries are stored)
 
-Both are in the sink group's committed offsets: the watermark is the metadata of the commit on the summaries topic.
+Both are in the sink group's committed offsets: the watermark is in the metadata of the commit on the summaries topic.
+They are offsets of the log that was read. When the leader of a partition, or the connection to it, is another one than
+before, the records that the commits name are compared with the log: a log that lost its end and grew again has other
+events at the same offsets, of which nothing is visible until the sink and the processor have begun anew.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -18,6 +22,9 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import OffsetAndMetadata
 
 from producers.kafka_client import kafka_options
+from producers.leader_watch import Leader, log_ends
+from producers.log_trust import LogTrust
+from producers.record_identity import RecordMark, decode_note, standings
 from producers.settings import Settings
 from producers.topics import Topics, event_key
 
@@ -41,6 +48,8 @@ class PipelineOffsets:
         self._consumer: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
         self._coordinator = -1
+        self._leaders: Mapping[TopicPartition, Leader] = {}
+        self._trust = LogTrust(partial(standings, settings))
 
     def partition_of(self, trace_id: str) -> int:
         """The partition that the producers put this trace's events on."""
@@ -52,11 +61,12 @@ class PipelineOffsets:
         consumer, _ = await self._connected()
         asked = [TopicPartition(self._topics.events, p) for p in self._partitions]
         try:
-            ends = await consumer.end_offsets(asked)
+            ends = await log_ends(consumer, asked, self._timeout_ms / 1000)
         except (KafkaError, OSError) as error:
             await self.close()
             raise PipelineOffsetsError("Kafka does not tell where the events end") from error
-        return {partition.partition: end for partition, end in ends.items()}
+        self._leaders = {tp: end.leader for tp, end in ends.items()}
+        return {tp.partition: end.end for tp, end in ends.items()}
 
     async def visible(self) -> dict[int, int]:
         """Partition -> the offset below which events and summaries can be read from ClickHouse."""
@@ -73,7 +83,26 @@ class PipelineOffsets:
         if len(committed) < len(events) + len(summaries):  # aiokafka reads past the error code of the whole answer
             await self.close()
             raise PipelineOffsetsError("Kafka does not tell the sink's offsets: the group's coordinator has moved")
-        return {p: visible_offset(committed, events[p], summaries[p]) for p in self._partitions}
+        lost = await self._lost(committed)
+        return {
+            p: 0 if events[p] in lost else visible_offset(committed, events[p], summaries[p]) for p in self._partitions
+        }
+
+    async def _lost(self, committed: Mapping[TopicPartition, OffsetAndMetadata]) -> set[TopicPartition]:
+        """The partitions of the events whose log is not the one that the commits speak of.
+
+        The leaders are those that said last where the log ends: what a read waits for is judged by the log it is in.
+        """
+        marks: dict[TopicPartition, list[RecordMark]] = {}
+        for tp in self._leaders:
+            stored = decode_note(committed[tp].metadata).last
+            folded = decode_note(committed[TopicPartition(self._topics.summaries, tp.partition)].metadata).folded_at
+            if some := [mark for mark in (stored, folded) if mark is not None]:
+                marks[tp] = some
+        try:
+            return await self._trust.lost(self._leaders, marks)
+        except (KafkaError, OSError) as error:
+            raise PipelineOffsetsError("Kafka does not show the events that were stored last") from error
 
     async def close(self) -> None:
         """Let go of the connections; the next call makes new ones."""
@@ -119,5 +148,4 @@ def visible_offset(
     committed: Mapping[TopicPartition, OffsetAndMetadata], events: TopicPartition, summaries: TopicPartition
 ) -> int:
     """min(events sink's offset, stored watermark); 0 where the sink has not committed yet."""
-    watermark = committed[summaries].metadata
-    return min(max(committed[events].offset, 0), int(watermark) if watermark.isdecimal() else 0)
+    return min(max(committed[events].offset, 0), decode_note(committed[summaries].metadata).folded or 0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from axonstream.event_contract import MAX_ID, MAX_TIME_MS
+from axonstream.event_contract import MAX_ID, MAX_TIME_MS, unit_instead_of_ms
 from gateway.errors import RefusedError
 
 MAX_LIMIT = 1000
 _MOST_DIGITS = 15  # page times limit stays below what ClickHouse takes as an offset
+_DIGITS_OF_NS = 19
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -36,7 +37,13 @@ def time_ms(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name)
     if text is None:
         return None
-    if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS:
+    if text.isascii() and text.isdecimal() and len(text) <= _DIGITS_OF_NS:
+        if found := unit_instead_of_ms(int(text)):
+            unit, remedy = found
+            message = f"{name} must be whole milliseconds since 1970, and {text} looks like {unit}"
+            raise RefusedError(
+                400, message, f"{remedy[0].upper()}{remedy[1:]}, or give {name} as ISO 8601 with a zone."
+            )
         return min(int(text), MAX_TIME_MS)
     try:
         at = datetime.fromisoformat(text)

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+from axonstream.event_contract import MAX_TIME_MS
 from gateway.answers import FirstError, StoredEvent, TraceFigures
 from gateway.reading.bound_values import pieces
 from gateway.reading.clickhouse_reads import ClickHouseReads
@@ -23,12 +24,19 @@ _FIGURES = """trace_id, event_count, error_count, tool_call_count, handoff_count
   toUnixTimestamp64Milli(first_at), toUnixTimestamp64Milli(last_at), agents, event_types,
   first_error_step, first_error_event_id, first_error_span_id, first_error_identifier, first_error_agent_id"""
 
+# The environment that a trace's first event with one names: of the events, as summaries have none.
+_ENVIRONMENTS = """WITH (SELECT mapFromArrays(groupArray(id), groupArray(name)) FROM (
+  SELECT trace_id AS id, argMinIf(toString(environment), (occurred_at, environment), environment != '') AS name
+  FROM events_log WHERE tenant_id = {tenant:String} AND trace_id IN {traces:Array(String)} GROUP BY trace_id
+)) AS environments
+"""
+
 # A segment's figures: PREWHERE reads the other columns of these traces alone, which FINAL would not do by itself.
-_SEGMENTS = f"""SELECT {_FIGURES}, exact = 1 AND trace_id NOT IN
+_SEGMENTS = f"""{_ENVIRONMENTS}SELECT {_FIGURES}, environments[trace_id], exact = 1 AND trace_id NOT IN
   (SELECT trace_id FROM dead_letters WHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}})
 FROM trace_summaries FINAL PREWHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}}"""  # noqa: S608  constants only
 
-_ADDED_UP = f"""SELECT {_FIGURES} FROM traces
+_ADDED_UP = f"""SELECT {_FIGURES}, '' FROM traces
 WHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}}"""  # noqa: S608
 
 # Every snapshot counts, the merged one or not: the time of a trace's last activity never goes back. LIMIT BY keeps the
@@ -37,17 +45,18 @@ PAGE_IDS = """SELECT trace_id, toUnixTimestamp64Milli(last_received_at) FROM tra
 WHERE tenant_id = {tenant:String}
 ORDER BY last_received_at DESC, trace_id DESC LIMIT 1 BY trace_id LIMIT {limit:UInt64} OFFSET {offset:UInt64}"""
 
-# As PAGE_IDS, of the traces whose last activity is within bounds.
+# As PAGE_IDS, of the traces that were active within bounds: from their first event to their last, as their rows show
+# it. Each snapshot of a trace says at most what a later one says.
 _PAGE_IDS_WITHIN = """SELECT trace_id, toUnixTimestamp64Milli(max(last_received_at)) FROM trace_summaries
 WHERE tenant_id = {tenant:String} GROUP BY trace_id
-HAVING max(last_received_at) >= fromUnixTimestamp64Milli({since:Int64})
-  AND max(last_received_at) < fromUnixTimestamp64Milli({until:Int64})
+HAVING max(last_at) >= fromUnixTimestamp64Milli({since:Int64})
+  AND min(first_at) < fromUnixTimestamp64Milli({until:Int64})
+  AND (toUnixTimestamp64Milli(max(last_received_at)), trace_id) < ({at:Int64}, {trace:String})
 ORDER BY max(last_received_at) DESC, trace_id DESC LIMIT {limit:UInt64} OFFSET {offset:UInt64}"""
 
 # As PAGE_IDS, of the snapshots that stand after a place. A trace that stands before it may have older ones here.
 _IDS_AFTER = """SELECT trace_id, toUnixTimestamp64Milli(last_received_at) FROM trace_summaries
-WHERE tenant_id = {tenant:String} AND last_received_at >= fromUnixTimestamp64Milli({since:Int64})
-  AND last_received_at <= fromUnixTimestamp64Milli({at:Int64})
+WHERE tenant_id = {tenant:String} AND last_received_at <= fromUnixTimestamp64Milli({at:Int64})
   AND (last_received_at < fromUnixTimestamp64Milli({at:Int64}) OR trace_id < {trace:String})
 ORDER BY last_received_at DESC, trace_id DESC LIMIT 1 BY trace_id LIMIT {limit:UInt64}"""
 
@@ -77,6 +86,9 @@ class TracePlace(NamedTuple):
     trace_id: str
 
 
+_BEFORE_ALL = TracePlace(MAX_TIME_MS + 1, "")
+
+
 class TracePage(NamedTuple):
     """`end` is the place of the last trace of a full page; None where nothing follows."""
 
@@ -102,30 +114,29 @@ class TraceQueries:
         within: tuple[int, int] | None = None,
         after: TracePlace | None = None,
     ) -> TracePage:
-        """A page of traces, newest activity first; `within` bounds it (ms): at or after the first, before the second.
+        """A page of traces, newest activity first. `within` (ms) leaves those that had begun before its second time,
+        and had an event at or after its first.
 
         Which traces make the page is asked first, of two columns: the figures of all would take a second for a million.
         """
-        given = {"tenant": tenant_id, "limit": limit, "offset": offset}
-        if after is not None:
-            places = await self._places_after(tenant_id, limit, within, after)
+        given: dict[str, Any] = {"tenant": tenant_id, "limit": limit, "offset": offset}
+        if within is None and after is not None:
+            places = await self._places_after(tenant_id, limit, after)
         else:
-            bounds = {} if within is None else {"since": within[0], "until": within[1]}
-            rows = await self.reads.rows(tenant_id, _PAGE_IDS_WITHIN if bounds else PAGE_IDS, given | bounds)
-            places = [TracePlace(at, trace_id) for trace_id, at in rows]
+            sql = PAGE_IDS
+            if within is not None:
+                sql, before = _PAGE_IDS_WITHIN, after or _BEFORE_ALL
+                given |= {"since": within[0], "until": within[1], "at": before.at, "trace": before.trace_id}
+            places = [TracePlace(at, trace_id) for trace_id, at in await self.reads.rows(tenant_id, sql, given)]
         figures = await self._figures_of(tenant_id, [place.trace_id for place in places])
         traces = [figures[place.trace_id] for place in places if place.trace_id in figures]
         return TracePage(traces, places[-1] if len(places) == limit else None)
 
-    async def _places_after(
-        self, tenant_id: str, limit: int, within: tuple[int, int] | None, after: TracePlace
-    ) -> list[TracePlace]:
+    async def _places_after(self, tenant_id: str, limit: int, after: TracePlace) -> list[TracePlace]:
         """Looks at no more than stands after the place; `_IDS_AFTER` says why some of it is left out."""
-        since, until = (0, after.at + 1) if within is None else within
-        after = min(after, TracePlace(until, ""))
         found: list[TracePlace] = []
         while len(found) < limit:
-            given = {"tenant": tenant_id, "limit": limit, "since": since, "at": after.at, "trace": after.trace_id}
+            given: dict[str, Any] = {"tenant": tenant_id, "limit": limit, "at": after.at, "trace": after.trace_id}
             rows = await self.reads.rows(tenant_id, _IDS_AFTER, given)
             last: dict[str, int] = {}
             for traces in pieces([trace_id for trace_id, _ in rows]):
@@ -183,4 +194,4 @@ class TraceQueries:
 def _figures(row: Sequence[Any]) -> TraceFigures:
     step, event_id, span_id, identifier, agent_id = row[9:14]
     error = FirstError(event_id, step, span_id, identifier, agent_id) if step else None
-    return TraceFigures(*row[:9], first_error=error)
+    return TraceFigures(*row[:9], first_error=error, environment=row[14])

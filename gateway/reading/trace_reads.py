@@ -30,6 +30,7 @@ READER_STALL_S = 30.0  # a reader that takes nothing for so long is cut off: it 
 _DEFAULT_LIMIT = 20
 _EVENTS_IN_SUMMARY = 100
 
+TRACE_LIST = ("page", "offset", "limit", "cursor", "since", "until")
 _JSON = "application/json"
 _STALE = {"X-Axonstream-Stale": "true"}
 

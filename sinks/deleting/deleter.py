@@ -16,11 +16,13 @@ from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.deletion import Deletion
+from producers.record_identity import decode_note
 from producers.settings import Settings
 from producers.topics import Topics
 from sinks.assignment import Assignment
+from sinks.deleting.absent_places import LETTERS, ROWS, remember_absent
 from sinks.deleting.control_deletions import ControlDeletions
-from sinks.deleting.deleted_rows import Asked, DeletedRows, batches
+from sinks.deleting.deleted_rows import Asked, DeletedRows, batches, literal
 from sinks.deleting.finished import read_epochs, read_finished
 from sinks.errors import EpochError
 from sinks.table_writer import CLICKHOUSE_ERRORS
@@ -103,8 +105,8 @@ class Deleter:
 
         def reached(partition: int) -> int:
             stored, folded = committed.get(events[partition]), committed.get(summaries[partition])
-            metadata = "" if folded is None else folded.metadata
-            return min(stored.offset if stored else 0, int(metadata) if metadata.isdecimal() else 0)
+            note = decode_note(folded.metadata if folded else "")
+            return min(stored.offset if stored else 0, note.folded or 0)
 
         def is_passed(deletion: Deletion) -> bool:
             of_this_log = deletion.topic_id == identity.topic_id
@@ -115,9 +117,13 @@ class Deleter:
     async def _delete(self, batch: DeletedRows) -> None:
         """The steps, each of which may be done again:
 
-        1. delete the rows, table by table, until none is there;
-        2. only then say that the deletions are finished: from now on reads find nothing, instead of being told.
+        1. remember their places as absent: the comparison with the log must not call them lost;
+        2. delete the rows, table by table, until none is there;
+        3. only then say that the deletions are finished: from now on reads find nothing, instead of being told.
         """
+        await remember_absent(self._client, ROWS, batch.conditions[ROWS.table])
+        of_events = f"topic = {literal(self._topics.events)} AND {batch.conditions[LETTERS.table]}"
+        await remember_absent(self._client, LETTERS, of_events)
         for table in _TABLES:
             await self._until_gone(table, batch.conditions[table])
         numbers = [[deletion.id] for _, deletion in batch.deletions]

@@ -1,7 +1,8 @@
 """The oracle: is every record of the log stored once, and does every summary equal its events? It changes nothing.
 
 In the order of a run: log_state (what Kafka has and what the sink has committed), stored_offsets (gaps and doubles),
-summary_check (each summary against its recomputation), verify (all of it), findings (what comes out).
+contents (each row against its record), summary_check (each summary against its recomputation), verify (all of it),
+findings (what comes out).
 """
 
 from __future__ import annotations

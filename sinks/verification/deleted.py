@@ -18,6 +18,7 @@ from sinks.deleting.control_deletions import ControlDeletions
 from sinks.deleting.deleted_rows import batches
 from sinks.deleting.finished import read_epochs, read_finished
 from sinks.deleting.late_events import LateEvents
+from sinks.summary_lines import HiddenSummaries
 from sinks.topic_identity import topic_identities
 from sinks.verification.findings import Finding, Kind, Verification
 
@@ -33,6 +34,7 @@ class KnownDeletions:
         self._followed = followed
         self._finished = finished
         self._late = LateEvents(followed.deleted, topic_id)
+        self.hidden = HiddenSummaries(followed.deleted, topic_id)
 
     def explains(self, record: Any, judged: Event | Refusal) -> bool:
         """Whether a record of the log is stored nowhere because it is of a deleted trace, or a marker."""

@@ -10,11 +10,12 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from producers.kafka_client import kafka_options
+from producers.record_identity import decode_note
 from producers.settings import Settings
 from producers.topics import Topics
+from sinks.log_records import records_between
 
 _FETCH_WAIT_MS = 500
-_FETCH_RECORDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +64,8 @@ class EventsLog:
 
         What retention deletes meanwhile is left out, and what is behind it is not.
         """
-        tp = TopicPartition(self._topic, partition)
-        self._consumer.assign([tp])
-        self._consumer.seek(tp, first)
-        end = (await self.ends([partition]))[partition]
-        while await self._consumer.position(tp) < min(last + 1, end):
-            before = await self._consumer.position(tp)
-            fetched = await self._consumer.getmany(tp, timeout_ms=_FETCH_WAIT_MS, max_records=_FETCH_RECORDS)
-            records = fetched.get(tp, [])
-            for record in records:
-                if record.offset <= last:
-                    yield record
-            if not records and await self._consumer.position(tp) == before:
-                break  # nothing but markers up to the end of the log
+        async for record in records_between(self._consumer, TopicPartition(self._topic, partition), first, last):
+            yield record
 
 
 @asynccontextmanager
@@ -111,7 +101,7 @@ async def _committed(settings: Settings, topics: Topics) -> list[tuple[int, int]
     def positions(partition: int) -> tuple[int, int]:
         events = offsets.get(TopicPartition(topics.events, partition))
         summaries = offsets.get(TopicPartition(topics.summaries, partition))
-        folded = summaries.metadata if summaries else ""
-        return max(events.offset, 0) if events else 0, int(folded) if folded.isdecimal() else 0
+        folded = decode_note(summaries.metadata).folded if summaries else None
+        return max(events.offset, 0) if events else 0, folded or 0
 
     return [positions(partition) for partition in range(settings.topic_partitions)]

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from producers.settings import Settings
 from producers.topics import Topics
 from producers.verdict import Refusal, verdict
+from sinks.comparison import gaps_sql
 from sinks.letter_box import Place
 from sinks.replay import dedup_key_of
 from sinks.verification.deleted import KnownDeletions
@@ -43,20 +44,7 @@ _REPLAYS_AT_A_TIME = 1000
 
 _LETTERS = "SELECT count() FROM dead_letters FINAL WHERE topic = {topic:String}"
 
-# Every place where the next stored offset is not the next offset; one before the range stands in for its start.
-_GAPS = """SELECT at + 1, following - 1 FROM (
-  SELECT at, leadInFrame(at, 1, {end:Int64}) OVER (ORDER BY at ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
-    AS following
-  FROM (
-    SELECT {start:Int64} - 1 AS at
-    UNION DISTINCT
-    SELECT _offset FROM events_log WHERE _topic_epoch = {epoch:UInt32} AND _partition = {partition:UInt32}
-      AND _offset >= {start:Int64} AND _offset < {end:Int64}
-    UNION DISTINCT
-    SELECT offset FROM dead_letters WHERE topic = {topic:String} AND _topic_epoch = {epoch:UInt32}
-      AND partition = {partition:UInt32} AND offset >= {start:Int64} AND offset < {end:Int64}
-  )
-) WHERE following > at + 1 ORDER BY at"""
+_GAPS = gaps_sql()  # whatever the sink remembers of them: Kafka itself is asked
 
 
 class StoredOffsets:

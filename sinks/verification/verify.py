@@ -6,6 +6,7 @@ from producers.settings import Settings
 from producers.topics import Topics
 from sinks.clickhouse import connect
 from sinks.epochs import current_epoch
+from sinks.verification.contents import Contents
 from sinks.verification.deleted import known_deletions
 from sinks.verification.findings import Verification
 from sinks.verification.log_state import events_log
@@ -15,10 +16,11 @@ from sinks.verification.summary_check import SummaryCheck
 SLOWEST_ANSWER_S = 600  # one query reads whole columns of the largest table
 
 
-async def verify(settings: Settings, *, most: int = 1000) -> Verification:
+async def verify(settings: Settings, *, most: int = 1000, deep: bool = False) -> Verification:
     """Compare the log with the tables, and the summaries with the events. May run beside a working pipeline.
 
-    Keeps at most `most` findings. Raises EpochError when ClickHouse was filled from another Kafka, KafkaError and
+    Places are compared everywhere, contents at both ends of each partition, or everywhere with `deep`. Keeps at most
+    `most` findings. Raises EpochError when ClickHouse was filled from another Kafka, KafkaError and
     clickhouse_connect's errors when a server does not answer.
     """
     result = Verification(most)
@@ -27,6 +29,7 @@ async def verify(settings: Settings, *, most: int = 1000) -> Verification:
         epoch = await current_epoch(settings, client)
         async with events_log(settings) as (log, states), known_deletions(settings, client) as deletions:
             await StoredOffsets(settings, client, epoch, result, deletions).check(log, states)
+            await Contents(settings, client, epoch, result).check(log, states, deep=deep)
             await SummaryCheck(settings, client, epoch, result, deletions).check(log, states)
             await deletions.check(client, Topics(settings.topic_prefix), result)
     finally:

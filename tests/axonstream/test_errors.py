@@ -35,6 +35,8 @@ BY_STATUS = {
     413: PayloadTooLargeError,
     422: ValidationError,
     429: RateLimitError,
+    408: ServerError,
+    425: ServerError,
     500: ServerError,
     503: ServerError,
     302: UnexpectedAnswerError,
@@ -98,15 +100,24 @@ def test_errors_survive_pickling():
     [
         ("api_key", {"api_key": ""}),
         ("api_key", {"api_key": "ak\nX-Evil: 1"}),
+        ("api_key", {"api_key": 7}),
         ("tenant_id", {"tenant_id": " 1"}),
+        ("tenant_id", {"tenant_id": True}),
         ("base_url", {"base_url": "127.0.0.1:8080"}),
         ("base_url", {"base_url": "ftp://host"}),
         ("base_url", {"base_url": ""}),
     ],
 )
-def test_a_client_that_could_not_work_is_not_made(kind: Any, field: str, arguments: dict[str, str]):
+def test_a_client_that_could_not_work_is_not_made(kind: Any, field: str, arguments: dict[str, Any]):
     with pytest.raises(ValidationError, match=field):
         kind(**{"api_key": "ak_local", "tenant_id": "1"} | arguments)
+
+
+def test_a_tenant_may_be_a_number(server: Server):
+    server.script = [httpx.Response(200, json=[])]
+    with AxonPush("ak_local", 1, transport=httpx.MockTransport(server)) as client:
+        client.traces.list()
+    assert server.requests[0].headers["x-tenant-id"] == "1"
 
 
 def test_a_closed_client_says_so(make_ask: MakeAsk, server: Server):
@@ -121,7 +132,9 @@ def test_a_closed_client_says_so(make_ask: MakeAsk, server: Server):
 
 def test_the_tree_of_the_docstring_is_the_tree_of_the_classes():
     def tree(kind: type[AxonStreamError]) -> set[str]:
-        return {kind.__name__}.union(*(tree(child) for child in kind.__subclasses__()))
+        return {kind.__name__}.union(
+            *(tree(child) for child in kind.__subclasses__() if child.__module__ == kind.__module__)
+        )
 
     drawn = {line.strip("│├└─ ") for line in str(axonstream.__doc__).splitlines() if line.endswith("Error")}
     assert tree(AxonStreamError) == drawn

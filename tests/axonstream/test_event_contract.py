@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from axonstream.event_contract import EventInput
+from axonstream.event_contract import SECONDS, EventInput, event_id_of, trace_id_of
 
 
 def event(**fields: Any) -> EventInput:
@@ -44,3 +44,29 @@ def test_a_time_has_a_zone_or_is_whole_milliseconds(time: object, milliseconds: 
 def test_anything_else_is_no_time(time: object) -> None:
     with pytest.raises(ValidationError, match="occurredAt"):
         event(occurredAt=time)
+
+
+@pytest.mark.parametrize(
+    ("time", "words"),
+    [
+        (1_795_758_320, "1795758320 looks like seconds: multiply it by 1000"),
+        (1_795_758_320.5, "looks like seconds"),
+        (SECONDS.start, "looks like seconds"),
+        (SECONDS.stop - 1, "looks like seconds"),
+        (1_795_758_320_123_456, "looks like microseconds: divide it by 1000"),
+        (1_795_758_320_123_456_789, "looks like nanoseconds: divide it by 1,000,000"),
+        ("1972-05-01T00:00:00Z", "must be after 1973-03-03"),
+        (datetime(1972, 5, 1, tzinfo=UTC), "must be after 1973-03-03"),
+    ],
+)
+def test_a_time_of_another_unit_is_refused_with_its_remedy(time: object, words: str) -> None:
+    """int(time.time()) made an event of January 1970, in a run that lasted 57 years."""
+    with pytest.raises(ValidationError, match=words):
+        event(occurredAt=time)
+
+
+def test_a_dedup_key_names_a_trace_of_its_tenant() -> None:
+    trace_id = trace_id_of("1", "order 7")
+    assert trace_id == trace_id_of("1", "order 7") == "tr_cde71896bdd79d75"
+    assert len({trace_id, trace_id_of("2", "order 7"), trace_id_of("1", "order 8")}) == 3
+    assert event_id_of("1", trace_id, "order 7") == event_id_of("1", trace_id, "order 7")

@@ -19,6 +19,8 @@ DONE = httpx.Response(201, json=EVENT)
 @pytest.mark.parametrize(
     "failure",
     [
+        httpx.Response(408, text="<html>Request Timeout</html>"),
+        httpx.Response(425),
         httpx.Response(429),
         httpx.Response(500),
         httpx.Response(502),
@@ -76,11 +78,37 @@ def test_a_retry_after_beyond_the_bound_is_told_instead_of_waited_for(ask: Ask, 
     assert (caught.value.retry_after, clock.sleeps) == (3600, [])
 
 
-@pytest.mark.parametrize("text", ["soon", "-3", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "²"])
-def test_a_retry_after_that_is_no_whole_number_is_ignored(ask: Ask, server: Server, clock: Clock, text: str):
+@pytest.mark.parametrize("text", ["soon", "-3", "1.5", "Wed, 41 Oct 2026 07:28:00 GMT", "²", ""])
+def test_a_retry_after_that_is_neither_a_whole_number_nor_a_date_is_ignored(
+    ask: Ask, server: Server, clock: Clock, text: str
+):
     server.script = [httpx.Response(503, headers=[(b"Retry-After", text.encode())]), DONE]
     ask(lambda client: client.events.publish("a", {}, 1))
     assert clock.sleeps == [0.25]
+
+
+@pytest.mark.parametrize(
+    "until", ["Wed, 21 Oct 2026 07:28:07 GMT", "Wednesday, 21-Oct-26 07:28:07 GMT", "Wed Oct 21 07:28:07 2026"]
+)
+def test_a_retry_after_that_is_a_date_is_honoured_by_the_servers_own_clock(
+    ask: Ask, server: Server, clock: Clock, until: str
+):
+    server.script = [
+        httpx.Response(503, headers={"Retry-After": until, "Date": "Wed, 21 Oct 2026 07:28:00 GMT"}),
+        DONE,
+    ]
+    ask(lambda client: client.events.publish("a", {}, 1))
+    assert clock.sleeps == [7.25]
+
+
+def test_a_date_without_the_servers_clock_is_compared_with_now_and_the_past_is_no_wait(
+    ask: Ask, server: Server, clock: Clock
+):
+    server.script = [httpx.Response(503, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}), DONE]
+    ask(lambda client: client.events.publish("a", {}, 1))
+    assert clock.sleeps == [0.25]
+    far = Answer(503, {"Retry-After": "Wed, 21 Oct 2199 07:28:00 GMT"}, b"")
+    assert (far.retry_after or 0) > TOTAL_SECONDS
 
 
 def test_no_retries_when_none_are_wanted(make_ask: MakeAsk, server: Server):

@@ -21,6 +21,7 @@ from rich.cells import cell_len
 from deploy.audit_command import audit
 from deploy.audit_view import WIDTH, entry_lines
 from deploy.command_actor import command_actor
+from deploy.exit_codes import UNREACHABLE
 from deploy.free_ports import free_port
 from deploy.keys_command import keys
 from gateway.app import create_app
@@ -188,7 +189,7 @@ def test_where_the_audit_log_cannot_be_written_no_letter_is_decided_on(server_se
     elsewhere = server_settings.model_copy(update={"topic_prefix": "no-such-"})
     asyncio.run(put(elsewhere, [letter(elsewhere, 2, event_value("tr_1", 1))]))
     done = run(elsewhere, command, "--offset", "2")
-    assert done.exit_code == 1
+    assert done.exit_code == UNREACHABLE
     assert "the audit log cannot be written" in done.stderr
     assert "axonstream init" in done.stderr
     assert {row["offset"] for row in listed(server_settings)} == {1, 2}
@@ -233,7 +234,7 @@ def test_an_entry_that_was_deleted_is_not_listed_and_a_strange_one_is_counted(se
 def test_without_kafka_it_is_one_line(tmp_path: Path) -> None:
     servers = {"AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"}
     done = CliRunner().invoke(audit, ["list", "--data-dir", str(tmp_path)], env=servers)
-    assert done.exit_code == 1
+    assert done.exit_code == UNREACHABLE
     assert "Traceback" not in done.output
     assert "check that Kafka runs at" in done.stderr
 
@@ -248,7 +249,7 @@ def test_an_entry_takes_80_columns_and_prints_nothing_of_a_sender_raw() -> None:
     lines = list(entry_lines(one))
     assert max(map(cell_len, lines)) <= WIDTH
     assert all(line.isprintable() for line in lines)
-    assert lines[0].startswith("2026-11-30 00:53:20  app.change  app 7  tenant")
+    assert lines[0].startswith("2026-11-30T00:53:20Z  app.change  app 7  tenant")
     text = "\n".join(lines)
     for words in (
         "    by      user",

@@ -6,13 +6,14 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.cli import main
+from deploy.exit_codes import UNREACHABLE
 from producers.settings import Settings
 
 
 def test_no_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     refused = CliRunner().invoke(main, ["init"])
-    assert refused.exit_code == 1
+    assert refused.exit_code == UNREACHABLE
     assert "no Kafka answers at 127.0.0.1:1" in refused.output
     assert "AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS" in refused.output
 
@@ -26,7 +27,7 @@ def test_no_clickhouse_then_all_is_made_and_made_again(
     monkeypatch.setenv("AXONSTREAM_CLICKHOUSE_DATABASE", f"{server_settings.clickhouse_database}_again")
     monkeypatch.setenv("AXONSTREAM_CLICKHOUSE_URL", "http://127.0.0.1:1")
     refused = CliRunner().invoke(main, ["init"])
-    assert refused.exit_code == 1
+    assert refused.exit_code == UNREACHABLE
     assert "AXONSTREAM_CLICKHOUSE_URL" in refused.output
     monkeypatch.setenv("AXONSTREAM_CLICKHOUSE_URL", server_settings.clickhouse_url)
     for _ in range(2):

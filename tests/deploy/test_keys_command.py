@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
+from deploy.exit_codes import NO_SECRET, UNREACHABLE
 from deploy.free_ports import free_port
 from deploy.keys_command import keys
 from deploy.server_secret import kept_secret
@@ -147,13 +148,14 @@ def test_without_kafka_it_says_what_to_check(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("deploy.keys_command.READ_WITHIN_S", 1.0)
     nowhere = Settings(kafka_bootstrap_servers=f"127.0.0.1:{free_port()}", data_dir=tmp_path)
     done = run(nowhere, "list")
-    assert done.exit_code == 1
+    assert done.exit_code == UNREACHABLE
     assert "check that Kafka runs" in done.stderr
 
 
 def test_without_a_server_secret_it_says_how_to_have_one(tmp_path: Path) -> None:
     done = run(Settings(data_dir=tmp_path), "list", secret="")
-    assert done.exit_code == 1
+    assert done.exit_code == NO_SECRET
+    assert done.stderr.startswith(f"Error: {tmp_path} is not the data directory of a stack: start one with")
     assert "AXONSTREAM_SERVER_SECRET" in done.stderr
 
 

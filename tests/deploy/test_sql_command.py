@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deploy.endpoints import Endpoints, write_endpoints
+from deploy.exit_codes import UNREACHABLE, WRONG_SETTINGS
 from deploy.sql_command import sql
 from producers.settings import Settings
 from sinks.clickhouse import connect_blocking
@@ -31,7 +32,7 @@ def nobody() -> str:
 
 def test_an_absent_server_is_one_line_that_says_what_to_do(nobody: str) -> None:
     result = ask(nobody, "SELECT 1")
-    assert result.exit_code == 1
+    assert result.exit_code == UNREACHABLE
     assert result.stderr.count("\n") == 1
     assert "axonstream up" in result.stderr
     assert "AXONSTREAM_CLICKHOUSE_URL" in result.stderr
@@ -51,7 +52,7 @@ def test_the_stack_of_the_data_directory_is_asked_when_no_server_is_set(nobody: 
 
 def test_a_wrong_setting_is_named() -> None:
     result = CliRunner().invoke(sql, ["SELECT 1"], env={"AXONSTREAM_GATEWAY_PORT": "no"})
-    assert (result.exit_code, "AXONSTREAM_GATEWAY_PORT" in result.stderr) == (1, True)
+    assert (result.exit_code, "AXONSTREAM_GATEWAY_PORT" in result.stderr) == (WRONG_SETTINGS, True)
 
 
 @pytest.mark.services

@@ -10,6 +10,7 @@ import sys
 import orjson
 import pytest
 
+from deploy.exit_codes import NOT_VERIFIED
 from kit.oracle import SETTLES_WITHIN_S, settled
 from kit.processor_process import processor
 from kit.sample_events import event_value
@@ -61,6 +62,6 @@ def test_it_tells_clean_data_from_a_lost_row_and_from_servers_that_do_not_answer
 
     asyncio.run(story())
     no_kafka = verify(server_settings, AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
-    assert no_kafka.returncode == 2
+    assert no_kafka.returncode == NOT_VERIFIED == 7
     assert "Error: not verified:" in no_kafka.stderr
     assert "Traceback" not in no_kafka.stderr

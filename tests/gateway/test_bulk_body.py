@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from axonstream.event_contract import MAX_EVENT_BYTES
 from gateway.publishing.bulk_body import TooLargeError, split_events
-from gateway.publishing.sender_bytes import BodyError
+from gateway.publishing.sender_bytes import BOM, BodyError
+from gateway.publishing.value_end import MOST_STEPS, TooFarError, ValueEnds
 from kit.json_texts import OBJECTS, SPACE, TEXT, VALUES
 
 
@@ -29,7 +30,7 @@ def test_ndjson_is_split_into_its_lines_without_blank_ones(objects: list[dict[st
 
 @pytest.mark.parametrize(
     "body",
-    [b"[", b"[1", b"[1,", b"[1,]", b"[1 2]", b"[,1]", b"[1]x", b"[1]]", b'["a', b"[NaN]", b"[" * 100_000, b"[01]"],
+    [b"[", b"[1", b"[1,", b"[1,]", b"[1 2]", b"[,1]", b"[1]x", b"[1]]", b'["a', b"[" * 100_000, b"[[}]", b"[{},"],
     ids=lambda body: body[:8].decode(),
 )
 def test_an_array_that_is_malformed_between_its_events_is_refused_whole(body: bytes) -> None:
@@ -37,11 +38,88 @@ def test_an_array_that_is_malformed_between_its_events_is_refused_whole(body: by
         list(split_events(body, 1000))
 
 
+_GOOD = b'{"b":[1,"]"]}'
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(b"NaN", b'{"a":NaN}', b'{"a":-Infinity}', b'{"a":1e400}', b"{'a':1}", b'{"a":1,}', b'{"a":}', b"nonsense"),
+        *(
+            b'{"a":"\\ud83d"}',
+            b'{"\\ude00":1}',
+            b'{"a":"x\ny"}',
+            b'{"a":"\xff"}',
+            b'{"a":"\xed\xa0\xbd"}',
+            b'{"a":"\\x"}',
+        ),
+        *(b'{"a":"\\\\",NaN}', b'{"a":"\\"]},",NaN}', b"01", b"[" * 5000 + b"]" * 5000),
+        b'{"a":"' + b"x" * 5 * MAX_EVENT_BYTES + b'"}',
+        b'{"a":NaN,"b":"' + b"x" * MAX_EVENT_BYTES + b'"}',
+        b"{" + b"x" * MAX_EVENT_BYTES + b"}",
+    ],
+    ids=lambda body: repr(body[:16]),
+)
+def test_a_malformed_event_takes_no_other_with_it(bad: bytes) -> None:
+    """One NaN among three events of an array refused all three."""
+    for events in ([_GOOD, bad, _GOOD], [bad, _GOOD], [_GOOD, bad], [bad]):
+        assert [one for one in split_events(b"[" + b" , ".join(events) + b"]", 10) if one is not None] == events
+
+
+@given(st.lists(OBJECTS | VALUES, min_size=1, max_size=5), SPACE)
+def test_an_end_is_found_by_brackets_where_a_parser_finds_it(elements: list[str], space: str) -> None:
+    body = b"[" + f"{space},{space}".join(elements).encode() + b"]"
+    at, found = 1, list[bytes]()
+    ends = ValueEnds(body)
+    while at < len(body):
+        end = [one for one in ends.after(at) if one is not None][-1]
+        found.append(body[at:end].strip(b" \t\r\n"))
+        at = end + 1
+    assert found == [one.encode().strip() for one in elements]
+
+
+def test_looking_for_ends_gives_turns_and_ends() -> None:
+    """S5: a body of brackets would hold the loop for seconds."""
+    body = b'[{"a":NaN' + b",[]" * MOST_STEPS + b"}]"
+    with pytest.raises(TooLargeError, match="malformed"):
+        list(split_events(body, 10))
+    turns = 0
+
+    def look() -> None:
+        nonlocal turns
+        for _ in ValueEnds(body).after(1):
+            turns += 1
+
+    with pytest.raises(TooFarError):
+        look()
+    assert turns >= MOST_STEPS // 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"events":[\n{"identifier":"a"},\n{"identifier":"b"}\n]}',
+        b'{\n  "identifier": "a"\n}\n',
+        b'{"events":[\n' + b'{"a":1},\n' * MAX_EVENT_BYTES,
+    ],
+    ids=["wrapped", "indented", "large"],
+)
+def test_one_value_over_several_lines_is_no_ndjson(body: bytes) -> None:
+    """The last line of the first body alone looked like an event, and was stored."""
+    with pytest.raises(BodyError, match="over several lines"):
+        list(split_events(body, 10))
+
+
+@pytest.mark.parametrize("body", [b"[{}]", b"{}\n{}", b" {}"])
+def test_a_byte_order_mark_is_passed_over(body: bytes) -> None:
+    assert list(split_events(BOM + body, 10)) == list(split_events(body, 10))
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes_are_cut_or_refused_with_words(body: bytes) -> None:
     for text in (body, b"[" + body, b"[" + body + b"]"):
         with suppress(BodyError, TooLargeError):
-            assert all(piece in text for piece in split_events(text, 10))
+            assert all(piece is None or piece in text for piece in split_events(text, 10))
 
 
 @pytest.mark.parametrize("body", [b"[0,0,0,", b"{}\n{}\n{}\n", b"1\n2\n3"])

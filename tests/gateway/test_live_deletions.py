@@ -28,6 +28,7 @@ class Read:
     offset: int
     key: bytes
     value: bytes
+    timestamp: int = 1900000000123
 
 
 def published(trace_id: str, offset: int) -> Read:

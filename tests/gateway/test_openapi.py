@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import ConfigDict, TypeAdapter, with_config
 
-from gateway.answers import EventAnswer, FirstError, SummaryAnswer, TraceFigures, summary_answer
+from gateway.answers import EventAnswer, FirstError, SummaryAnswer, TraceFigures, summary_answer, trace_answer
 from gateway.control.credentials import Generation
 from kit.offline_gateway import OfflineGateway
 
@@ -22,6 +24,20 @@ def test_answers_fit_their_forms(offline: OfflineGateway) -> None:
     figures = TraceFigures("tr_1", 1, 1, 0, 0, 5, 9, ["a"], ["agent.error"], FirstError(1, 1, "", "b", ""))
     summary = summary_answer(figures, [event], Generation.EARLY)
     assert TypeAdapter(strict(SummaryAnswer)).validate_python(summary)["durationMs"] == 4
+
+
+def test_what_is_not_known_of_a_trace_is_null() -> None:
+    """0 tokens, no cost and no session are answers; nobody has counted them."""
+    figures = TraceFigures("tr_1", 1, 0, 0, 0, 5, 9, ["a"], ["agent.start"], None, "production")
+    row = trace_answer(figures, Generation.RECENT)
+    unknown = (
+        "costUsd customer models outcome providers release rootSpanName serviceName sessionId totalTokens workflow"
+    )
+    assert {name: row[name] for name in [*unknown.split(), "firstError", "firstErrorType"]} == dict.fromkeys(
+        [*unknown.split(), "firstError", "firstErrorType"]
+    )
+    assert row["environment"] == "production"
+    assert trace_answer(replace(figures, environment=""), Generation.RECENT)["environment"] is None
 
 
 def test_the_calls_of_one_path_are_told_together(offline: OfflineGateway) -> None:

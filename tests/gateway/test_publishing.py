@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
-from axonstream.event_contract import event_id_of
-from kit.offline_gateway import OfflineGateway
+from axonstream.event_contract import event_id_of, trace_id_of
+from kit.offline_gateway import HEADERS, OfflineGateway
 
 GOOD: dict[str, Any] = {"identifier": "web_search", "payload": {"query": "AI"}, "channel_id": 1}
+RECENT = {"x-axonpush-api-key": "ak_local"}
 _EXACT = '{"one": 1.0, "big":1180591620717411303424,"two53":9007199254740993,"none":null, "face":"\\ud83d\\ude00"}'
 
 
@@ -41,6 +42,35 @@ def test_a_recent_client_has_its_own_form(offline: OfflineGateway) -> None:
     assert orjson.loads(offline.log.records[0].value)["tenant_id"] == "2"
 
 
+@pytest.mark.parametrize("sent", [3765978677284868008, 7, 2**64 - 1, -5, str(2**70), "sp-1", "007", "1_0"])
+def test_a_parents_id_comes_back_with_its_type_and_value(offline: OfflineGateway, sent: int | str) -> None:
+    """An id of ours has 19 digits, and came back as text: it never equalled the id of the parent's own answer."""
+    fields = offline.send("POST", "/event", json=GOOD | {"parentEventId": sent}).json()
+    assert fields["parentEventId"] == sent
+    assert type(fields["parentEventId"]) is type(sent)
+    assert fields["parentEventIdText"] == str(sent)
+    recent = offline.send("POST", "/event", headers=RECENT, json=GOOD | {"parentEventId": str(sent)}).json()
+    assert recent["parentEventId"] == str(sent)
+
+
+def test_every_id_that_is_a_json_number_is_there_as_text_too(offline: OfflineGateway) -> None:
+    """JSON.parse makes ...432 of the number ...246."""
+    app = offline.send("POST", "/apps", json={"name": "a"}).json()
+    channel = offline.send("POST", "/channel", json={"name": "c", "appId": app["id"]}).json()
+    endpoint = {"url": "https://example.com/", "channelId": channel["id"]}
+    event = GOOD | {"channel_id": channel["id"], "parentEventId": 2**62}
+    answers = [app, channel, offline.send("POST", "/webhooks/endpoints", json=endpoint).json()]
+    answers.append(offline.send("POST", "/event", json=event).json())
+    for answer in answers:
+        ids = {name for name in answer if name == "id" or name.endswith("Id")}
+        numbers = {name for name in ids if isinstance(answer[name], int)}
+        assert {"id", "orgId"} < numbers
+        assert {name: str(answer[name]) for name in numbers} == {name: answer[f"{name}Text"] for name in numbers}
+    many = offline.send("POST", "/events", json=[event, event]).json()
+    assert many["idTexts"] == [str(number) for number in many["ids"]]
+    assert not [name for name in offline.send("POST", "/event", headers=RECENT, json=event).json() if "Text" in name]
+
+
 def test_values_are_stored_and_answered_as_the_sender_wrote_them(offline: OfflineGateway) -> None:
     body = f'{{"identifier": "a", "payload": {_EXACT}, "channel_id": "1", "metadata": {_EXACT}}}'
     answer = offline.send("POST", "/event", content=body.encode())
@@ -59,6 +89,20 @@ def test_the_same_dedup_key_is_the_same_event(offline: OfflineGateway) -> None:
     event = GOOD | {"traceId": "tr_1", "dedupKey": "k"}
     ids = {offline.send("POST", "/event", json=event).json()["id"] for _ in range(2)}
     assert ids == {event_id_of("1", "tr_1", "k")}
+
+
+def test_a_dedup_key_without_a_trace_is_one_event_of_one_trace_however_it_is_sent(offline: OfflineGateway) -> None:
+    """Each request drew a trace of its own, so that a retry counted again."""
+    event = GOOD | {"dedupKey": "order 7"}
+    offline.send("POST", "/event", json=event)
+    offline.send("POST", "/events", json=[event, event])
+    offline.send("POST", "/event", headers={"x-axonpush-api-key": "ak_local"}, json=event)
+    trace_id = trace_id_of("1", "order 7")
+    assert {(one.trace_id, one.event_id) for one in offline.log.records} == {
+        (trace_id, event_id_of("1", trace_id, "order 7"))
+    }
+    offline.send("POST", "/event", headers={"X-API-Key": "ak_other", "x-tenant-id": "2"}, json=event)
+    assert offline.log.records[-1].trace_id == trace_id_of("2", "order 7")
 
 
 @pytest.mark.parametrize(("in_body", "stored"), [({}, "staging"), ({"environment": "prod"}, "prod")])
@@ -96,6 +140,71 @@ def test_a_malformed_line_refuses_itself_alone_and_a_malformed_array_everything(
     assert offline.send("POST", "/events", content=b"[]").status_code == 400
     assert offline.send("POST", "/events", content=b"").status_code == 400
     assert offline.log.records == []
+
+
+@pytest.mark.parametrize("value", ["NaN", '"\\ud83d\\x"', "1e400", "'a'", '"a\nb"', "{", "0x1"])
+@pytest.mark.parametrize("ndjson", [False, True])
+def test_a_malformed_event_is_named_and_its_neighbours_are_stored(
+    offline: OfflineGateway, value: str, ndjson: bool
+) -> None:
+    if ("\n" in value) if ndjson else (value == "{"):
+        return  # a line feed ends a line, and an open bracket an array
+    events = [f'{{"identifier":"s{n}","payload":{{"a":{value if n == 1 else n}}},"channel_id":1}}' for n in range(3)]
+    body = "\n".join(events) if ndjson else f"[{','.join(events)}]"
+    answer = offline.send("POST", "/events", content=body.encode())
+    assert answer.status_code == 200
+    assert [orjson.loads(record.value)["identifier"] for record in offline.log.records] == ["s0", "s2"]
+    (refused,) = answer.json()["rejected"]
+    assert refused["index"] == 1
+    assert refused["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b'{"events":[%b]}', {}),
+        (b'{"events":[\n%b,\n%b\n]}', {}),
+        (b"plain text", {}),
+        (b'"%b"', {}),
+        (b"\x1f\x8b%b", {}),
+        (b"\xff\xfe[\x00]\x00", {}),
+        (b"[1,null]", {}),
+        (b"%b", {"Content-Encoding": "br"}),
+    ],
+)
+def test_what_is_no_batch_is_never_answered_with_2xx(
+    offline: OfflineGateway, body: bytes, headers: dict[str, str]
+) -> None:
+    """Shippers look at the status alone: a 2xx over nothing makes them forget the batch."""
+    answer = offline.send("POST", "/events", content=body.replace(b"%b", orjson.dumps(GOOD)), headers=HEADERS | headers)
+    assert answer.status_code in (400, 415)
+    assert answer.json()["message"]
+    assert offline.log.records == []
+
+
+def test_a_bulk_of_which_nothing_is_taken_is_400_and_names_each_event(offline: OfflineGateway) -> None:
+    answer = offline.send("POST", "/events", json=[GOOD | {"identifier": ""}, 7])
+    assert answer.status_code == 400
+    error = answer.json()
+    assert error["code"] == "validation_error"
+    assert "none of the 2 events" in error["message"]
+    assert (error["accepted"], error["ids"]) == (0, [])
+    assert [(one["index"], one["message"].split()[0]) for one in error["rejected"]] == [(0, "identifier"), (1, "the")]
+
+
+@pytest.mark.parametrize("path", ["/event", "/events"])
+def test_a_byte_order_mark_is_passed_over(offline: OfflineGateway, path: str) -> None:
+    body = orjson.dumps(GOOD if path == "/event" else [GOOD])
+    assert offline.send("POST", path, content=b"\xef\xbb\xbf" + body).is_success
+    assert len(offline.log.records) == 1
+
+
+def test_text_that_was_cut_inside_an_emoji_is_kept(offline: OfflineGateway) -> None:
+    body = b'{"identifier":"cut \\ud83d","payload":{"text":"half \\ud83d","more":"\xed\xb8\x80"},"channel_id":1}'
+    fields = offline.send("POST", "/event", content=body).json()
+    assert fields["identifier"] == "cut \ufffd"
+    assert fields["payload"] == {"text": "half \ufffd", "more": "\ufffd"}
+    assert offline.send("POST", "/events", content=b"[%b,%b]" % (body, orjson.dumps(GOOD))).json()["accepted"] == 2
 
 
 def test_a_bulk_body_beyond_the_limit_is_413(offline: OfflineGateway) -> None:

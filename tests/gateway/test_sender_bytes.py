@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from axonstream.event_contract import MAX_VALUES
-from gateway.publishing.sender_bytes import BodyError, read_event
+from gateway.publishing.sender_bytes import BOM, BodyError, read_event
 from kit.json_texts import OBJECTS, SPACE, VALUES
 
 
@@ -37,6 +37,35 @@ def test_an_escaped_key_is_still_the_payload() -> None:
 def test_a_member_of_the_payload_is_never_taken_for_the_payload() -> None:
     body = b'{ "metadata": {"payload": {"no": 1}}, "payload": {"metadata": {"no": 2}} }'
     assert _kept(body) == {"metadata": b'{"payload": {"no": 1}}', "payload": b'{"metadata": {"no": 2}}'}
+
+
+_OTHERS = ["\\\\", "\\u00e9", "\\n", '\\"', "ud83d", "a", "é"]
+_ESCAPED = st.sampled_from(["\\ud83d", "\\uDE00", *_OTHERS])
+_RAW = st.sampled_from(["\ud83d", "\ude00", *_OTHERS])
+
+
+@given(st.lists(_ESCAPED, max_size=8) | st.lists(_RAW, max_size=8))
+@example(["\\ud83d"])
+@example(["\ude00"])
+def test_half_of_a_surrogate_pair_becomes_one_replacement_character(parts: list[str]) -> None:
+    """Text cut inside an emoji: it was refused, and a whole array with it."""
+    text = f'"{"".join(parts)}"'
+    whole = json.loads(text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    body = f'{{"identifier":{text},"payload":{{"cut":{text}}}}}'.encode("utf-8", "surrogatepass")
+    sent = read_event(body)
+    assert sent.fields["identifier"] == whole
+    assert orjson.loads(sent.payload) == {"cut": whole}
+
+
+def test_what_is_cut_in_a_thousand_places_is_refused() -> None:
+    """S5: replacing 150,000 halves one by one would hold the loop for a second."""
+    assert orjson.loads(read_event(b'{"payload":{"a":"%b"}}' % (b"\\ud800x" * 1000)).payload)
+    with pytest.raises(BodyError, match="not valid JSON"):
+        read_event(b'{"payload":{"a":"%b"}}' % (b"\\ud800x" * 1001))
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    assert read_event(BOM + b'{"payload":{"a":1.00}}').payload == b'{"a":1.00}'
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))

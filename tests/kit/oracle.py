@@ -56,14 +56,18 @@ async def judge(
     acknowledged: Collection[str],
     unknown: Collection[str] = (),
     settles_within_s: float = SETTLES_WITHIN_S,
+    deep: bool = False,
 ) -> Judgement:
     """Wait until the pipeline has stored the whole log, then compare.
 
     `acknowledged` are the dedup keys of the events whose publish was acknowledged, `unknown` of those whose publish
     raised: these may be stored once, or not. Keys must be unique in the installation, and no event may be stored that
-    has neither; a key of more than one event in the view `events` is counted in `twice`.
+    has neither; a key of more than one event in the view `events` is counted in `twice`. With `deep` every row is
+    compared with its record; rows and letters of other records are counted in `differing`.
     """
     result = await settled(settings, settles_within_s)
+    if deep:
+        result = await verify(settings, deep=True)
     stored = Counter(await _dedup_keys(settings))
     known = set(acknowledged)
     strangers = stored.keys() - known - set(unknown) - {""}
@@ -78,7 +82,7 @@ async def judge(
         dead_letters=result.dead_letters,
         lost=counts[Kind.LOST],
         twice=counts[Kind.TWICE] + counts[Kind.BOTH],
-        differing=counts[Kind.SUMMARY] + counts[Kind.UNCOVERED],
+        differing=counts[Kind.SUMMARY] + counts[Kind.UNCOVERED] + counts[Kind.DIFFERENT],
         findings=findings,
     )
 

@@ -31,7 +31,8 @@ def start_processor(settings: Settings, *command: str) -> subprocess.Popen[str]:
         "AXONSTREAM_TOPIC_PREFIX": settings.topic_prefix,
         "AXONSTREAM_TOPIC_PARTITIONS": str(settings.topic_partitions),
         "AXONSTREAM_SESSION_TIMEOUT_MS": str(settings.session_timeout_ms),
-        "AXONSTREAM_PROCESSOR_INSTANCE": settings.processor_instance,
+        "AXONSTREAM_PROCESSOR_INSTANCE": settings.processor_instance
+        or "processor-0",  # started again, it takes over at once
         "AXONSTREAM_TRACE_IDLE_S": str(settings.trace_idle_s),
         "AXONSTREAM_MAX_LIVE_TRACES": str(settings.max_live_traces),
         "AXONSTREAM_LOG_LEVEL": "WARNING",
@@ -89,7 +90,8 @@ class EventsTopic:
         topic = Topics(self.settings.topic_prefix).events
         at = await self.producer.send_and_wait(topic, value, key=key)
         self.ends[at.partition] = at.offset + 1
-        self.stored.append((at.partition, at.offset, key, orjson.loads(value)))
+        arrived = {"received_at": at.timestamp}  # by the clock of the broker
+        self.stored.append((at.partition, at.offset, key, orjson.loads(value) | arrived))
 
     async def output(self, *, deadline_s: float = 60) -> list[Record]:
         """Everything on trace-summaries, once the watermarks have passed every event that was published."""

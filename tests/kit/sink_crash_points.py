@@ -21,6 +21,7 @@ from sinks import event_flow, summary_flow
 from sinks.dead_letters import DeadLetters
 from sinks.event_flow import EventFlow
 from sinks.event_store import EventStore
+from sinks.mending import Mending
 from sinks.offset_ledger import OffsetLedger
 from sinks.summary_flow import SummaryFlow
 from sinks.summary_store import SummaryStore
@@ -38,6 +39,7 @@ _STEPS: list[tuple[str, Any, str, Callable[..., str] | None]] = [
     ("ceiling", EventFlow, "_ceiling", None),
     ("begin events", EventFlow, "begin", None),
     ("begin summaries", SummaryFlow, "begin", None),
+    ("taking the commit back", Mending, "_take_back", None),
     ("may insert", Tenure, "may_insert", None),
     ("look", EventStore, "_present", None),
     ("slice of events", EventStore, "_attempt", None),

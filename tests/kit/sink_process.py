@@ -42,7 +42,7 @@ def start_sink(settings: Settings, *command: str) -> subprocess.Popen[str]:
         "AXONSTREAM_MAX_REFUSED_IN_A_ROW": str(settings.max_refused_in_a_row),
         "AXONSTREAM_DEAD_LETTER_TIMEOUT_MS": str(settings.dead_letter_timeout_ms),
         "AXONSTREAM_SINK_MAX_ROWS": str(settings.sink_max_rows),
-        "AXONSTREAM_SINK_INSTANCE": settings.sink_instance,
+        "AXONSTREAM_SINK_INSTANCE": settings.sink_instance or "sink-0",  # started again, it takes over at once
         "AXONSTREAM_DELETION_PAUSE_S": str(settings.deletion_pause_s),
         "AXONSTREAM_LOG_LEVEL": "WARNING",
     }

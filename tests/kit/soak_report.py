@@ -12,7 +12,8 @@ _NUMBERS = ("injected", "acknowledged", "stored", "dead_letters", "lost", "twice
 
 @dataclass(frozen=True, slots=True)
 class FaultRow:
-    """One kind of fault. `differing` counts summaries that are not the recomputation from the stored events."""
+    """One kind of fault. `differing` counts summaries that are not the recomputation from the stored events, and
+    rows that are not the record of their place."""
 
     fault: str
     injected: int

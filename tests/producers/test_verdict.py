@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from axonstream.event_contract import MAX_DEPTH, MAX_ID, MAX_NAME_BYTES, MAX_TIME_MS, EventInput
+from axonstream.event_contract import MAX_DEPTH, MAX_ID, MAX_NAME_BYTES, MAX_TIME_MS, SECONDS, EventInput
 from kit.slow_json import wrong_shape_by_walking
 from producers import verdict as verdict_module
 from producers.event import Event, encode_again
@@ -40,7 +40,7 @@ EVENTS = st.builds(
     channel_id=st.integers(0, MAX_ID),
     metadata=st.none() | OBJECT,
     event_type=st.from_regex(r"[a-z0-9_.]{1,64}", fullmatch=True),
-    occurred_at=st.integers(0, MAX_TIME_MS),
+    occurred_at=st.integers(0, MAX_TIME_MS).filter(lambda ms: ms not in SECONDS),
     **dict.fromkeys(OPTIONAL_NAMES, st.none() | TEXT),
 )
 
@@ -122,6 +122,27 @@ GOOD = orjson.dumps(valid())
 class KeyedValue(NamedTuple):
     key: bytes | None
     value: bytes | None
+
+
+@pytest.mark.parametrize(
+    ("number", "unit"),
+    [
+        (1_795_758_320, "seconds"),
+        (SECONDS.start, "seconds"),
+        (SECONDS.stop - 1, "seconds"),
+        (1_795_758_320_123_456, "microseconds"),
+        (1_795_758_320_123_456_789, "nanoseconds"),
+    ],
+)
+def test_a_time_of_another_unit_is_refused_by_its_unit_alone_and_among_others(number: int, unit: str) -> None:
+    """Fold and sink skip it alike, in the fast way and in the slow one."""
+    words = f"looks like {unit}"
+    values = [orjson.dumps(valid(occurred_at=at)) for at in (SECONDS.stop, number, 0)]
+    alone = verdict(b"x", values[1])
+    assert isinstance(alone, Refusal)
+    assert words in alone.reason
+    among = verdicts([KeyedValue(b"x", value) for value in values]).judged
+    assert [isinstance(one, Refusal) for one in among] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,7 @@ def test_many_deletions_share_statements_that_clickhouse_takes() -> None:
     made = list(batches(asked, [], TOPICS, known(*(one for _, one in asked))))
     assert [one[1].id for batch in made for one in batch.deletions] == list(range(5))
     assert all(len(batch.conditions["events_log"].encode()) < 1.1 * MOST_SQL_BYTES for batch in made)
+    assert all(len(sql.encode()) < 255 << 10 for batch in made for sql in batch.conditions.values())
     assert len(list(batches([("1", REFUSED)] * 300, [], TOPICS, known(REFUSED)))) == 1
 
 

@@ -21,7 +21,7 @@ from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topics import event_key
 from sinks.epochs import current_epoch
-from sinks.verification import Kind, Verification, stored_offsets, summary_check, verify
+from sinks.verification import Kind, Verification, contents, stored_offsets, summary_check, verify
 from sinks.verification.log_state import events_log
 from sinks.verification.stored_offsets import StoredOffsets
 
@@ -40,6 +40,12 @@ TAMPERED: dict[str, tuple[str, dict[Kind, int]]] = {
         f"{LETTER} SELECT '{{topic}}', _partition, _offset, _topic_epoch, now() FROM events_log WHERE {KEY}",
         {Kind.BOTH: 2},
     ),
+    "a row has another payload": (f"ALTER TABLE events_log UPDATE payload = 'x' WHERE {KEY}", {Kind.DIFFERENT: 2}),
+    "a row is of another event": (f"ALTER TABLE events_log UPDATE event_id = 7 WHERE {KEY}", {Kind.DIFFERENT: 2}),
+    "a row has another time": (
+        f"ALTER TABLE events_log UPDATE received_at = received_at + 1 WHERE {KEY}",
+        {Kind.DIFFERENT: 2, Kind.SUMMARY: 1},
+    ),
     "a count is wrong": (f"ALTER TABLE trace_summaries UPDATE event_count = 11 {OF_TRACE}", {Kind.SUMMARY: 1}),
     "a time is wrong": (f"ALTER TABLE trace_summaries UPDATE last_at = last_at + 1 {OF_TRACE}", {Kind.SUMMARY: 1}),
     "agents are missing": (f"ALTER TABLE trace_summaries UPDATE agents = [] {OF_TRACE}", {Kind.SUMMARY: 1}),
@@ -56,6 +62,7 @@ TAMPERED: dict[str, tuple[str, dict[Kind, int]]] = {
 @pytest.fixture(autouse=True)
 def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored_offsets, "OFFSETS_AT_A_TIME", 7)
+    monkeypatch.setattr(contents, "OFFSETS_AT_A_TIME", 7)
     monkeypatch.setattr(summary_check, "ROWS_AT_A_TIME", 7)
 
 
@@ -112,6 +119,42 @@ def test_what_the_pipeline_stored_is_clean_and_each_way_of_tampering_is_found(se
                 result = await found(pipe, statement)
                 assert dict(result.counts) == expected, (name, result.findings)
             assert (await verify(server_settings)).clean
+
+    asyncio.run(story())
+
+
+def test_contents_are_compared_at_both_ends_and_with_deep_everywhere(
+    server_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "ENDS", 3)
+    kafka: dict[str, Any] = {**kafka_options(server_settings), "transactional_id": server_settings.topic_prefix}
+    letter, marker = 20, 22
+    tampered = {
+        "ALTER TABLE events_log UPDATE payload = '{}' WHERE _offset = 10": (0, 1),
+        "ALTER TABLE events_log UPDATE span_id = 'x' WHERE _offset = 1": (1, 2),
+        f"{ROW} VALUES ('1', 'tr_1', 1, now(), 1, 0, {marker})": (2, 3),
+        f"ALTER TABLE dead_letters UPDATE value = 'x' WHERE offset = {letter}": (3, 4),
+    }
+
+    async def differing(*, deep: bool) -> int:
+        return (await verify(server_settings, deep=deep)).counts[Kind.DIFFERENT]
+
+    async def story() -> None:
+        async with pipeline(server_settings) as pipe:
+            events = pipe.topics.events
+            with sink(server_settings):
+                for number in range(20):
+                    payload = b'{"a" : 1.0, "b":"\\u00e9 \xc3\xa9 \\n"}'
+                    await pipe.send(events, event_key("tr_1"), event_value("tr_1", number, payload), 0)
+                assert await pipe.send(events, b"tr_1", b"{broken", 0) == (0, letter)
+                async with AIOKafkaProducer(**kafka) as other, other.transaction():
+                    await other.send_and_wait(events, event_value("tr_1", 20), key=b"tr_1", partition=0)
+                await pipe.until_committed(0, marker + 1)
+            assert (await verify(server_settings, deep=True)).compared == marker
+            assert await differing(deep=True) == 0
+            for statement, expected in tampered.items():
+                await pipe.client.command(statement, settings={"mutations_sync": 1})
+                assert (await differing(deep=False), await differing(deep=True)) == expected, statement
 
     asyncio.run(story())
 

@@ -19,12 +19,14 @@ from producers.settings import Settings
 from producers.topics import Topics
 from stream_processors import chunked_consumer
 from stream_processors.application import create_app
+from stream_processors.boot_clock import boot_clock
 from stream_processors.chunk import Chunk
 from stream_processors.chunked_consumer import ChunkedConsumer
 from stream_processors.chunked_producer import ChunkedProducer
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.leased_thread import LeasedConsumerThread
 from stream_processors.settle_ledger import SettleLedger
+from stream_processors.start_position import Start
 
 EVENTS = TP(Topics("unit-").events, 0)
 
@@ -148,7 +150,7 @@ def test_nothing_is_delivered_while_a_rebalance_goes_on(monkeypatch: pytest.Monk
     async def scenario() -> None:
         async with a_consumer() as consumer:
             consumer.app.rebalancing = True
-            consumer._to_open[EVENTS] = 0
+            consumer._to_open[EVENTS] = Start(0)
             assert await consumer._getmany({EVENTS}, 1) == {}
 
     asyncio.run(scenario())
@@ -288,7 +290,7 @@ def test_nothing_is_produced_without_a_lease(monkeypatch: pytest.MonkeyPatch) ->
             for _ in range(100):
                 await asyncio.sleep(0)  # turns of the loop, in which it could have sent
             assert not sent
-            consumer.lease.renew(asyncio.get_running_loop().time())
+            consumer.lease.renew(boot_clock())
             await asyncio.wait_for(sending, 5)
             assert sent == [request]
             producer._closed = True  # it was never started; aiokafka would warn

@@ -19,15 +19,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kit.recomputation import kept_events, may_be_inexact, recomputed_summary
+from producers.record_identity import CommitNote, RecordMark, Standing, decode_note
 from producers.settings import Settings
-from producers.topics import Topics, event_key, state_key
+from producers.topics import WATERMARK_KEY, Topics, event_key, state_key
 from stream_processors import remembered_ids, settle_ledger
 from stream_processors.application import create_app
 from stream_processors.eviction import Eviction
 from stream_processors.fold import fold_records
 from stream_processors.idle_order import EvictionRule
 from stream_processors.settle_ledger import SettleLedger
-from stream_processors.snapshots import summary_record
+from stream_processors.snapshots import announced, summary_record, watermark_record
+from stream_processors.start_position import Known, Start, start_of
 from stream_processors.state_table import StateTable
 from stream_processors.trace_state import is_page_key
 
@@ -45,6 +47,11 @@ class Stored:
     key: bytes
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def timestamp(self) -> int:
+        """As if each publisher had the clock of the broker."""
+        return int(orjson.loads(self.value or b"")["received_at"])
 
 
 class MemoryKafka:
@@ -87,6 +94,7 @@ class EvictionMachine(RuleBasedStateMachine):
         APP.consumer = cast("Any", self.kafka)
         self.log: list[Stored] = []
         self.folded_to = self.committed = 0
+        self.note = CommitNote()
         self.now = 0.0
         self.recover()
 
@@ -94,14 +102,39 @@ class EvictionMachine(RuleBasedStateMachine):
         """A new life: everything that reached Kafka is there, and reading goes on at the commit."""
         self.kafka.waiting.clear()
         self.kafka.acknowledge()
-        self.kafka.ledger = SettleLedger(self.committed, len(self.log))
-        self.folded_to = self.committed
         self.table.states.clear()
         self.table.idle.keep_only({})
+        self.table.folded.clear()
         changelog = enumerate(self.kafka.topics[CHANGELOG])
         self.table.merge(
             [Stored(offset, key, value, tuple(headers)) for offset, (key, value, *headers) in changelog], 0
         )
+        start = self.start()
+        reached = len(self.log) if start.reached is None else start.reached
+        self.kafka.ledger = SettleLedger(start.position, len(self.log), mark=start.mark, reached=reached)
+        self.folded_to = self.committed = start.position
+        if start.forget_below:
+            self.kafka.ledger.owe(self.table.forget_below(0, start.forget_below))
+        self.open(start)
+
+    def start(self) -> Start:
+        """Where this life begins to fold: at the commit, as a crash takes nothing that was acknowledged."""
+        start = start_of("unit", self.known(), [Standing.SAME] * 3)
+        assert start.position >= self.committed
+        return start
+
+    def open(self, start: Start) -> None:
+        """As the first chunk of a partition does."""
+        note = self.kafka.ledger.note(start.position, None)
+        outputs = self.table.queue_changelog(0, [], [], start.position, note)
+        outputs += self.kafka.queue(SUMMARIES, 0, [watermark_record(note, anew=start.anew)])
+        self.kafka.ledger.settle(start.position, outputs)
+
+    def known(self) -> Known:
+        watermarks = [value for key, value, *_ in self.kafka.topics[SUMMARIES] if key == WATERMARK_KEY]
+        summaries = decode_note(watermarks[-1].decode()) if watermarks else CommitNote(folded=0)
+        committed = (self.committed, self.note) if self.committed else (None, None)
+        return Known(0, len(self.log), *committed, self.table.folded.get(0), summaries)
 
     @rule(
         events=st.lists(
@@ -112,6 +145,15 @@ class EvictionMachine(RuleBasedStateMachine):
     )
     def publish_and_fold(self, events: list[tuple[str, int, int, str]], unfolded: int, reached: str) -> None:
         """One more chunk, some events of which are not read yet, and how far its output comes before something else."""
+        self.append(events)
+        self.fold(max(self.folded_to, min(len(self.log) - unfolded, self.committed + settle_ledger.REACH)))
+        if reached != "queued":
+            self.kafka.acknowledge()
+        if reached == "committed":
+            self.commit()
+
+    def append(self, events: Iterable[tuple[str, int, int, str]]) -> None:
+        """Publish events."""
         for trace, dedup, at, event_type in events:
             offset = len(self.log)
             event = {
@@ -129,25 +171,23 @@ class EvictionMachine(RuleBasedStateMachine):
                 **({"dedup_key": f"k{dedup}"} if dedup else {}),
             }
             self.log.append(Stored(offset, event_key(trace), orjson.dumps(event)))
-        self.fold(max(self.folded_to, min(len(self.log) - unfolded, self.committed + settle_ledger.REACH)))
-        if reached != "queued":
-            self.kafka.acknowledge()
-        if reached == "committed":
-            self.commit()
 
     def fold(self, end: int) -> None:
-        folded = fold_records(self.log[self.folded_to : end], self.table.states)
-        self.folded_to = end
+        begin, self.folded_to = self.folded_to, end
+        folded = fold_records(self.log[begin:end], self.table.states)
         self.table.idle.folded(folded.touched, self.now)
         summaries = [summary_record(key, state) for key, state in folded.touched.items()]
-        outputs = self.table.queue_changelog(0, folded.begun, folded.changelog)
-        self.kafka.ledger.settle(end, [*outputs, *self.kafka.queue(SUMMARIES, 0, summaries)])
+        mark = mark_at(self.log, end - 1)
+        note = self.kafka.ledger.note(end, mark)
+        outputs = self.table.queue_changelog(0, folded.begun, folded.changelog, begin, note)
+        outputs += self.kafka.queue(SUMMARIES, 0, announced(summaries, begin, note, watermark_record))
+        self.kafka.ledger.settle(end, outputs, mark)
 
     @rule()
     def commit(self) -> None:
         committable = self.kafka.ledger.committable()
         if committable is not None:
-            self.committed = committable
+            self.committed, self.note = committable, decode_note(self.kafka.ledger.commit_note(committable))
             self.kafka.ledger.commit_accepted(committable)
 
     @rule(passed_s=st.integers(0, 2), most_live=st.integers(1, 2), crash=st.booleans(), data=st.data())
@@ -186,10 +226,18 @@ class EvictionMachine(RuleBasedStateMachine):
         if self.folded_to < len(self.log):
             self.fold(len(self.log))
         self.loop.close()
-        check_segments(self.log, [orjson.loads(value) for _, value in self.kafka.topics[SUMMARIES]])
+        self.check_summaries()
         compacted = {key: value for key, value, *_ in self.kafka.topics[CHANGELOG]}
         kept = {key for key, value in compacted.items() if value is not None}
         assert {key for key in kept if not is_page_key(key)} == self.table.states.keys()
+
+    def check_summaries(self) -> None:
+        summaries = [orjson.loads(value) for key, value in self.kafka.topics[SUMMARIES] if key != WATERMARK_KEY]
+        check_segments(self.log, summaries)
+
+
+def mark_at(log: Sequence[Stored], offset: int) -> RecordMark | None:
+    return RecordMark(offset, str(hash(log[offset].value))) if offset >= 0 else None
 
 
 def check_segments(log: list[Stored], summaries: list[dict[str, Any]]) -> None:

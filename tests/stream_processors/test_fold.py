@@ -36,6 +36,14 @@ class Stored:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
 
+    @property
+    def timestamp(self) -> int:
+        """As if each publisher had the clock of the broker."""
+        try:
+            return int(orjson.loads(self.value or b"")["received_at"])
+        except (ValueError, KeyError, TypeError):
+            return 0
+
 
 @st.composite
 def logs(draw: st.DrawFn, most: int = 60) -> list[Stored]:

@@ -1,9 +1,10 @@
 """Processor and sink use internals of Faust, aiokafka and clickhouse-connect; right for exactly this source of them.
 
 When this fails, a version was changed. Read what is different in the methods named, compare with what
-`stream_processors.chunked_consumer`, `chunked_producer`, `leased_thread`, `state_table`, `prompt_tables` and
-`consumed`, `sinks.assignment`, `sinks.insert_body` and `producers.kafka_client` rely on, run the tests that
-need services, and only then write down the new hashes (the failure prints them).
+`stream_processors.chunked_consumer`, `chunked_producer`, `leased_thread`, `membership`, `changelog_fence`,
+`state_table`, `prompt_tables`, `consumed` and `patient_fetch`, `sinks.assignment`, `sinks.insert_body` and
+`producers.kafka_client` rely on, run the tests that need services, and only then write down the new hashes (the failure
+prints them).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from aiokafka.producer.sender import Sender
+from aiokafka.producer.transaction_manager import TransactionManager
 from clickhouse_connect.driver._backend.http_async import HttpAsyncBackend, release_lease
 from faust.app.base import App
 from faust.stores.memory import Store
@@ -86,6 +88,8 @@ RELIED_UPON: list[Any] = [
     PartitionRecords._unpack_records,
     PartitionRecords._consumer_record,
     Fetcher._proc_fetch_request,
+    Fetcher._fetch_requests_routine,
+    Fetcher._get_actions_per_node,
     Fetcher.fetched_records,
     Fetcher.seek_to,
     Assignment.all_consumed_offsets,
@@ -95,6 +99,11 @@ RELIED_UPON: list[Any] = [
     AIOKafkaClient._metadata_update,
     GroupCoordinator._do_heartbeat,
     GroupCoordinator._heartbeat_routine,
+    GroupCoordinator._do_rejoin_group,
+    GroupCoordinator._send_req,
+    GroupCoordinator.reset_generation,
+    TransactionManager.sequence_number,
+    TransactionManager.increment_sequence_number,
     BatchBuilder.append,
     BatchBuilder.close,
     MessageAccumulator._append_batch,
@@ -165,6 +174,11 @@ HASHES: dict[str, str] = {
     "aiokafka.consumer.subscription_state.Assignment.all_consumed_offsets": "5ca3ea96ea87",
     "aiokafka.consumer.group_coordinator.GroupCoordinator._do_heartbeat": "dc1d6632aaa6",
     "aiokafka.consumer.group_coordinator.GroupCoordinator._heartbeat_routine": "61d010289522",
+    "aiokafka.consumer.group_coordinator.GroupCoordinator._do_rejoin_group": "3cb016c98a08",
+    "aiokafka.consumer.group_coordinator.GroupCoordinator._send_req": "fa4b12e914ce",
+    "aiokafka.consumer.group_coordinator.GroupCoordinator.reset_generation": "537aa37c531b",
+    "aiokafka.producer.transaction_manager.TransactionManager.sequence_number": "c2b996db5041",
+    "aiokafka.producer.transaction_manager.TransactionManager.increment_sequence_number": "0fce01d42f0f",
     "aiokafka.producer.message_accumulator.BatchBuilder.append": "657d76f55157",
     "aiokafka.producer.message_accumulator.BatchBuilder.close": "084fb8748d27",
     "aiokafka.producer.message_accumulator.MessageAccumulator._append_batch": "4762abfc42cb",
@@ -174,6 +188,8 @@ HASHES: dict[str, str] = {
     "aiokafka.producer.sender.Sender._sender_routine": "2380dc5e333d",
     "aiokafka.consumer.fetcher.PartitionRecords._consumer_record": "e668541600b0",
     "aiokafka.consumer.fetcher.Fetcher._proc_fetch_request": "59bf948fff47",
+    "aiokafka.consumer.fetcher.Fetcher._fetch_requests_routine": "2a8ec5932644",
+    "aiokafka.consumer.fetcher.Fetcher._get_actions_per_node": "1dab2cf937d1",
     "clickhouse_connect.driver._backend.http_async.HttpAsyncBackend.request": "ee0d2ce3d92d",
     "clickhouse_connect.driver._backend.http_async.release_lease": "06dab254cfbd",
 }

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+
+from sinks.server_clock import ServerClock
+from stream_processors.boot_clock import boot_clock
 from stream_processors.lease import MARGIN_S, Lease
 
 
@@ -24,3 +30,18 @@ def test_an_older_heartbeat_that_is_answered_late_does_not_shorten_it() -> None:
     lease.renew(95.0)
     now = 105.0
     assert lease.held()
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="macOS counts sleep in CLOCK_MONOTONIC")
+def test_a_lease_ends_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meanwhile CLOCK_MONOTONIC stands still and CLOCK_BOOTTIME goes on."""
+    clocks = dict.fromkeys((time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC), 100.0)
+    monkeypatch.setattr(time, "clock_gettime", clocks.__getitem__)
+    monkeypatch.setattr(time, "monotonic", lambda: clocks[time.CLOCK_MONOTONIC])
+    lease = Lease(10)
+    lease.renew(boot_clock())
+    server = ServerClock(server_ms=0, answered_at=boot_clock())
+    assert lease.held()
+    clocks[time.CLOCK_BOOTTIME] += 3600
+    assert not lease.held()
+    assert server.earliest_ms(boot_clock()) == 3_600_000

@@ -1,0 +1,114 @@
+"""The log of a partition has lost its end: what it has lost, ClickHouse alone has, and its offsets are given again.
+
+From the first offset that differs on, the rows of the old end get a number of their own as `_topic_epoch`. So they stay
+and are shown, and the sink can store what stands at their offsets now. The log that goes on keeps its epoch.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from aiokafka import TopicPartition
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from producers.record_identity import CommitNote, marks_before
+from producers.settings import Settings
+from sinks.clickhouse import connect
+from sinks.common_part import common_end
+from sinks.comparison import SLOWEST_ANSWER_S
+from sinks.made_summaries import summarise
+from sinks.positions import Position
+
+log = logging.getLogger(__name__)
+
+_WAIT = " SETTINGS mutations_sync = 2"
+_LETTER = "topic, partition, offset, key, value, reason, tenant_id, trace_id, failed_at"
+_DECISION = "topic, partition, offset, decision, decided_at"
+
+_LOOK = """SELECT
+  (SELECT count() FROM events_log WHERE _topic_epoch = {epoch:UInt32} AND _partition = {partition:UInt32}
+    AND _offset >= {since:Int64}),
+  (SELECT count() FROM dead_letters WHERE topic = {topic:String} AND _topic_epoch = {epoch:UInt32}
+    AND partition = {partition:UInt32} AND offset >= {since:Int64}),
+  (SELECT max(epoch) FROM lost_ends FINAL WHERE topic = {topic:String} AND partition = {partition:UInt32}
+    AND of_epoch = {epoch:UInt32} AND is_done = 0)"""
+_COPY = """INSERT INTO {table} ({columns}, _topic_epoch) SELECT {columns}, {{number:UInt32}} FROM {table} FINAL
+WHERE topic = {{topic:String}} AND _topic_epoch = {{epoch:UInt32}} AND partition = {{partition:UInt32}}
+  AND offset >= {{since:Int64}}"""
+_NEWEST = "SELECT greatest((SELECT max(epoch) FROM topic_epochs), (SELECT max(epoch) FROM lost_ends))"
+
+
+async def after_lost_end(settings: Settings, epoch: int, position: Position, high: int) -> Position:
+    """The position to go on from, when the log of a partition is not the one that was stored up to `high`.
+
+    1. find the first offset at which the log has another record than the table;
+    2. write down the number that the rows from there on will have, and make summaries of them under it;
+    3. give it to dead letters and decisions, and forget where the old log had no records;
+    4. give it to the rows;
+    5. write down that this is done.
+
+    Nothing is committed here. A crash is repaired by running it again, under the same number.
+    Raises KafkaError and clickhouse_connect's errors.
+    """
+    tp = position.partition
+    client = await connect(settings, SLOWEST_ANSWER_S)
+    try:
+        since = await common_end(settings, client, epoch, tp, max(high, position.committed))
+        since = max(position.log_start, min(since, position.committed))
+        rows = await _set_apart(client, epoch, tp, since)
+    finally:
+        await client.close()
+    log.error(
+        "%s partition %s: Kafka has lost the end of its log and goes on at offset %s with other records. %s events "
+        "that it had are in ClickHouse alone now, and stay; what it has from there on is stored",
+        *(tp.topic, tp.partition, since, rows),
+    )
+    marks = await marks_before(settings, {tp: since})
+    note = CommitNote(last=marks.get(tp), clickhouse=position.note.clickhouse)
+    return replace(position, committed=since, metadata=note.encode(), log_end=max(position.log_end, since))
+
+
+async def _set_apart(client: AsyncClient, epoch: int, tp: TopicPartition, since: int) -> int:
+    """How many rows had another record's place."""
+    places = {"topic": tp.topic, "epoch": epoch, "partition": tp.partition, "since": since}
+    rows, letters, begun = (await client.query(_LOOK, parameters=places)).result_rows[0]
+    await client.command(
+        f"ALTER TABLE absent_offsets DELETE WHERE _topic_epoch = {epoch:d} AND _partition = {tp.partition:d} "
+        f"AND last_offset >= {since:d}{_WAIT}"
+    )
+    if not rows and not letters and not begun:
+        return 0
+    number = begun or await _next_number(client)
+    await _note(client, tp, number, epoch, since, is_done=False)
+    await summarise(client, tp.partition, number, epoch, since)
+    for table, columns in (("dead_letters", _LETTER), ("dead_letter_decisions", _DECISION)):
+        await client.command(_COPY.format(table=table, columns=columns), parameters=places | {"number": number})
+        await client.command(
+            f"ALTER TABLE {table} DELETE WHERE topic = '{tp.topic}' AND _topic_epoch = {epoch:d} "
+            f"AND partition = {tp.partition:d} AND offset >= {since:d}{_WAIT}"
+        )
+    await client.command(
+        f"ALTER TABLE events_log UPDATE _topic_epoch = {number:d} WHERE _topic_epoch = {epoch:d} "
+        f"AND _partition = {tp.partition:d} AND _offset >= {since:d}{_WAIT}"
+    )
+    await _note(client, tp, number, epoch, since, is_done=True)
+    return rows
+
+
+async def _note(client: AsyncClient, tp: TopicPartition, number: int, epoch: int, since: int, *, is_done: bool) -> None:
+    await client.insert(
+        "lost_ends",
+        [[tp.topic, tp.partition, number, epoch, since, int(is_done)]],
+        column_names=["topic", "partition", "epoch", "of_epoch", "since", "is_done"],
+    )
+
+
+async def _next_number(client: AsyncClient) -> int:
+    return (await newest_number(client)) + 1
+
+
+async def newest_number(client: AsyncClient) -> int:
+    """The highest `_topic_epoch` that was ever given in this database."""
+    ((known,),) = (await client.query(_NEWEST)).result_rows
+    return int(known or 0)

@@ -1,0 +1,146 @@
+"""The committed offsets of the sinks, put right while none runs: what `axonstream init` does with them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
+from aiokafka.errors import CommitFailedError
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from producers.kafka_client import kafka_options
+from producers.record_identity import CommitNote, decode_note, standings
+from producers.settings import Settings
+from producers.topics import Topics
+from sinks.common_part import common_end
+from sinks.errors import EpochError
+from sinks.lost_ends import after_lost_end
+from sinks.offset_ledger import NOTHING_STORED
+from sinks.positions import Position
+
+log = logging.getLogger(__name__)
+
+_HIGHEST = """SELECT count(), max(_offset) FROM events_log
+WHERE _topic_epoch = {epoch:UInt32} AND _partition = {partition:UInt32}"""
+
+
+@asynccontextmanager
+async def sink_offsets(settings: Settings) -> AsyncGenerator[SinkOffsets]:
+    """What the sinks' group has committed on both topics. Raises KafkaError."""
+    topics = Topics(settings.topic_prefix)
+    wanted = [TopicPartition(t, p) for t in (topics.events, topics.summaries) for p in range(settings.topic_partitions)]
+    consumer = AIOKafkaConsumer(**kafka_options(settings), group_id=topics.sink_group, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        coordinator: Any = consumer._coordinator
+        yield SinkOffsets(settings, consumer, await coordinator.fetch_committed_offsets(wanted))
+    finally:
+        await consumer.stop()
+
+
+class SinkOffsets:
+    """Use `sink_offsets`. Whatever commits raises EpochError while a sink is running."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        consumer: AIOKafkaConsumer,
+        committed: Mapping[TopicPartition, OffsetAndMetadata],
+    ) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        topics = Topics(settings.topic_prefix)
+        self._events = [TopicPartition(topics.events, p) for p in range(settings.topic_partitions)]
+        self._summaries = [TopicPartition(topics.summaries, p) for p in range(settings.topic_partitions)]
+        self._committed = {tp: committed[tp] for tp in (*self._events, *self._summaries) if tp in committed}
+
+    def notes(self) -> list[CommitNote]:
+        """What the commits say."""
+        return [decode_note(found.metadata) for found in self._committed.values()]
+
+    async def commit_log_starts(self, own: str) -> None:
+        """Everything is read from where the logs begin, into the database `own`."""
+        starts = await self._consumer.beginning_offsets([*self._events, *self._summaries])
+        await self._commit({tp: OffsetAndMetadata(start, self._note(tp, own)) for tp, start in starts.items()})
+
+    async def mend(self, client: AsyncClient, epoch: int, own: str, *, new: bool) -> None:
+        """Set what is missing to where the tables of `own` say; with `new` also what no sink goes on from."""
+        starts = await self._consumer.beginning_offsets([*self._events, *self._summaries])
+        ends = await self._consumer.end_offsets([*self._events, *self._summaries])
+        put: dict[TopicPartition, OffsetAndMetadata] = {}
+        lost = await self._lost() if new else set()
+        for tp in (*self._events, *self._summaries):
+            position = self._position(tp, own, starts[tp], ends[tp], new=new)
+            if position is not None and not new:
+                continue
+            if tp in self._events:
+                found = await self._of_events(
+                    client, epoch, tp, position, starts[tp], ends[tp], own, is_lost=tp in lost
+                )
+            else:
+                found = None if position is not None and tp not in lost else starts[tp]
+            if found is not None:
+                put[tp] = (
+                    found if isinstance(found, OffsetAndMetadata) else OffsetAndMetadata(found, self._note(tp, own))
+                )
+        if put:
+            await self._commit(put)
+            for tp, offset in put.items():
+                log.info("%s partition %s goes on at %s", *tp, offset.offset)
+
+    async def _lost(self) -> set[TopicPartition]:
+        marks = {tp: [mark] for tp, found in self._committed.items() if (mark := decode_note(found.metadata).last)}
+        return {tp for (tp, _), standing in (await standings(self._settings, marks)).items() if standing.lost_its_end}
+
+    def _position(self, tp: TopicPartition, own: str, start: int, end: int, *, new: bool) -> Position | None:
+        """None where nothing is committed, or nothing that this database goes on from."""
+        found = self._committed.get(tp)
+        if found is None or decode_note(found.metadata).clickhouse not in ("", own):
+            return None
+        if new and tp in self._summaries and not start <= found.offset <= end:
+            return None
+        return Position(tp, found.offset, found.metadata, start, end)
+
+    async def _of_events(
+        self,
+        client: AsyncClient,
+        epoch: int,
+        tp: TopicPartition,
+        position: Position | None,
+        start: int,
+        end: int,
+        own: str,
+        *,
+        is_lost: bool,
+    ) -> OffsetAndMetadata | None:
+        """None where what is committed stays."""
+        parameters = {"epoch": epoch, "partition": tp.partition}
+        ((count, highest),) = (await client.query(_HIGHEST, parameters=parameters)).result_rows
+        ceiling: int = highest if count else NOTHING_STORED
+        if position is None:  # a sink compares what is below with the log, and fills what is missing
+            position = Position(tp, max(start, ceiling + 1), self._note(tp, own), start, end)
+            is_lost = position.committed > end or (
+                bool(count) and await common_end(self._settings, client, epoch, tp, ceiling + 1) <= ceiling
+            )
+        elif not is_lost and start <= position.committed and max(position.committed, ceiling + 1) <= end:
+            return None
+        elif position.committed < start:
+            return OffsetAndMetadata(start, self._note(tp, own))
+        if is_lost or max(position.committed, ceiling + 1) > end:
+            position = await after_lost_end(self._settings, epoch, position, ceiling + 1)
+            return OffsetAndMetadata(position.committed, replace(position.note, clickhouse=own).encode())
+        return OffsetAndMetadata(position.committed, position.metadata)
+
+    def _note(self, tp: TopicPartition, own: str) -> str:
+        return CommitNote(folded=0 if tp in self._summaries else None, clickhouse=own).encode()
+
+    async def _commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        self._consumer.assign(list(offsets))
+        try:
+            await self._consumer.commit(dict(offsets))
+        except CommitFailedError as error:
+            raise EpochError("a sink is running: stop the sinks, then run `axonstream init` again") from error

@@ -1,0 +1,27 @@
+"""In recovery, changelog records go straight into their table, a fetch at a time: Faust takes 100 us for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faust.tables.recovery import Recovery
+
+from stream_processors.fail_stop import FailStop
+from stream_processors.state_table import StateTable
+
+
+def recovered_in_bulk(recovery: Recovery, fetched: dict[Any, Any]) -> dict[Any, Any]:
+    """What is left of a fetch for Faust: of a changelog its last record alone, which ends the recovery."""
+    for tp in list(fetched):
+        table = recovery.tp_to_table.get(tp)
+        if not isinstance(table, StateTable) or tp not in recovery.active_tps:
+            continue
+        records = fetched[tp]
+        with FailStop():
+            table.merge(records, tp.partition)
+        if records[-1].offset < recovery.active_highwaters[tp]:
+            recovery.active_offsets[tp] = records[-1].offset
+            del fetched[tp]
+        else:
+            fetched[tp] = records[-1:]
+    return fetched

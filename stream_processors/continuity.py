@@ -1,0 +1,100 @@
+"""Notices while the processor works that a log has lost what was folded of it: then the process ends.
+
+Its next life compares what is committed with the log, and folds anew what it must (see start_position). When another
+leader answers than before, what it gave must follow the last record that was folded. And once a second the leaders are
+asked where their logs end, for partitions of which nothing comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from producers.leader_watch import LeaderWatch, LogEnd
+from producers.log_trust import LogTrust
+from producers.record_identity import Marks, RecordMark, Standing, mark_of, standings
+from producers.settings import Settings
+from stream_processors.errors import BrokenInvariantError
+from stream_processors.fail_stop import stop_process
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+AGAIN_S = 0.25
+PATIENCE = 5  # looks in a row: a broker that has just started may tell an end below what it has acknowledged
+
+LogEnds = Callable[[Collection[TopicPartition]], Awaitable[Mapping[TopicPartition, LogEnd]]]
+
+
+class Continuity:
+    """Of the partitions that are folded here. `settings` are known once the app has started."""
+
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
+        self._trust = LogTrust(self._compare)
+        self._last: dict[TopicPartition, RecordMark] = {}
+        self._reached: dict[TopicPartition, int] = {}
+        self._short = 0
+
+    def forget(self) -> None:
+        """The partitions are assigned anew."""
+        self._last.clear()
+        self._reached.clear()
+        self._short = 0
+
+    def begins(self, tp: TP, mark: RecordMark | None, position: int) -> None:
+        """Folding begins at `position`, after the record of `mark` where that is known."""
+        of = TopicPartition(*tp)
+        self._reached[of] = position
+        if mark is not None:
+            self._last[of] = mark
+
+    async def must_follow(self, tp: TP, records: Sequence[Any], watch: LeaderWatch) -> None:
+        """Before these are folded; waits until Kafka shows what it has."""
+        if not records:
+            return
+        of = TopicPartition(*tp)
+        marks: list[RecordMark] = []
+        for doubtful in watch.doubts(of, records[-1].offset + 1):
+            last = next((record for record in reversed(records) if record.offset < doubtful), None)
+            mark = self._last.get(of) if last is None else mark_of(last)
+            if mark is not None:
+                marks.append(mark)
+        while marks:
+            try:
+                found = await self._compare({of: marks})
+            except KafkaError as error:
+                log.warning("%s cannot be compared with what was folded, trying again: %r", of, error)
+                await asyncio.sleep(AGAIN_S)
+                continue
+            if any(standing.lost_its_end for standing in found.values()):
+                _stop({of})
+            break
+        self._last[of] = mark_of(records[-1], watch.epoch_at(of, records[-1].offset))
+        self._reached[of] = records[-1].offset + 1
+
+    async def look(self, log_ends: LogEnds) -> None:
+        """Raises KafkaError when Kafka does not say."""
+        reached, marks = dict(self._reached), {tp: [mark] for tp, mark in self._last.items()}
+        if not reached:
+            return
+        ends = await log_ends(reached)
+        short = {tp for tp, position in reached.items() if ends[tp].end < position}
+        self._short = self._short + 1 if short else 0
+        lost = await self._trust.lost({tp: ends[tp].leader for tp in marks}, marks)
+        if lost or self._short >= PATIENCE:
+            _stop(lost | short)
+
+    async def _compare(self, marks: Marks) -> Mapping[tuple[TopicPartition, RecordMark], Standing]:
+        return await standings(self._settings(), marks)
+
+
+def _stop(partitions: Collection[TopicPartition]) -> None:
+    names = ", ".join(f"{tp.topic} partition {tp.partition}" for tp in sorted(partitions))
+    stop_process(BrokenInvariantError(f"{names}: Kafka has lost events that were folded; the log is folded anew"))

@@ -1,0 +1,74 @@
+"""Ask Kafka what `start_of` must know of each partition."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Protocol
+
+from aiokafka import OffsetAndMetadata, TopicPartition
+from faust.types import TP
+
+from producers.record_identity import CommitNote, RecordMark, Standing, decode_note, standings
+from producers.settings import Settings
+from stream_processors.start_position import Known, Start, start_of
+from stream_processors.summaries_end import last_watermarks
+
+Committed = Callable[[Collection[TP]], Awaitable[Mapping[TP, OffsetAndMetadata]]]
+
+
+class Recovered(Protocol):
+    """What the changelogs say, by partition."""
+
+    @property
+    def folded(self) -> Mapping[int, CommitNote]: ...
+    @property
+    def rebuild(self) -> Collection[int]: ...
+
+
+class Log(Protocol):
+    """Where the logs of partitions begin and end."""
+
+    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]: ...
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]: ...
+
+
+async def found_starts(
+    settings: Settings,
+    partitions: Collection[TP],
+    committed_of: Committed,
+    states: Recovered,
+    log: Log,
+) -> dict[TP, tuple[Known, Start]]:
+    """Of partitions whose states are recovered.
+
+    The ends of the logs are asked for last: nothing that was folded can be beyond them.
+
+    Raises KafkaError when Kafka does not answer in time, BrokenInvariantError as `start_of`.
+    """
+    committed = await committed_of(partitions)
+    summaries = await last_watermarks(settings, {tp.partition for tp in partitions})
+    begins, ends = await log.earliest_offsets(*partitions), await log.highwaters(*partitions)
+    known = {
+        tp: Known(
+            begins[tp],
+            ends[tp],
+            committed[tp].offset if tp in committed else None,
+            decode_note(committed[tp].metadata) if tp in committed and committed[tp].metadata else None,
+            states.folded.get(tp.partition),
+            summaries[tp.partition],
+            tp.partition in states.rebuild,
+        )
+        for tp in partitions
+    }
+    stand = await _standings(settings, {tp: of.marks() for tp, of in known.items()})
+    return {
+        tp: (of, start_of(f"{tp.topic} partition {tp.partition}", of, stand.get(tp, []))) for tp, of in known.items()
+    }
+
+
+async def _standings(settings: Settings, marks: Mapping[TP, Collection[RecordMark]]) -> dict[TP, list[Standing]]:
+    found: dict[TP, list[Standing]] = {}
+    asked = {TopicPartition(*tp): of for tp, of in marks.items() if of}
+    for (tp, _), standing in (await standings(settings, asked)).items():
+        found.setdefault(TP(*tp), []).append(standing)
+    return found

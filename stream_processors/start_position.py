@@ -1,0 +1,119 @@
+"""Where folding of a partition begins, from what is known of how far it was folded. Pure: values in, a decision out.
+
+Four places say how far: the group's committed offset, the note that ends each chunk on the changelog, the watermark
+that ends each chunk on trace-summaries, and the log of agent-events itself. In a healthy life the first is the lowest.
+After a power cut or an unclean election each of them may have lost its end. So folding begins at the lowest: what is
+in the states already is skipped (I1), and its summaries are sent again. Commit and note also say which record they were
+made after (producers/record_identity.py). When the log has another one there, it lost its end and grew again, and
+everything that it holds is folded anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from producers.record_identity import CommitNote, RecordMark, Standing
+from stream_processors.errors import BrokenInvariantError
+
+ALL = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Of one partition; positions are exclusive, and None where nothing is said.
+
+    `commit` is None for a commit by a version that wrote no notes. `summaries` is the last
+    watermark, `rebuild` the order to fold everything again.
+    """
+
+    log_start: int
+    log_end: int
+    committed: int | None = None
+    commit: CommitNote | None = None
+    changelog: CommitNote | None = None
+    summaries: CommitNote | None = None
+    rebuild: bool = False
+
+    def marks(self) -> list[RecordMark]:
+        """The records that must stand where they stood."""
+        notes = (self.commit, self.changelog, self.summaries)
+        return [note.last for note in notes if note is not None and note.last is not None]
+
+
+class Start(NamedTuple):
+    """Begin to fold at `position`, after the record `mark`.
+
+    States whose last offset is below `forget_below` are forgotten first. `reached` is how far an earlier life may have
+    come, None when that is not known. `anew` says that the log is not the one that was folded.
+    """
+
+    position: int
+    mark: RecordMark | None = None
+    forget_below: int = 0
+    reached: int | None = None
+    anew: bool = False
+
+
+def start_of(where: str, known: Known, standings: list[Standing]) -> Start:
+    """The decision; `standings` are those of `known.marks()`.
+
+    1. The log lost its end: fold all of it, with no state. What was folded before stays in summaries of its own.
+    2. A person has ordered it: the same, but it is the log that was folded.
+    3. Else begin at the lowest of what is known. A commit with a note was made after a changelog note was acknowledged:
+       if there is none, the changelog is lost, and nothing is in the states.
+    4. Kafka has deleted what is to be read next, and it is in summaries already: begin at the log's start. A state that
+       ends before it may miss events that are no more, so it is forgotten: later events make a segment of their own.
+
+    Raises BrokenInvariantError when Kafka has deleted events that were in no summary; without a committed offset that
+    is not known, and folding begins with what there is.
+    """
+    folded = _folded(known)
+    summarized = None if known.summaries is None else known.summaries.folded
+    told = [position for position in (known.committed, folded, summarized) if position is not None]
+    if _lost_its_end(known, standings, told):
+        return Start(known.log_start, forget_below=ALL, anew=True)
+    if known.rebuild:
+        return Start(known.log_start, forget_below=ALL)
+    if not any(told):
+        return Start(known.log_start)
+    if known.committed:
+        check_deleted(where, known.committed, known.log_start)
+    position = min(told)
+    reached = None if known.committed is None else max(told)
+    if position < known.log_start:
+        return Start(known.log_start, forget_below=known.log_start, reached=reached)
+    return Start(position, _mark_below(position, known), reached=reached)
+
+
+def check_deleted(where: str, position: int, log_start: int) -> None:
+    """Raises BrokenInvariantError when events that were not folded yet are below the start of the log."""
+    if position < log_start:
+        raise BrokenInvariantError(
+            f"{where}: the events {position} to {log_start - 1} were deleted by Kafka's retention before they were "
+            "folded. They are lost. To go on without them, run `axonstream rebuild-summaries`: whatever Kafka still "
+            "has is folded"
+        )
+
+
+def _folded(known: Known) -> int | None:
+    """How far the states of the changelog reach; 0 where it says nothing: it is new, or was lost.
+
+    A commit without a note was made by a version that wrote none to the changelog either: then that is not known.
+    """
+    if known.committed is not None and known.commit is None:
+        return None
+    return 0 if known.changelog is None else known.changelog.folded or 0
+
+
+def _lost_its_end(known: Known, standings: list[Standing], told: list[int]) -> bool:
+    return any(standing.lost_its_end for standing in standings) or max(told, default=0) > known.log_end
+
+
+def _mark_below(position: int, known: Known) -> RecordMark | None:
+    """The mark of the place at which folding begins, where that is known."""
+    if known.commit is not None and known.committed == position:
+        return known.commit.last
+    if known.changelog is not None and known.changelog.folded == position:
+        return known.changelog.last
+    return None

@@ -1,0 +1,150 @@
+"""Kafka loses the end of its log and grows again: no offset is taken for the record that stood there before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from axonstream import AsyncAxonPush
+from kit.cut_logs import cut_last_batches
+from kit.kafka_cluster import KafkaCluster, kafka_cluster
+from kit.log_ends import log_ends
+from kit.running_stack import running_stack
+from kit.sample_events import event_value
+from kit.sink_process import pipeline
+from kit.until import until
+from producers.kafka_client import kafka_options
+from producers.settings import Settings
+from producers.topics import Topics, event_key
+from sinks.verification import Verification, verify
+
+pytestmark = pytest.mark.services
+
+CUT = 3  # batches of each partition; each is one event
+SETTLES_WITHIN_S = 60
+PARTITIONS = 2
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    with kafka_cluster(tmp_path_factory.mktemp("broker"), 1) as cluster:
+        yield cluster
+
+
+class Story:
+    """What was acknowledged, and what became of it."""
+
+    def __init__(self, cluster: KafkaCluster, settings: Settings) -> None:
+        self.cluster = cluster
+        self.settings = settings
+        self.events: dict[str, int] = {}
+        self._number = 0
+        self._found: Verification | None = None
+
+    async def publish(self, name: str, traces: int = 8, each: int = 4) -> list[str]:
+        """Each event is a batch of its own; returns the traces."""
+        names = [f"tr_{name}_{at}" for at in range(traces)]
+        topic = Topics(self.settings.topic_prefix).events
+        async with AIOKafkaProducer(**kafka_options(self.settings), acks="all", enable_idempotence=True) as producer:
+            for _ in range(each):
+                for trace in names:
+                    self._number += 1
+                    await producer.send_and_wait(topic, event_value(trace, self._number), key=event_key(trace))
+                    self.events[trace] = self.events.get(trace, 0) + 1
+        return names
+
+    async def lose_the_end(self) -> dict[int, int]:
+        """Kill the broker, cut its logs and start it again; where they ended before."""
+        before = await log_ends(self.settings)
+        [broker] = self.cluster.brokers.values()
+        broker.kill()
+        for partition in range(PARTITIONS):
+            cut_last_batches(broker.directory, Topics(self.settings.topic_prefix).events, partition, CUT)
+        broker.start()
+        await self.cluster.until_ready()
+        return before
+
+    async def must_be_shown(self, url: str, traces: list[str]) -> None:
+        """Every answer is whole or says that it is stale, from the first one on; in the end all are whole."""
+        async with AsyncAxonPush("ak_local", "1", base_url=url) as client:
+
+            async def whole(trace: str) -> bool:
+                found = await client.traces.get_summary(trace)
+                assert found.stale or found.total_events == self.events[trace], f"{trace} is falsely fresh: {found}"
+                return not found.stale
+
+            for trace in traces:
+                await until(lambda trace=trace: whole(trace), f"{trace} is shown whole", SETTLES_WITHIN_S)
+
+    async def must_be_clean(self) -> None:
+        async def settled() -> bool:
+            self._found = await verify(self.settings)
+            return self._found.clean and not self._found.pending and not self._found.behind
+
+        await until(settled, lambda: f"all is stored and summarised: {self._found}", SETTLES_WITHIN_S)
+
+
+def _settings(cluster: KafkaCluster, clickhouse_url: str, directory: Path) -> Settings:
+    name = f"lost{uuid4().hex[:8]}"
+    return Settings(
+        kafka_bootstrap_servers=cluster.bootstrap_servers,
+        clickhouse_url=clickhouse_url,
+        clickhouse_database=name,
+        topic_prefix=f"{name}-",
+        topic_partitions=PARTITIONS,
+        session_timeout_ms=6000,
+        insert_timeout_ms=3000,
+        data_dir=directory,
+    )
+
+
+def test_new_events_at_offsets_of_lost_ones_are_stored_shown_and_summarised_once(
+    one: KafkaCluster, clickhouse_url: str, tmp_path: Path
+) -> None:
+    settings = _settings(one, clickhouse_url, tmp_path)
+
+    async def story() -> None:
+        told = Story(one, settings)
+        async with running_stack(settings, tmp_path) as stack:
+            old = await told.publish("old")
+            await told.must_be_shown(stack.urls[0], old)
+            await told.must_be_clean()
+        async with pipeline(settings) as pipe:
+            before = await told.lose_the_end()
+            new = await told.publish("new")
+            assert all(end > before[partition] for partition, end in (await log_ends(settings)).items())
+            async with running_stack(settings, tmp_path) as stack:
+                await told.must_be_shown(stack.urls[0], new)
+                await told.must_be_clean()
+                await told.must_be_shown(stack.urls[0], old)
+                apart = await pipe.query("SELECT count() FROM events_log WHERE _topic_epoch > 1")
+                assert apart == [(PARTITIONS * CUT,)], "what only ClickHouse has"
+                seen = await pipe.query("SELECT sum(event_count) FROM traces")
+                assert seen == [(sum(told.events.values()),)], "every event is in one summary"
+
+    asyncio.run(story())
+
+
+def test_a_log_that_is_cut_under_a_running_stack_is_noticed_by_every_part(
+    one: KafkaCluster, clickhouse_url: str, tmp_path: Path
+) -> None:
+    settings = _settings(one, clickhouse_url, tmp_path)
+
+    async def story() -> None:
+        told = Story(one, settings)
+        async with running_stack(settings, tmp_path) as stack:
+            old = await told.publish("old")
+            await told.must_be_shown(stack.urls[0], old)
+            async with pipeline(settings):
+                await told.lose_the_end()
+                new = await told.publish("new")
+                await told.must_be_shown(stack.urls[0], new)
+                await told.must_be_clean()
+                await told.must_be_shown(stack.urls[0], old)
+
+    asyncio.run(story())

@@ -1,0 +1,118 @@
+"""The topics keep the broker's time, and those of an earlier version get the configs of this one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from producers.settings import Settings
+from producers.topic_admin import make_topics
+from producers.topic_configs import change_configs, read_configs
+from producers.topics import Topics
+
+pytestmark = pytest.mark.services
+HOUR_MS = 3_600_000
+CLOCK = "message.timestamp.type"
+
+
+@pytest.fixture
+def settings(kafka_bootstrap: str) -> Settings:
+    return Settings(
+        kafka_bootstrap_servers=kafka_bootstrap, topic_prefix=f"admin-{uuid4().hex[:8]}-", topic_partitions=1
+    )
+
+
+def all_topics(settings: Settings) -> list[str]:
+    topics = Topics(settings.topic_prefix)
+    return [topics.events, topics.summaries, topics.changelog, topics.dead_letters, topics.control]
+
+
+async def configs_of(settings: Settings, topic: str, *names: str) -> dict[str, str]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    try:
+        await admin.start()
+        return {name: config.value for name, config in (await read_configs(admin, topic, names)).items()}
+    finally:
+        await admin.close()
+
+
+async def topics_of_an_earlier_version(settings: Settings) -> None:
+    topics = Topics(settings.topic_prefix)
+    compacted = {topics.changelog, topics.control}
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    try:
+        await admin.start()
+        await admin.create_topics(
+            [
+                NewTopic(name, 1, 1, topic_configs={"cleanup.policy": "compact"} if name in compacted else {})
+                for name in all_topics(settings)
+            ]
+        )
+        await change_configs(admin, topics.changelog, {"delete.retention.ms": "12345"})
+        await change_configs(admin, topics.summaries, {"retention.ms": str(90 * 24 * HOUR_MS)})
+    finally:
+        await admin.close()
+
+
+async def timestamp_of_one_sent_with(settings: Settings, topic: str, timestamp_ms: int) -> int:
+    servers = settings.kafka_bootstrap_servers
+    async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
+        sent = await producer.send_and_wait(topic, b"value", key=b"key", partition=0, timestamp_ms=timestamp_ms)
+    async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
+        consumer.assign([TopicPartition(topic, 0)])
+        consumer.seek(TopicPartition(topic, 0), sent.offset)
+        return (await asyncio.wait_for(consumer.getone(), 10)).timestamp
+
+
+def test_a_clock_that_is_two_hours_fast_stops_nothing(settings: Settings) -> None:
+    """Kafka refuses a sender's time that is an hour ahead; `init` on topics of an earlier version ends that, too."""
+
+    async def scenario() -> dict[str, int]:
+        await topics_of_an_earlier_version(settings)
+        await make_topics(settings)
+        ahead = int(time.time() * 1000) + 2 * HOUR_MS
+        return {
+            topic: ahead - await timestamp_of_one_sent_with(settings, topic, ahead) for topic in all_topics(settings)
+        }
+
+    taken_back = asyncio.run(scenario())
+    assert all(HOUR_MS < ms < 3 * HOUR_MS for ms in taken_back.values()), "each record has the broker's time"
+
+
+def test_what_exists_gets_the_configs_of_this_version_and_keeps_what_somebody_set(settings: Settings) -> None:
+    topics = Topics(settings.topic_prefix)
+
+    async def scenario() -> None:
+        await topics_of_an_earlier_version(settings)
+        await make_topics(settings)
+        await make_topics(settings)
+        names = (CLOCK, "segment.bytes", "min.cleanable.dirty.ratio", "delete.retention.ms", "cleanup.policy")
+        assert await configs_of(settings, topics.changelog, *names) == {
+            CLOCK: "LogAppendTime",
+            "segment.bytes": str(16 << 20),
+            "min.cleanable.dirty.ratio": "0.2",
+            "delete.retention.ms": "12345",
+            "cleanup.policy": "compact",
+        }
+        assert await configs_of(settings, topics.summaries, CLOCK, "retention.ms") == {
+            CLOCK: "LogAppendTime",
+            "retention.ms": str(90 * 24 * HOUR_MS),
+        }
+
+    asyncio.run(scenario())
+
+
+def test_new_topics_are_as_those_that_were_brought_up_to_date(settings: Settings) -> None:
+    async def scenario() -> None:
+        await make_topics(settings)
+        for topic in all_topics(settings):
+            assert await configs_of(settings, topic, CLOCK) == {CLOCK: "LogAppendTime"}
+        changelog = Topics(settings.topic_prefix).changelog
+        assert await configs_of(settings, changelog, "segment.bytes") == {"segment.bytes": str(16 << 20)}
+
+    asyncio.run(scenario())

@@ -1,0 +1,215 @@
+"""What a message says to do is done, and helps: those remedies that need Kafka, ClickHouse or a stack."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from secrets import token_hex
+
+import httpx
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from pydantic import SecretStr
+
+from axonstream import AxonPush
+from deploy.endpoints import Endpoints
+from deploy.free_ports import free_port
+from deploy.init import initialise
+from kit.gateway_process import gateway_process
+from producers.errors import TopicMismatchError
+from producers.kafka_client import kafka_options
+from producers.settings import LOCAL_KEYS, Settings
+from producers.topic_admin import make_topics
+from producers.topics import Topics
+from sinks.clickhouse import connect
+from sinks.epochs import current_epoch
+from sinks.errors import EpochError
+from sinks.schema import migrate
+
+pytestmark = pytest.mark.services
+
+WITHIN_S = 60
+
+
+@pytest.fixture
+def bare(server_settings: Settings) -> Settings:
+    """Of an installation on which `axonstream init` has not run."""
+    return server_settings.model_copy(
+        update={
+            "topic_prefix": f"bare-{server_settings.topic_prefix}",
+            "clickhouse_database": f"bare_{server_settings.clickhouse_database}",
+            "server_secret": SecretStr(token_hex(32)),
+        }
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    names = ("kafka_bootstrap_servers", "clickhouse_url", "clickhouse_database", "topic_prefix", "topic_partitions")
+    given = {f"AXONSTREAM_{name.upper()}": str(getattr(settings, name)) for name in names}
+    secret = {"AXONSTREAM_SERVER_SECRET": settings.server_secret.get_secret_value()}
+    return {**os.environ, **given, **(secret if secret["AXONSTREAM_SERVER_SECRET"] else {})}
+
+
+def axonstream(environment: dict[str, str], *words: str) -> tuple[int, str]:
+    """Exit code, and all that was printed."""
+    command = [sys.executable, "-m", "deploy.cli", *words]
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False
+    )
+    return done.returncode, done.stdout
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncGenerator[AsyncClient]:
+    client = await connect(settings)
+    try:
+        yield client
+    finally:
+        await client.command(f"DROP DATABASE {settings.clickhouse_database}")
+        await client.close()
+
+
+def test_what_names_init_works_after_init(bare: Settings) -> None:
+    """Commands and processor; a gateway that runs already finds the topics by itself."""
+    own = environment(bare)
+    refused = (("processor",), ("keys", "list"), ("audit", "list"), ("sql", "SELECT count() FROM events"))
+    with gateway_process(bare, free_port()) as (_, printed):
+        for words in refused:
+            code, said = axonstream(own, *words)
+            assert code != 0, words
+            assert "`axonstream init`" in said, (words, said)
+        code, said = axonstream(own, "init")
+        assert code == 0, said
+        for words in refused[1:]:
+            code, said = axonstream(own, *words)
+            assert code == 0, (words, said)
+        assert any(line.startswith("ready gateway") for line in printed)
+    command = [sys.executable, "-m", "deploy.cli", "processor"]
+    with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, text=True) as processor:
+        assert processor.stdout is not None
+        assert any(line == "ready processor\n" for line in processor.stdout)
+        processor.kill()
+
+
+def test_a_sink_that_knows_no_topic_or_no_epoch_goes_on_after_init(bare: Settings) -> None:
+    async def story() -> None:
+        await asyncio.to_thread(migrate, bare)
+        async with database(bare) as client:
+            with pytest.raises(EpochError, match="does not exist: run `axonstream init`"):
+                await current_epoch(bare, client)
+            await make_topics(bare)
+            with pytest.raises(EpochError, match="knows no epoch of the topics: run `axonstream init`"):
+                await current_epoch(bare, client)
+            await initialise(bare)
+            assert await current_epoch(bare, client) == 1
+
+    asyncio.run(story())
+
+
+def test_a_kafka_that_takes_the_place_of_another_is_refused_before_it_is_changed_and_taken_with_new_epoch(
+    bare: Settings,
+) -> None:
+    topics = Topics(bare.topic_prefix)
+
+    async def made() -> bool:
+        admin = AIOKafkaAdminClient(**kafka_options(bare))
+        await admin.start()
+        try:
+            return topics.events in await admin.list_topics()
+        finally:
+            await admin.close()
+
+    async def story() -> None:
+        await asyncio.to_thread(migrate, bare)
+        async with database(bare) as client:
+            rows = [[3, "another", topic, "0"] for topic in (topics.events, topics.summaries)]
+            await client.insert("topic_epochs", rows, column_names=["epoch", "cluster_id", "topic", "topic_id"])
+            code, said = await asyncio.to_thread(axonstream, environment(bare), "init")
+            assert code == 1
+            assert "came from cluster another (epoch 3). Nothing was changed" in said
+            assert not await made(), "a topic was made on a Kafka that may be somebody else's"
+            code, said = await asyncio.to_thread(axonstream, environment(bare), "init", "--new-epoch")
+            assert code == 0, said
+            assert await current_epoch(bare, client) == 4
+
+    asyncio.run(story())
+
+
+def test_servers_that_do_not_answer_do_with_the_setting_that_is_named(bare: Settings) -> None:
+    own = environment(bare)
+    for setting, absent in (
+        ("AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1"),
+        ("AXONSTREAM_CLICKHOUSE_URL", "http://127.0.0.1:1"),
+    ):
+        code, said = axonstream({**own, setting: absent}, "init")
+        assert (code != 0, setting in said) == (True, True)
+    code, said = axonstream({**own, "AXONSTREAM_CLICKHOUSE_URL": "http://127.0.0.1:1"}, "dead-letters", "list")
+    assert (code != 0, "AXONSTREAM_CLICKHOUSE_URL" in said) == (True, True)
+    code, said = axonstream(own, "dead-letters", "list")  # the database is not there
+    assert (code != 0, "`axonstream init`" in said) == (True, True)
+    assert axonstream(own, "init")[0] == 0
+    assert axonstream(own, "dead-letters", "list")[0] == 0
+
+    wrong = {**own, "AXONSTREAM_CLICKHOUSE_PASSWORD": "wrong"}
+    code, said = axonstream(wrong, "sql", "SELECT 1")
+    assert code != 0
+    assert "AXONSTREAM_CLICKHOUSE_USER and AXONSTREAM_CLICKHOUSE_PASSWORD" in said
+    code, said = axonstream({**own, "AXONSTREAM_CLICKHOUSE_URL": "http://127.0.0.1:1"}, "sql", "SELECT 1")
+    assert (code != 0, "AXONSTREAM_CLICKHOUSE_URL" in said) == (True, True)
+    assert "axonstream sql 'SELECT count() FROM events'" in axonstream(own, "sql", "")[1]
+    assert axonstream(own, "sql", "SELECT count() FROM events")[0] == 0
+
+
+def test_a_stack_is_reached_by_url_key_and_tenant(endpoints: Endpoints, tmp_path: Path) -> None:
+    url = endpoints.gateway_url
+    with AxonPush("ak_other", "2", base_url=url) as client:
+        client.events.publish("found", {}, 1, trace_id="tr_of_another_tenant")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AXONSTREAM_")}
+    nowhere = {**clean, "AXONSTREAM_GATEWAY_PORT": "1"}
+    where = ("--data-dir", str(tmp_path))
+
+    code, said = axonstream(nowhere, "trace", "list", *where)
+    assert (code != 0, "`axonstream up`" in said, "--url" in said) == (True, True, True)
+    assert axonstream(nowhere, "trace", "list", *where, "--url", url)[0] == 0
+
+    code, said = axonstream(nowhere, "trace", "show", "tr_of_another_tenant", *where, "--url", url)
+    assert (code != 0, "--tenant names another tenant" in said) == (True, True)
+    assert "`axonstream trace list` prints the newest" in said
+    wrong = axonstream(nowhere, "trace", "list", *where, "--url", url, "--api-key", "ak_nobodys_key_at_all")
+    assert (wrong[0] != 0, "pass --api-key and --tenant" in wrong[1]) == (True, True)
+    right = ("--url", url, "--api-key", "ak_other", "--tenant", "2")
+    code, said = axonstream(nowhere, "trace", "list", *where, *right)
+    assert "tr_of_another_tenant" in said
+    code, said = axonstream(nowhere, "trace", "show", "tr_of_another_tenant", *where, *right)
+    assert (code, "found" in said) == (0, True)
+
+
+def test_a_gateway_answers_to_the_name_that_its_settings_add(bare: Settings) -> None:
+    async def answered(hosts: str) -> tuple[int, str]:
+        port = free_port()
+        given = bare.model_copy(update={"gateway_hosts": hosts})
+        with gateway_process(given, port, LOCAL_KEYS) as (_, printed):
+            assert await asyncio.to_thread(lambda: any(line.startswith("ready gateway") for line in printed))
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                answer = await client.get("/health/live", headers={"Host": "traces.example"})
+        return answer.status_code, answer.text
+
+    code, said = asyncio.run(answered(""))
+    assert code == 421
+    assert "AXONSTREAM_GATEWAY_HOSTS" in said
+    assert asyncio.run(answered("traces.example"))[0] == 200
+
+
+def test_the_partition_count_that_exists_or_a_new_prefix_is_taken(bare: Settings) -> None:
+    asyncio.run(make_topics(bare))
+    other = bare.model_copy(update={"topic_partitions": bare.topic_partitions - 1})
+    with pytest.raises(TopicMismatchError, match=r"AXONSTREAM_TOPIC_PARTITIONS .*new AXONSTREAM_TOPIC_PREFIX"):
+        asyncio.run(make_topics(other))
+    asyncio.run(make_topics(bare))
+    asyncio.run(make_topics(other.model_copy(update={"topic_prefix": f"new-{other.topic_prefix}"})))
