@@ -71,8 +71,9 @@ def demo(data_dir: Path) -> None:
     is_flag=True,
     help="Go on from what Kafka has now, another topic or deleted records included. What is stored stays.",
 )
+@click.option("--add-partitions", is_flag=True, help="Add partitions, up to AXONSTREAM_TOPIC_PARTITIONS; for good.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]")
-def init(new_epoch: bool, data_dir: Path | None) -> None:
+def init(new_epoch: bool, add_partitions: bool, data_dir: Path | None) -> None:
     """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing.
 
     Where the settings name no servers, they are those of the local stack. What waits there is then started again.
@@ -89,7 +90,8 @@ def init(new_epoch: bool, data_dir: Path | None) -> None:
     settings = checked_settings()
     directory = data_dir or settings.data_dir
     try:
-        asyncio.run(initialise(with_endpoints(settings, directory), new_epoch=new_epoch))
+        with_servers = with_endpoints(settings, directory)
+        asyncio.run(initialise(with_servers, new_epoch=new_epoch, add_partitions=add_partitions))
     except PartFailedError as error:
         raise UnreachableError(str(error)) from None
     except (DeployError, ProducerError, SinkError) as error:

@@ -8,22 +8,25 @@ from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from deploy.errors import PartFailedError
+from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
 from producers.cluster_id import cluster_id
 from producers.settings import Settings
-from producers.topic_admin import make_topics
+from producers.topic_admin import events_partitions, make_topics
 from sinks.epochs import ensure_epoch
 from sinks.known_cluster import check_cluster
 from sinks.schema import migrate
 
 
-async def initialise(settings: Settings, *, new_epoch: bool = False) -> None:
+async def initialise(settings: Settings, *, new_epoch: bool = False, add_partitions: bool = False) -> None:
     """Everything that must exist before a processor, sink or gateway starts; running it again changes nothing.
 
     `new_epoch` accepts that agent-events is another topic than the one whose events are stored: it is read from its
-    start. Raises ProducerError, SinkError, and PartFailedError when a server does not answer; each says what to do.
+    start. `add_partitions` gives existing topics as many partitions as the settings say.
+
+    Raises ProducerError, SinkError, and PartFailedError when a server does not answer; each says what to do.
     """
     try:
-        await _initialise(settings, new_epoch)
+        await _initialise(settings, new_epoch, add_partitions)
     except KafkaError as error:
         raise PartFailedError(
             f"no Kafka answers at {settings.kafka_bootstrap_servers} ({error!r}): check that it runs and "
@@ -36,10 +39,32 @@ async def initialise(settings: Settings, *, new_epoch: bool = False) -> None:
         ) from error
 
 
-async def _initialise(settings: Settings, new_epoch: bool) -> None:
+async def _initialise(settings: Settings, new_epoch: bool, add_partitions: bool) -> None:
     found = await cluster_id(settings)
     if not new_epoch:
         await asyncio.to_thread(check_cluster, settings, found)  # before topics are made on what is another's Kafka
-    await make_topics(settings)
+    if add_partitions:
+        await _check_that_all_is_read(settings)
+    await make_topics(settings, add=add_partitions)
     await asyncio.to_thread(migrate, settings)
     await ensure_epoch(settings, new=new_epoch)
+
+
+async def _check_that_all_is_read(settings: Settings) -> None:
+    """A read of a trace waits for the partition that the trace has now. What waited in another one would be missed."""
+    count = await events_partitions(settings)
+    if not 0 < count < settings.topic_partitions:
+        return
+    offsets = PipelineOffsets(settings.model_copy(update={"topic_partitions": count}))
+    try:
+        ends = await offsets.ends()
+        visible = await offsets.visible()
+    except PipelineOffsetsError as error:
+        raise PartFailedError(f"it cannot be said whether all events are stored: {error}") from error
+    finally:
+        await offsets.close()
+    if waiting := sum(max(end - visible[partition], 0) for partition, end in ends.items()):
+        raise PartFailedError(
+            f"{waiting} events are not stored and folded yet, and reads would miss them: stop the gateways, let "
+            "processors and sinks finish, stop these, then run `axonstream init --add-partitions` again"
+        )

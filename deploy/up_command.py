@@ -13,6 +13,7 @@ import click
 from deploy.data_directory import DataDirectory
 from deploy.errors import DeployError
 from deploy.local_stack import LocalStack, StackOptions
+from deploy.pipeline_watch import watch_pipeline
 from deploy.private_file import OTHERS_NOTHING
 from deploy.terminal_text import say
 from gateway.control.api_keys import MAKE_A_KEY
@@ -46,6 +47,7 @@ async def _run(
     started = asyncio.ensure_future(_work(stack, during))
     waiter = asyncio.ensure_future(stopped.wait())
     lost = asyncio.ensure_future(stack.lost())
+    watching = asyncio.ensure_future(watch_pipeline(lambda: stack.url, lambda line: say(f"  {line}", to_stderr=True)))
     try:
         await asyncio.wait({started, waiter, lost}, return_when=asyncio.FIRST_COMPLETED)
         if started.done():
@@ -55,9 +57,9 @@ async def _run(
         if lost.done():
             await lost
     finally:
-        for task in (started, waiter, lost):
+        for task in (started, waiter, lost, watching):
             task.cancel()
-        await asyncio.gather(started, waiter, lost, return_exceptions=True)
+        await asyncio.gather(started, waiter, lost, watching, return_exceptions=True)
         await stack.stop()
 
 

@@ -44,6 +44,7 @@ from gateway.rate_limits import RateLimits
 from gateway.reading.client_leaves import ends_with_its_client
 from gateway.reading.event_lists import CHANNEL_LIST, NOT_SEARCHED, SEARCH, EventLists
 from gateway.reading.event_queries import EventQueries
+from gateway.reading.pipeline_lag import PipelineLag
 from gateway.reading.pipeline_offsets import PipelineOffsets
 from gateway.reading.trace_id_path import register as register_trace_id_path
 from gateway.reading.trace_queries import TraceQueries
@@ -85,7 +86,16 @@ def create_app(
     connected = asyncio.Event()
 
     channels = PublishedChannels(control, _now_ms, settings.publish_timeout_ms, strict=settings.strict_channels)
-    ingest = Ingest(authentication, channels, log_of_events, EventIds(), _now_ms, late_reads, control.data.deleted)
+    ingest = Ingest(
+        authentication,
+        channels,
+        log_of_events,
+        EventIds(),
+        _now_ms,
+        settings.publish_timeout_ms,
+        late_reads,
+        control.data.deleted,
+    )
     cursors = SealedTexts(sealing_key(settings, "list cursors"))
     being_deleted = BeingDeleted(control.data, queries.reads)
     reads = TraceReads(
@@ -93,7 +103,8 @@ def create_app(
     )
     event_queries = EventQueries(queries.reads)
     lists = EventLists(authentication, late_reads, visibility, event_queries, cursors, control, _now_ms, being_deleted)
-    health = Health(offsets, queries.reads, control)
+    lag = PipelineLag(offsets, settings.topic_retention_hours * 3600, time.monotonic, _now_ms)
+    health = Health(lag, queries.reads, control)
     room = BodyRoom()
     managing = Managing(authentication, control, room, _now_ms)
     deletions = Deletions(settings, control, LogMarkers(settings) if markers is None else markers, _now_ms)
@@ -118,6 +129,7 @@ def create_app(
             log=log_of_events,
             limits=limits,
             visibility=visibility,
+            lag=lag,
             late_reads=late_reads,
             live=live,
             control=control,
@@ -136,6 +148,7 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         background = [
             asyncio.create_task(_connect(log_of_events, control, connected)),
+            asyncio.create_task(lag.run()),
             asyncio.create_task(KeyUses(control, _now_ms).run()),
             asyncio.create_task(deletions.run()),
             asyncio.create_task(AuditLimits(control.data.audit, control, lambda: control.data.loaded).run()),

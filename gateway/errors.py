@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producers.errors import NotAcknowledgedError
+from producers.errors import NotAcknowledgedError, PartitionsChangedError
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +145,8 @@ async def answer_gateway_error(request: Request, error: GatewayError) -> Respons
 async def answer_not_acknowledged(request: Request, error: NotAcknowledgedError) -> Response:
     """For an append that Kafka did not acknowledge: never a false 2xx (guarantee G1). The log has the cause."""
     _not_acknowledged.tell(error)
+    if isinstance(error, PartitionsChangedError):
+        return error_response(request, 503, str(error), _PUBLISH_AGAIN)
     return error_response(request, 503, "Kafka did not acknowledge in time", _PUBLISH_AGAIN)
 
 

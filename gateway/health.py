@@ -1,4 +1,8 @@
-"""/health/live: the process answers. /health/ready: Kafka and ClickHouse answer it, the control data is read."""
+"""/health/live: the process answers. /health/ready: Kafka and ClickHouse answer it, the control data is read.
+
+A pipeline that stands is told there, and does not make a gateway unready: it takes publishes, Kafka keeps them, and a
+load balancer that took every gateway away would turn stale reads into lost events.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,8 @@ from starlette.responses import Response
 from gateway.control.log import Control
 from gateway.errors import RETRY_AFTER_S, UnavailableError
 from gateway.reading.clickhouse_reads import ClickHouseReads
-from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
+from gateway.reading.pipeline_lag import PipelineLag
+from gateway.reading.pipeline_offsets import PipelineOffsetsError
 from gateway.shared_look import SharedLook
 
 log = logging.getLogger(__name__)
@@ -27,9 +32,9 @@ _JSON = "application/json"
 class Health:
     """The handlers of both calls. Neither asks for a key, so neither tells more of a part than whether it answers."""
 
-    def __init__(self, offsets: PipelineOffsets, reads: ClickHouseReads, control: Control) -> None:
+    def __init__(self, lag: PipelineLag, reads: ClickHouseReads, control: Control) -> None:
         self._control = control
-        self._offsets = offsets
+        self._lag = lag
         self._reads = reads
         self._look = SharedLook(self._look_at_parts)
         self._seen: dict[str, str] = {}
@@ -39,17 +44,29 @@ class Health:
         return Response(b'{"status":"ok"}', 200, media_type=_JSON)
 
     async def ready(self, _: Request) -> Response:
-        """GET /health/ready: 200, or 503 with each part's state within three seconds; up to a second old."""
+        """GET /health/ready: 200, or 503 with each part's state within three seconds; up to a second old.
+
+        200 with the status `degraded` while only the pipeline is not well.
+        """
         seen = await self._look.latest(_PATIENCE_S + _TO_END_S)
         parts = {**(seen or {"kafka": _NO_ANSWER, "clickhouse": _NO_ANSWER}), "control_data": self._control.state()}
+        pipeline = self._lag.state()
+        every = parts | {
+            "pipeline": {
+                "state": pipeline.state,
+                "eventsLagSeconds": _rounded(pipeline.events_lag_s),
+                "summariesLagSeconds": _rounded(pipeline.summaries_lag_s),
+            }
+        }
         if set(parts.values()) == {"ok"}:
-            return Response(orjson.dumps({"status": "ok", "parts": parts}), 200, media_type=_JSON)
+            status = "ok" if pipeline.state == "ok" else "degraded"
+            return Response(orjson.dumps({"status": status, "parts": every}), 200, media_type=_JSON)
         headers = {"Retry-After": str(RETRY_AFTER_S)}
-        return Response(orjson.dumps({"status": "unavailable", "parts": parts}), 503, headers, media_type=_JSON)
+        return Response(orjson.dumps({"status": "unavailable", "parts": every}), 503, headers, media_type=_JSON)
 
     async def _look_at_parts(self) -> dict[str, str]:
         kafka, clickhouse = await asyncio.gather(
-            self._state("Kafka", self._offsets.ends()), self._state("ClickHouse", self._reads.ping())
+            self._state("Kafka", self._lag.looked(_PATIENCE_S)), self._state("ClickHouse", self._reads.ping())
         )
         return {"kafka": kafka, "clickhouse": clickhouse}
 
@@ -69,3 +86,7 @@ class Health:
             log.warning("%s: %s %s", part, state, "" if cause is None else repr(cause))
         self._seen[part] = state
         return state
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

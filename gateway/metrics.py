@@ -28,6 +28,7 @@ from gateway.live.tail import LiveTail
 from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.ingest import Ingest, Log
 from gateway.rate_limits import RateLimits
+from gateway.reading.pipeline_lag import PipelineLag
 from gateway.reading.visibility import Visibility
 from gateway.request_counts import RequestCounts
 from gateway.shared_look import SharedLook
@@ -49,6 +50,7 @@ class Parts:
     log: Log
     limits: RateLimits
     visibility: Visibility
+    lag: PipelineLag
     late_reads: LateReads
     live: LiveTail
     control: Control
@@ -130,6 +132,14 @@ class GatewayCollector(Collector):
         yield _counter("batches_refused", "Batches that Kafka refused or did not take in time.", counts.refused_batches)
         yield _counter("producers_replaced", "Kafka producers replaced after an error.", counts.replaced_producers)
         yield _counter(
+            "producers_set_aside",
+            "Kafka producers set aside with a batch that was late, so that all other partitions go on.",
+            counts.producers_set_aside,
+        )
+        yield _counter(
+            "bodies_joined", "Publish requests that were an earlier one, sent again.", self._parts.ingest.repeats.joined
+        )
+        yield _counter(
             "bulk_events_refused",
             "Events of bulk requests that were refused while others of the request were looked at.",
             self._parts.ingest.refused_of_bulks,
@@ -138,6 +148,9 @@ class GatewayCollector(Collector):
         yield _gauge("outbox_events", "Events that wait to be sent to Kafka.", backlog.events)
         yield _gauge("outbox_bytes", "Bytes of the events that wait to be sent to Kafka.", backlog.event_bytes)
         yield _gauge("batches_in_flight", "Batches sent to Kafka and not acknowledged yet.", backlog.batches)
+        yield _gauge(
+            "batches_late", "Batches of them that were sent half a second ago or earlier.", backlog.late_batches
+        )
 
     def _reading(self) -> Iterator[Metric]:
         visibility = self._parts.visibility
@@ -155,6 +168,21 @@ class GatewayCollector(Collector):
             "Publishes and reads of a loud tenant that waited for a late read of another.",
             self._parts.late_reads.held,
         )
+        yield from self._pipeline()
+
+    def _pipeline(self) -> Iterator[Metric]:
+        lag = self._parts.lag
+        seen = lag.state()
+        lags = [(("events",), seen.events_lag_s or 0.0), (("summaries",), seen.summaries_lag_s or 0.0)]
+        known = seen.events_lag_s is not None
+        yield _gauge("pipeline_lag_known", "1 while Kafka tells how far the pipeline is; 0 makes both lags 0.", known)
+        yield _gauges(
+            "pipeline_lag_seconds", "Since the oldest event came that is not stored, or folded.", ["of"], lags
+        )
+        yield _gauge(
+            "pipeline_standing_seconds", "For how long a partition has not moved while events wait.", seen.standing_s
+        )
+        yield _gauge("kafka_retention_seconds", "How long Kafka keeps events (by the settings).", lag.retention_s)
 
     def _live_streams(self) -> Iterator[Metric]:
         live = self._parts.live

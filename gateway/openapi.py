@@ -106,7 +106,11 @@ def document() -> dict[str, Any]:
             **live_paths(),
             **management_paths(),
             "/health/live": {"get": _probe("The process answers")},
-            "/health/ready": {"get": _probe("Kafka and ClickHouse answer, the control data is read")},
+            "/health/ready": {
+                "get": _probe(
+                    "Kafka and ClickHouse answer, the control data is read; the part `pipeline` does not count"
+                )
+            },
             "/metrics": {"get": _metrics()},
         },
         "components": {

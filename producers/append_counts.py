@@ -23,12 +23,15 @@ class AppendCounts:
     batches: int = 0
     refused_batches: int = 0
     replaced_producers: int = 0
+    producers_set_aside: int = 0
 
 
 class Backlog(NamedTuple):
-    """What is not acknowledged: callers that wait, events (and their bytes) not sent yet, batches that were sent."""
+    """What is not acknowledged: callers that wait, events (and their bytes) not sent yet, batches that were sent, and
+    those of them that are late, each of a partition that takes nothing."""
 
     callers: int
     events: int
     event_bytes: int
     batches: int
+    late_batches: int = 0

@@ -12,11 +12,12 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from producers.append import Append
 from producers.append_counts import AppendCounts, Backlog
-from producers.errors import NotAcknowledgedError
+from producers.errors import NotAcknowledgedError, PartitionsChangedError
 from producers.event_record import EventRecord
 from producers.kafka_client import kafka_options
-from producers.outbox import Append, Outbox, Waiting
+from producers.outbox import LATE_S, Outbox, Waiting
 from producers.settings import Settings
 from producers.topics import Topics
 from producers.verdict import MAX_RECORD_BYTES
@@ -25,6 +26,18 @@ log = logging.getLogger(__name__)
 
 BATCH_BYTES = 512 << 10
 _BETWEEN_LOOKS_S = 0.05  # an append may end this much after its deadline
+_METADATA_MS = 10_000  # partitions that were added are known after it
+_NEW_PRODUCER_S = 2.0  # then the next look tries again, perhaps by another broker
+
+
+def _answer_for_each_partition_in_time(producer: AIOKafkaProducer) -> None:
+    """Kafka answers a request when its last partition is replicated, and one connection's requests one after the other.
+
+    So a replica that has just died would hold, until the controller has noticed, every partition whose batch went with
+    the same request. After LATE_S the broker answers for each by itself; one that is late is sent again, with the same
+    sequence numbers. aiokafka has one setting for this and for how long the connection waits, which stays.
+    """
+    producer._sender._request_timeout_ms = min(round(LATE_S * 1000), producer._request_timeout_ms)
 
 
 class EventLog:
@@ -32,17 +45,28 @@ class EventLog:
 
     `append` returns once every record is acknowledged, in order within a trace, or raises NotAcknowledgedError; a
     record that was not acknowledged may be stored all the same. Memory is bounded by what the callers wait for:
-    nothing is held for a caller that has been answered. After an error the producer is replaced, because a batch
-    that expired or was refused leaves a hole in its sequence numbers, and the broker takes nothing after a hole.
+    nothing is held for a caller that has been answered, but the one batch that a partition has under way. After an
+    error the producer is replaced, because a batch that expired or was refused leaves a hole in its sequence numbers,
+    and the broker takes nothing after a hole.
+
+    A partition that takes nothing holds up its own traces alone. Its batch is sent again by aiokafka until it is taken,
+    and meanwhile a request to its broker waits for the answer of the one before. So after LATE_S that producer is set
+    aside with its late batch, and another one sends everything else. What comes for that partition waits for that
+    batch, in order, or ends at its deadline.
+
+    With `partitions`, appends are refused while the topic has another number of them.
     """
 
-    def __init__(self, *, topic: str, timeout_ms: int, kafka: dict[str, Any]) -> None:
+    def __init__(self, *, topic: str, timeout_ms: int, kafka: dict[str, Any], partitions: int | None = None) -> None:
         self._topic = topic
+        self._partitions = partitions
         self._timeout_ms = timeout_ms
         self._kafka = kafka
         self.counts = AppendCounts()
         self._outbox: Outbox | None = None
         self._outboxes: set[Outbox] = set()  # with those whose producer still has something under way
+        self._partitions_under_way: set[int] = set()  # by any of them
+        self._setting_aside = False
         self._renewing = asyncio.Lock()
         self._open: set[Append] = set()
         self._next_look: asyncio.TimerHandle | None = None
@@ -55,6 +79,7 @@ class EventLog:
             topic=Topics(settings.topic_prefix).events,
             timeout_ms=settings.publish_timeout_ms,
             kafka=kafka_options(settings),
+            partitions=settings.topic_partitions,
         )
 
     async def start(self) -> None:
@@ -92,15 +117,18 @@ class EventLog:
             await append.ended
         finally:
             self._open.discard(append)
+        if append.partitions_changed:
+            raise PartitionsChangedError(append.failure)
         if append.failure:
-            raise NotAcknowledgedError(append.failure)
+            raise NotAcknowledgedError(append.failure, append)
         self.counts.acknowledgement.add(monotonic() - began)
 
     def backlog(self) -> Backlog:
         """What is not acknowledged now; takes a look at every event that waits."""
         sizes = [len(one.value) for outbox in self._outboxes for one in outbox.waiting()]
         batches = sum(outbox.batches_under_way for outbox in self._outboxes)
-        return Backlog(len(self._open), len(sizes), sum(sizes), batches)
+        late = sum(len(outbox.late_partitions()) for outbox in self._outboxes)
+        return Backlog(len(self._open), len(sizes), sum(sizes), batches, late)
 
     def _end_late_appends(self) -> None:
         """One timer for all appends: one for each would cost more than its record."""
@@ -132,27 +160,75 @@ class EventLog:
             return self._outbox
         async with self._renewing:
             if self._outbox is None:
-                producer = AIOKafkaProducer(
-                    **self._kafka,
-                    acks="all",
-                    enable_idempotence=True,
-                    max_batch_size=BATCH_BYTES,
-                    max_request_size=MAX_RECORD_BYTES + (64 << 10),
-                    request_timeout_ms=self._timeout_ms,
-                    linger_ms=0,
-                )
-                try:
-                    await producer.start()
-                    await producer.partitions_for(self._topic)
-                except KafkaError as error:
-                    await producer.stop()
-                    raise NotAcknowledgedError(f"no Kafka broker answers: {error!r}") from error
-                except asyncio.CancelledError:
-                    await producer.stop()
-                    raise
-                self._outbox = Outbox(producer, self._topic, self.counts, self._retire)
-                self._outboxes.add(self._outbox)
+                self._outbox = await self._new_outbox()
             return self._outbox
+
+    async def _new_outbox(self) -> Outbox:
+        producer = AIOKafkaProducer(
+            **self._kafka,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=MAX_RECORD_BYTES + (64 << 10),
+            request_timeout_ms=self._timeout_ms,
+            linger_ms=0,
+            metadata_max_age_ms=_METADATA_MS,
+        )
+        _answer_for_each_partition_in_time(producer)
+        try:
+            await producer.start()
+            await producer.partitions_for(self._topic)
+        except KafkaError as error:
+            await producer.stop()
+            raise NotAcknowledgedError(f"no Kafka broker answers: {error!r}") from error
+        except asyncio.CancelledError:
+            await producer.stop()
+            raise
+        outbox = Outbox(
+            producer,
+            self._topic,
+            self.counts,
+            self._partitions_under_way,
+            partitions=self._partitions,
+            on_error=self._retire,
+            on_late=self._go_round,
+            on_freed=self._freed,
+        )
+        self._outboxes.add(outbox)
+        return outbox
+
+    def _go_round(self, outbox: Outbox) -> None:
+        if outbox is self._outbox and not self._setting_aside:
+            self._setting_aside = True
+            self._in_background(self._set_aside(outbox))
+
+    async def _set_aside(self, outbox: Outbox) -> None:
+        """Another producer first: while no broker answers one, there is nothing to go round."""
+        try:
+            async with asyncio.timeout(_NEW_PRODUCER_S):
+                fresh = await self._new_outbox()
+        except (NotAcknowledgedError, TimeoutError):
+            return
+        finally:
+            self._setting_aside = False
+        late = outbox.late_partitions()
+        if outbox is not self._outbox or not late:
+            await self._close(fresh)
+            return
+        self._outbox = fresh
+        self.counts.producers_set_aside += 1
+        log.warning(
+            "Kafka has not acknowledged a batch for %s s, of partitions %s of %s: their traces wait, all others go on",
+            LATE_S,
+            ", ".join(map(str, late)),
+            self._topic,
+        )
+        outbox.retire(hand_over=self._move_on)
+        self._in_background(self._close(outbox))
+
+    def _freed(self) -> None:
+        if self._outbox is not None:
+            self._outbox.go_on()
 
     def _retire(self, outbox: Outbox) -> None:
         """The next append makes a new producer; this one finishes what is under way, and the rest moves on."""

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     kafka_ssl_cert_file: Path | None = Field(default=None, description="PEM; this client's certificate, for mutual TLS")
     kafka_ssl_key_file: Path | None = Field(default=None, description="PEM; the key of kafka_ssl_cert_file")
     topic_prefix: str = Field(default="", description="put before every topic, consumer group and Faust app id")
-    topic_partitions: int = Field(default=8, ge=1, description="of agent-events; made by init, never changed in place")
+    topic_partitions: int = Field(default=8, ge=1, description="of agent-events; made by init, which can add some")
     topic_replication_factor: int = Field(
         default=1, ge=1, description="made by init; from 3 on, an acknowledged record is on two brokers at least"
     )

@@ -1,7 +1,7 @@
 """Make the topics, and bring those that exist up to date: idempotent.
 
-Partition counts never change in place. Of the configs, an existing topic gets what keeping time and a short restart
-need (`_Wanted.kept_up`); whatever else somebody has set on it stays.
+Partitions are added only when that is asked for. Of the configs, an existing topic gets what keeping time and a short
+restart need (`_Wanted.kept_up`); whatever else somebody has set on it stays.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from producers.added_partitions import add_partitions
 from producers.errors import TopicMismatchError
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
@@ -83,8 +84,10 @@ def _wanted(settings: Settings) -> list[_Wanted]:
     ]
 
 
-async def make_topics(settings: Settings) -> None:
+async def make_topics(settings: Settings, *, add: bool = False) -> None:
     """Create what is missing, give what exists the configs of this version, and check the partition counts.
+
+    With `add`, topics get as many partitions as the settings say.
 
     Raises TopicMismatchError when an existing topic differs; KafkaError when the broker does not answer.
     """
@@ -96,8 +99,11 @@ async def make_topics(settings: Settings) -> None:
         missing = [topic for topic in wanted if topic.name not in existing]
         if missing:
             await _create(admin, missing, settings.topic_replication_factor)
-        counts = await _partition_counts(admin, [topic.name for topic in wanted])
-        await _check_compacted(admin, Topics(settings.topic_prefix).control)
+        topics, names = Topics(settings.topic_prefix), [topic.name for topic in wanted]
+        counts = await _partition_counts(admin, names)
+        await add_partitions(admin, topics, counts, settings.topic_partitions, asked_for=add)
+        counts = await _partition_counts(admin, names, {topic.name: topic.partitions for topic in wanted})
+        await _check_compacted(admin, topics.control)
         for topic in wanted:
             if topic.name in existing:
                 await _bring_up_to_date(admin, topic)
@@ -106,19 +112,33 @@ async def make_topics(settings: Settings) -> None:
     for topic in wanted:
         if counts.get(topic.name) != topic.partitions:
             raise TopicMismatchError(
-                f"topic {topic.name} has {counts.get(topic.name, 0)} partitions, the settings say {topic.partitions}: "
-                "partition counts do not change in place. Set AXONSTREAM_TOPIC_PARTITIONS to the count that exists, "
-                "or use a new AXONSTREAM_TOPIC_PREFIX"
+                f"topic {topic.name} has {counts.get(topic.name, 0)} partitions and must have {topic.partitions}: "
+                "use a new AXONSTREAM_TOPIC_PREFIX"
             )
 
 
-async def _partition_counts(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
-    """By topic. A topic that was made a moment ago is not known to every broker yet, so ask until all are."""
+async def events_partitions(settings: Settings) -> int:
+    """How many agent-events has; 0 where there is no such topic."""
+    name = Topics(settings.topic_prefix).events
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
+    try:
+        await admin.start()
+        if name not in await admin.list_topics():
+            return 0
+        return (await _partition_counts(admin, [name])).get(name, 0)
+    finally:
+        await admin.close()
+
+
+async def _partition_counts(
+    admin: AIOKafkaAdminClient, names: list[str], expected: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """By topic. What was made a moment ago is not known to every broker yet, so ask until all is, as `expected`."""
     deadline = monotonic() + _PROPAGATION_S
     while True:
         described = await admin.describe_topics(names)
         counts = {topic["topic"]: len(topic["partitions"]) for topic in described if topic["partitions"]}
-        if len(counts) == len(names) or monotonic() > deadline:
+        if (len(counts) == len(names) and expected in (None, counts)) or monotonic() > deadline:
             return counts
         await asyncio.sleep(0.05)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -23,6 +25,9 @@ from sinks.offset_ledger import NOTHING_STORED
 from sinks.positions import Position
 
 log = logging.getLogger(__name__)
+
+_BEYOND_SESSION_S = 3.0
+_BETWEEN_TRIES_S = 0.5
 
 _HIGHEST = """SELECT count(), max(_offset) FROM events_log
 WHERE _topic_epoch = {epoch:UInt32} AND _partition = {partition:UInt32}"""
@@ -139,8 +144,15 @@ class SinkOffsets:
         return CommitNote(folded=0 if tp in self._summaries else None, clickhouse=own).encode()
 
     async def _commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        """A sink that was stopped is a member of its group until its session has ended: so long it is tried again."""
         self._consumer.assign(list(offsets))
-        try:
-            await self._consumer.commit(dict(offsets))
-        except CommitFailedError as error:
-            raise EpochError("a sink is running: stop the sinks, then run `axonstream init` again") from error
+        ends_at = monotonic() + self._settings.session_timeout_ms / 1000 + _BEYOND_SESSION_S
+        while True:
+            try:
+                await self._consumer.commit(dict(offsets))
+            except CommitFailedError as error:
+                if monotonic() > ends_at:
+                    raise EpochError("a sink is running: stop the sinks, then run `axonstream init` again") from error
+                await asyncio.sleep(_BETWEEN_TRIES_S)
+            else:
+                return

@@ -106,18 +106,18 @@ def create_app(settings: Settings) -> ProcessorApp:
     def queue_output(chunk: Chunk) -> list[Future[Any]]:
         """Fold a chunk and queue what comes of it. I11: not a coroutine, so nothing can come in between."""
         producer = cast("ChunkedProducer", app.producer)
-        folded = fold_records(
-            chunk.records(), traces.states, lambda key: traces.find_partition_of(key) == chunk.partition
-        )
+        folded = fold_records(chunk.records(), traces.states, chunk.partition)
         if chunk.is_pause:
             return []
         eviction.folded(folded.touched)
         note = chunk.note()
         summaries = [summary_record(key, state) for key, state in folded.touched.items()]
+        left = traces.queue_left(folded.left)
         changelog = traces.queue_changelog(chunk.partition, folded.begun, folded.changelog, chunk.start, note)
         for key in folded.forgotten:
             traces.forget(key)
         return [
+            *left,
             *changelog,
             *producer.queue(
                 topics.summaries,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -39,33 +39,40 @@ class Record(Protocol):
 @dataclass(slots=True)
 class Folded:
     """The traces that a run of records touched, the changelog records of those of them whose state moved on, and the
-    keys of those that are new. `forgotten` are traces that were deleted, and of which nothing came since.
+    keys of those that are new. `forgotten` are traces that were deleted, and of which nothing came since. `left` are
+    the states that traces had in other partitions: partition, key and state.
     """
 
     touched: dict[bytes, TraceState] = field(default_factory=dict[bytes, TraceState])
     begun: list[bytes] = field(default_factory=list[bytes])
     forgotten: dict[bytes, None] = field(default_factory=dict[bytes, None])
     changelog: list[ChangelogRecord] = field(default_factory=list["ChangelogRecord"])
+    left: list[tuple[int, bytes, TraceState]] = field(default_factory=list[tuple[int, bytes, TraceState]])
 
 
-def fold_records(
-    records: Sequence[Record], states: TraceStates, is_here: Callable[[bytes], bool] = lambda _: True
-) -> Folded:
-    """Fold records of one partition, in offset order, into `states`; `is_here` says which of them are of it.
+def fold_records(records: Sequence[Record], states: TraceStates, partition: int = -1) -> Folded:
+    """Fold records of one partition, in offset order, into `states`.
+
+    A trace that was folded in another partition has moved (partitions were added): its offsets there say nothing here,
+    so what comes now is another segment.
 
     A record that the verdict refuses is skipped: the sink dead-letters it by the same verdict. The marker of a deletion
-    forgets what its traces had before it.
+    forgets what its traces had before it in this partition.
     """
     folded = Folded()
     touched, changed = folded.touched, dict[bytes, TraceState]()
     for record, event in zip(records, verdicts(records).judged, strict=True):
         if isinstance(event, Refusal):
             if record.key == MARKER_KEY and (marker := read_marker(record.key, record.value)) is not None:
-                _forget(folded, changed, states, marker, record.offset, is_here)
+                _forget(folded, changed, states, marker, record.offset, partition)
             continue
         event.received_at = record.timestamp  # by the clock of the broker, whoever published
         key = state_key(event.tenant_id, event.trace_id)
         state = touched.get(key) or states.find(key)
+        if state is not None and key not in touched and (of := states.partitions.get(key, partition)) != partition:
+            folded.left.append((of, key, state))
+            states.forget(key)
+            state = None
         if state is None:
             state = new_state(event, record.offset)
             folded.begun.append(key)
@@ -86,7 +93,7 @@ def _forget(
     states: TraceStates,
     marker: Marker,
     offset: int,
-    is_here: Callable[[bytes], bool],
+    partition: int,
 ) -> None:
     """Forget the states that began before the marker: one that began behind it was folded by an earlier life.
 
@@ -100,7 +107,7 @@ def _forget(
         keys = [key for key in {**folded.touched, **dict.fromkeys(states)} if key.startswith(prefix)]
     for key in keys:
         state = folded.touched.get(key)
-        if state is None and (key not in states or not is_here(key)):
+        if state is None and (key not in states or states.partitions.get(key, partition) != partition):
             continue
         state = states[key] if state is None else state
         if state.first_offset < offset:

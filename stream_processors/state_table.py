@@ -13,6 +13,7 @@ from faust.types import TP
 
 from producers.record_identity import CommitNote, decode_note
 from producers.topics import FOLDED_KEY, REBUILD_KEY
+from producers.trace_partitions import partition_of
 from stream_processors.chunked_producer import ChunkedProducer, OutputRecord
 from stream_processors.errors import StateFormatError
 from stream_processors.fail_stop import FailStop
@@ -20,6 +21,7 @@ from stream_processors.idle_order import IdleOrder
 from stream_processors.snapshots import announced, folded_record
 from stream_processors.start_position import ALL
 from stream_processors.trace_state import (
+    TraceState,
     format_error,
     is_page_key,
     packed_fence,
@@ -46,7 +48,7 @@ class StateTable(faust.Table):
     @cached_property
     def states(self) -> TraceStates:
         """The states of all assigned partitions; Faust drops those of a partition that is taken away."""
-        return TraceStates(cast("Any", self.data).data)
+        return TraceStates(cast("Any", self.data).data, partitions=cast("Any", self.data)._key_partition)
 
     def queue_changelog(
         self,
@@ -66,13 +68,18 @@ class StateTable(faust.Table):
         written = announced(records, start, note, folded_record)
         return cast("ChunkedProducer", self.app.producer).queue(self.changelog_topic_name, partition, written)
 
+    def queue_left(self, left: Iterable[tuple[int, bytes, TraceState]]) -> list[Future[Any]]:
+        """Take out of the changelog the states that traces had in other partitions; as `queue_tombstones`."""
+        producer = cast("ChunkedProducer", self.app.producer)
+        return [
+            output
+            for partition, key, state in left
+            for output in producer.queue(self.changelog_topic_name, partition, tombstone_records(key, state))
+        ]
+
     def partition_of(self, key: bytes) -> int:
         """The partition of a live trace."""
         return cast("Any", self.data)._key_partition[key]
-
-    def find_partition_of(self, key: bytes) -> int | None:
-        """As `partition_of`; None for a trace that is not live."""
-        return cast("Any", self.data)._key_partition.get(key)
 
     def queue_tombstones(self, partition: int, keys: Iterable[bytes]) -> list[Future[Any]]:
         """Queue what takes these states out of the changelog; returns the acknowledgements to come."""
@@ -111,6 +118,9 @@ class StateTable(faust.Table):
     def merge(self, records: Sequence[Any], partition: int) -> None:
         """Merge changelog records. I10: the highest offset wins, not the last record; a tombstone has one, too.
 
+        Of a trace that moved when partitions were added, the state of its own partition wins: offsets of two
+        partitions do not compare.
+
         A state that this version cannot read is kept aside: see `check_readable`.
         """
         states, key_partition = self.states, cast("Any", self.data)._key_partition
@@ -125,7 +135,7 @@ class StateTable(faust.Table):
                 states.pages.pop(key, None)
                 self._unreadable.pop(key, None)
                 known = states.last_offset(key)
-                if known is not None and known <= tombstone_fence(record.headers):
+                if known is not None and key_partition[key] == partition and known <= tombstone_fence(record.headers):
                     self.forget(key)
                     merged.pop(key, None)
             elif is_page_key(key):
@@ -134,13 +144,21 @@ class StateTable(faust.Table):
                 known = states.last_offset(key)
                 if error := format_error(record.value):
                     self._unreadable[key] = partition, error
-                elif known is None or packed_fence(record.value) > known:
+                elif (
+                    known is None
+                    or (packed_fence(record.value) > known and key_partition[key] == partition)
+                    or (key_partition[key] != partition and self._is_home(key, partition))
+                ):
                     states.packed[key] = record.value
                     key_partition[key] = partition
                     merged[key] = None
                     if self._unreadable:
                         self._unreadable.pop(key, None)
         self.idle.folded(merged, monotonic())
+
+    def _is_home(self, key: bytes, partition: int) -> bool:
+        trace = key.partition(b"\x00")[2]
+        return partition_of(trace, self.app.conf.topic_partitions) == partition
 
     def check_readable(self) -> None:
         """Raises StateFormatError when there are states that this version cannot read, and no order to forget them."""

@@ -30,7 +30,7 @@ async def check_topics(settings: Settings) -> int:
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
         raise TopicsNotReadyError(
-            f"these topics must have the same partition count, but {found}; make them anew with `axonstream init`, "
-            "partition counts do not change in place"
+            f"these topics must have the same partition count, but {found}; set AXONSTREAM_TOPIC_PARTITIONS to that of "
+            f"{topics.events} and run `axonstream init`, which adds what the others lack"
         )
     return counts[topics.events]

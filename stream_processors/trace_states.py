@@ -20,12 +20,19 @@ from stream_processors.trace_state import (
 class TraceStates(Mapping[bytes, TraceState]):
     """State key -> TraceState. What is read is a copy: a change counts when it is stored.
 
-    `packed` and `pages` are the changelog's two kinds of record, by their keys.
+    `packed` and `pages` are the changelog's two kinds of record, by their keys; `partitions` is the one that each state
+    was folded in, where it is known.
     """
 
-    def __init__(self, packed: dict[bytes, bytes] | None = None, pages: dict[bytes, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        packed: dict[bytes, bytes] | None = None,
+        pages: dict[bytes, bytes] | None = None,
+        partitions: Mapping[bytes, int] | None = None,
+    ) -> None:
         self.packed = {} if packed is None else packed
         self.pages = {} if pages is None else pages
+        self.partitions = {} if partitions is None else partitions
 
     def __len__(self) -> int:
         return len(self.packed)

@@ -72,7 +72,8 @@ def test_every_axonstream_command_that_is_named_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "docs/keys.md", "docs/audit.md", "docs/durability.md"]
+    "document",
+    ["README.md", "CONTRIBUTING.md", "docs/keys.md", "docs/audit.md", "docs/durability.md", "docs/partitions.md"],
 )
 def test_every_option_of_a_command_that_is_named_exists(document: str, pytestconfig: pytest.Config) -> None:
     """Of axonstream and pytest by what they know, of other programs by their --help."""

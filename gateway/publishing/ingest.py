@@ -5,7 +5,9 @@ read body -> unpack -> parse, keep the bytes -> validate -> encode -> channel ->
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from operator import itemgetter
 from secrets import token_hex
 from typing import NamedTuple, Protocol
@@ -22,6 +24,7 @@ from gateway.errors import RefusedError
 from gateway.late_reads import LateReads
 from gateway.publishing.bulk_body import TooLargeError, split_events
 from gateway.publishing.event_validation import InvalidEventError, joined, validate_event
+from gateway.publishing.repeated_bodies import Attempt, Drawn, RepeatedBodies, Sender
 from gateway.publishing.request_body import MAX_BULK_BYTES, RequestBody
 from gateway.publishing.sender_bytes import BodyError, SentEvent, read_event
 from gateway.turns import Turns
@@ -48,6 +51,7 @@ class _Taken(NamedTuple):
     place: int
     channel_id: int
     record: EventRecord
+    drawn: Drawn | None
 
 
 class Log(Protocol):
@@ -71,6 +75,7 @@ class Ingest:
         log: Log,
         ids: EventIds,
         clock: Callable[[], int],
+        publish_timeout_ms: int,
         late_reads: LateReads,
         deleted: DeletedTraces,
     ) -> None:
@@ -82,6 +87,7 @@ class Ingest:
         self._late_reads = late_reads
         self._deleted = deleted
         self.turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
+        self.repeats = RepeatedBodies(time.monotonic, publish_timeout_ms / 1000)
         self.refused_of_bulks = 0  # events, while others of their request were looked at
 
     async def publish(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
@@ -93,6 +99,12 @@ class Ingest:
         raw = await body.read(MAX_EVENT_BYTES, identity.tenant_id)
         if body.packed:
             raw = await body.content(raw, MAX_EVENT_BYTES)
+        sender = _sender("/event", identity, headers)
+        return await self.repeats.once(sender, raw, partial(self._publish, headers, body, identity, raw))
+
+    async def _publish(
+        self, headers: Headers, body: RequestBody, identity: Identity, raw: bytes, attempt: Attempt
+    ) -> tuple[int, bytes]:
         try:
             sent = read_event(raw)
             parent = _parent(headers)
@@ -103,12 +115,15 @@ class Ingest:
             raise RefusedError(400, str(error), "Send one JSON object in UTF-8; nothing was stored.") from None
         if self._is_late(identity, event):
             raise RefusedError(409, _DELETED, "Publish to another trace.")
-        record = self._encode(event, identity, sent)
+        record, drawn = self._encode(event, identity, sent, attempt.first.get(0))
+        if drawn is not None:
+            attempt.drawn = {0: drawn}
         if event.channel_id not in identity.channels:
             await self._channels.make(identity.tenant_id, event.channel_id, actor_of(identity, body.client))
         await self._late_reads.before_publishing(identity.tenant_id)
-        self._late_reads.published(identity.tenant_id, 1)
-        await self._log.append((record,))
+        if not attempt.stored:
+            self._late_reads.published(identity.tenant_id, 1)
+            await self._log.append((record,))
         stored, app_id = _stored(event, record, sent), identity.channels.get(event.channel_id)
         answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
         status = 201 if identity.generation is Generation.EARLY else 200
@@ -120,9 +135,15 @@ class Ingest:
         When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
         """
         identity = self._authentication.identify_by(headers, KeyScope.INGEST)
-        environment, parent = _environment(headers), _parent(headers)
         await self._late_reads.before_publishing(identity.tenant_id)
         sent = await body.read(MAX_BULK_BYTES, identity.tenant_id)  # before the turn: a slow sender holds none
+        sender = _sender("/events", identity, headers)
+        return await self.repeats.once(sender, sent, partial(self._publish_many, headers, body, identity, sent))
+
+    async def _publish_many(
+        self, headers: Headers, body: RequestBody, identity: Identity, sent: bytes, attempt: Attempt
+    ) -> tuple[int, bytes]:
+        environment, parent = _environment(headers), _parent(headers)
         async with self.turns.turn(identity.tenant_id):
             share = LoopShare()
             raw_events = await _split(await body.content(sent, MAX_BULK_BYTES), share)
@@ -133,14 +154,17 @@ class Ingest:
                 if share.is_over():
                     await share.give_way()
                 try:
-                    taken.append(_Taken(index, *self._record_of(raw, identity, environment, parent)))
+                    first = attempt.first.get(index)
+                    taken.append(_Taken(index, *self._record_of(raw, identity, environment, parent, first)))
                 except (BodyError, InvalidEventError) as error:
                     rejected.append({"index": index, "message": str(error)})
             taken = await self._of_known_channels(identity, body, taken, rejected)
             records = [one.record for one in taken]
-            if records:
-                self._late_reads.published(identity.tenant_id, len(records))
-                await self._log.append(records)
+            attempt.drawn = {one.place: one.drawn for one in taken if one.drawn is not None}
+            attempt.sent = [one.place for one in taken if one.place not in attempt.stored]
+            if attempt.sent:
+                self._late_reads.published(identity.tenant_id, len(attempt.sent))
+                await self._log.append([one.record for one in taken if one.place not in attempt.stored])
         self.refused_of_bulks += len(rejected)
         if not records:
             raise _nothing_taken(rejected)
@@ -174,31 +198,49 @@ class Ingest:
         return known
 
     def _record_of(
-        self, raw: bytes, identity: Identity, environment: str | None, parent: Traceparent | None
-    ) -> tuple[int, EventRecord]:
+        self, raw: bytes, identity: Identity, environment: str | None, parent: Traceparent | None, first: Drawn | None
+    ) -> tuple[int, EventRecord, Drawn | None]:
         if len(raw) > MAX_EVENT_BYTES:
             raise BodyError(f"the event is larger than {MAX_EVENT_BYTES} bytes")
         sent = read_event(raw)
         event = validate_event(joined(sent.fields, parent) if parent else sent.fields, environment)
         if self._is_late(identity, event):
             raise BodyError(_DELETED)
-        return event.channel_id, self._encode(event, identity, sent)
+        return event.channel_id, *self._encode(event, identity, sent, first)
 
     def _is_late(self, identity: Identity, event: EventInput) -> bool:
         """Whether its trace was deleted, and takes no late events."""
-        return bool(self._deleted and event.trace_id and self._deleted.refuses(identity.tenant_id, event.trace_id))
+        if not self._deleted:
+            return False
+        trace_id = event.trace_id or (trace_id_of(identity.tenant_id, event.dedup_key) if event.dedup_key else None)
+        return trace_id is not None and self._deleted.refuses(identity.tenant_id, trace_id)
 
-    def _encode(self, event: EventInput, identity: Identity, sent: SentEvent) -> EventRecord:
-        now_ms, tenant_id, dedup_key = self._clock(), identity.tenant_id, event.dedup_key
-        return encode_event(
+    def _encode(
+        self, event: EventInput, identity: Identity, sent: SentEvent, first: Drawn | None
+    ) -> tuple[EventRecord, Drawn | None]:
+        """The record, and what was chosen for it; `first` is what was chosen when it was published first."""
+        tenant_id, dedup_key = identity.tenant_id, event.dedup_key
+        if first is None:
+            now_ms = self._clock()
+            trace_id = event.trace_id or (trace_id_of(tenant_id, dedup_key) if dedup_key else f"tr_{token_hex(8)}")
+            first = Drawn(self._ids.next(now_ms), trace_id, now_ms)
+        record = encode_event(
             event,
             tenant_id=tenant_id,
-            trace_id=event.trace_id or (trace_id_of(tenant_id, dedup_key) if dedup_key else f"tr_{token_hex(8)}"),
-            fresh_id=self._ids.next(now_ms),
-            now_ms=now_ms,
+            trace_id=first.trace_id,
+            fresh_id=first.event_id,
+            now_ms=first.received_at,
             payload=sent.payload,
             metadata=None if event.metadata is None else sent.metadata,
         )
+        return record, None if event.dedup_key else first
+
+
+def _sender(call: str, identity: Identity, headers: Headers) -> Sender:
+    """What must be equal beside the body, for it to be the same publish."""
+    key = "" if identity.credential is None else identity.credential.name
+    of_event = (headers.get(b"x-axonpush-environment"), headers.get(b"traceparent"), headers.get(b"content-encoding"))
+    return call, identity.tenant_id, key, identity.generation, *of_event
 
 
 def _environment(headers: Headers) -> str | None:

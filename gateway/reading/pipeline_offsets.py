@@ -11,7 +11,7 @@ events at the same offsets, of which nothing is visible until the sink and the p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import OffsetAndMetadata
 
+from gateway.reading.lag_history import Progress
 from producers.kafka_client import kafka_options
 from producers.leader_watch import Leader, log_ends
 from producers.log_trust import LogTrust
@@ -28,6 +29,7 @@ from producers.record_identity import RecordMark, decode_note, standings
 from producers.settings import Settings
 from producers.topics import Topics, event_key
 
+_METADATA_MS = 1000  # partitions that were added are known after it
 _partition_of_key = DefaultPartitioner()
 
 
@@ -60,6 +62,8 @@ class PipelineOffsets:
         """Partition -> the offset that its next event will have."""
         consumer, _ = await self._connected()
         asked = [TopicPartition(self._topics.events, p) for p in self._partitions]
+        if known := consumer.partitions_for_topic(self._topics.events):
+            self._check_count(len(known))
         try:
             ends = await log_ends(consumer, asked, self._timeout_ms / 1000)
         except (KafkaError, OSError) as error:
@@ -70,6 +74,10 @@ class PipelineOffsets:
 
     async def visible(self) -> dict[int, int]:
         """Partition -> the offset below which events and summaries can be read from ClickHouse."""
+        return {partition: min(read) for partition, read in (await self.progress()).items()}
+
+    async def progress(self) -> dict[int, Progress]:
+        """Partition -> how far its events are stored, and how far they are in stored summaries."""
         _, admin = await self._connected()
         events = [TopicPartition(self._topics.events, p) for p in self._partitions]
         summaries = [TopicPartition(self._topics.summaries, p) for p in self._partitions]
@@ -85,7 +93,8 @@ class PipelineOffsets:
             raise PipelineOffsetsError("Kafka does not tell the sink's offsets: the group's coordinator has moved")
         lost = await self._lost(committed)
         return {
-            p: 0 if events[p] in lost else visible_offset(committed, events[p], summaries[p]) for p in self._partitions
+            p: Progress(0, 0) if events[p] in lost else progress_of(committed, events[p], summaries[p])
+            for p in self._partitions
         }
 
     async def _lost(self, committed: Mapping[TopicPartition, OffsetAndMetadata]) -> set[TopicPartition]:
@@ -104,6 +113,29 @@ class PipelineOffsets:
         except (KafkaError, OSError) as error:
             raise PipelineOffsetsError("Kafka does not show the events that were stored last") from error
 
+    async def appended_at_ms(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+        """Partition and offset -> when Kafka took the record there, or the next one that it still has; ms since 1970.
+
+        A connection of its own, and a fetch for each: for the few questions of a gateway that has just started.
+        """
+        found: dict[tuple[int, int], int] = {}
+        consumer = AIOKafkaConsumer(**kafka_options(self._settings), request_timeout_ms=self._timeout_ms)
+        try:
+            await consumer.start()
+            for partition, offset in places:
+                tp = TopicPartition(self._topics.events, partition)
+                consumer.assign([tp])
+                [start] = (await consumer.beginning_offsets([tp])).values()
+                consumer.seek(tp, max(offset, start))
+                records = (await consumer.getmany(tp, timeout_ms=self._timeout_ms, max_records=1)).get(tp)
+                if records:
+                    found[partition, offset] = records[0].timestamp
+        except (KafkaError, OSError) as error:
+            raise PipelineOffsetsError("Kafka does not tell when its events came") from error
+        finally:
+            await consumer.stop()
+        return found
+
     async def close(self) -> None:
         """Let go of the connections; the next call makes new ones."""
         consumer, admin = self._consumer, self._admin
@@ -119,7 +151,12 @@ class PipelineOffsets:
             if self._consumer is not None and self._admin is not None:
                 return self._consumer, self._admin
             options = kafka_options(self._settings)
-            consumer = AIOKafkaConsumer(**options, request_timeout_ms=self._timeout_ms, enable_auto_commit=False)
+            consumer = AIOKafkaConsumer(
+                **options,
+                request_timeout_ms=self._timeout_ms,
+                enable_auto_commit=False,
+                metadata_max_age_ms=_METADATA_MS,
+            )
             admin = AIOKafkaAdminClient(**options, request_timeout_ms=self._timeout_ms)
             try:
                 await consumer.start()
@@ -137,15 +174,26 @@ class PipelineOffsets:
 
     async def _check_partitions(self, admin: AIOKafkaAdminClient) -> None:
         [topic] = await admin.describe_topics([self._topics.events])
-        if len(topic["partitions"]) != len(self._partitions):
+        self._check_count(len(topic["partitions"]))
+
+    def _check_count(self, count: int) -> None:
+        """A trace in a partition that nobody waits for would be called unknown."""
+        if count != len(self._partitions):
             raise PipelineOffsetsError(
-                f"{self._topics.events} has {len(topic['partitions'])} partitions on Kafka, the settings say "
-                f"{len(self._partitions)}: run `axonstream init`, or set AXONSTREAM_TOPIC_PARTITIONS"
+                f"{self._topics.events} has {count} partitions on Kafka, the settings say {len(self._partitions)}: set "
+                "AXONSTREAM_TOPIC_PARTITIONS, run `axonstream init`, and start this gateway again (docs/partitions.md)"
             )
+
+
+def progress_of(
+    committed: Mapping[TopicPartition, OffsetAndMetadata], events: TopicPartition, summaries: TopicPartition
+) -> Progress:
+    """The events sink's offset, and the stored watermark; 0 where the sink has not committed yet."""
+    return Progress(max(committed[events].offset, 0), decode_note(committed[summaries].metadata).folded or 0)
 
 
 def visible_offset(
     committed: Mapping[TopicPartition, OffsetAndMetadata], events: TopicPartition, summaries: TopicPartition
 ) -> int:
-    """min(events sink's offset, stored watermark); 0 where the sink has not committed yet."""
-    return min(max(committed[events].offset, 0), decode_note(committed[summaries].metadata).folded or 0)
+    """Up to where both have come."""
+    return min(progress_of(committed, events, summaries))

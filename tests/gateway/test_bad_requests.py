@@ -186,6 +186,7 @@ def test_ready_names_the_parts_that_do_not_answer(offline: OfflineGateway) -> No
     answer = offline.send("GET", "/health/ready", headers={})
     assert answer.status_code == 503
     parts = answer.json()["parts"]
-    assert set(parts) == {"kafka", "clickhouse", "control_data"}
+    assert set(parts) == {"kafka", "clickhouse", "control_data", "pipeline"}
+    assert parts["pipeline"]["state"].startswith("not known")
     assert [name for name, state in parts.items() if state == "ok"] == ["control_data"]  # it is in memory here
     assert offline.send("GET", "/health/live", headers={}).status_code == 200

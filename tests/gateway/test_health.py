@@ -17,6 +17,7 @@ from gateway import metrics
 from gateway.errors import error_body
 from gateway.openapi import document
 from gateway.reading.clickhouse_reads import ClickHouseReads
+from gateway.reading.lag_history import Progress
 from gateway.reading.pipeline_offsets import PipelineOffsets
 from gateway.shared_look import SharedLook
 from kit.offline_gateway import HEADERS, OfflineGateway
@@ -37,10 +38,14 @@ def test_many_who_ask_for_readiness_cost_one_look_a_second(
         await go_on.wait()
         return {}
 
+    async def progress(_: PipelineOffsets) -> dict[int, Progress]:
+        return {}
+
     async def ping(_: ClickHouseReads) -> None:
         looks.append("clickhouse")
 
     monkeypatch.setattr(PipelineOffsets, "ends", ends)
+    monkeypatch.setattr(PipelineOffsets, "progress", progress)
     monkeypatch.setattr(ClickHouseReads, "ping", ping)
 
     async def scenario() -> None:

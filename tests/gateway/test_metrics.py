@@ -143,7 +143,7 @@ def test_nothing_that_a_sender_sends_becomes_a_label() -> None:
     assert named <= METHODS | {OTHER_METHOD}
     assert [word for word in [*words, "ak_local"] if word in found.text] == []
     assert {name for _, labels in found.labels() for name, _ in labels} == {
-        "le", "limit", "method", "reason", "route", "status", "version", "work",
+        "le", "limit", "method", "of", "reason", "route", "status", "version", "work",
     }  # fmt: skip
 
 

@@ -109,5 +109,9 @@ def test_after_refused_requests_the_same_connection_works(client: httpx.Client, 
 
 
 def test_it_says_that_it_is_ready(client: httpx.Client) -> None:
-    parts = {"kafka": "ok", "clickhouse": "ok", "control_data": "ok"}
-    assert client.get("/health/ready").json() == {"status": "ok", "parts": parts}
+    ready = client.get("/health/ready").json()
+    pipeline = ready["parts"].pop("pipeline")
+    assert ready["parts"] == {"kafka": "ok", "clickhouse": "ok", "control_data": "ok"}
+    assert (ready["status"], pipeline["state"]) == ("ok", "ok")
+    assert pipeline["eventsLagSeconds"] >= 0
+    assert pipeline["summariesLagSeconds"] >= 0

@@ -69,7 +69,7 @@ class MemoryMarkers:
 class OfflineGateway:
     """Sends single requests to the application in this process; nothing listens, nothing else runs."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, log: MemoryLog | None = None, **changes: Any) -> None:
         settings = Settings(
             kafka_bootstrap_servers="127.0.0.1:1",
             clickhouse_url="http://127.0.0.1:1",
@@ -77,7 +77,7 @@ class OfflineGateway:
             read_wait_ms=200,
             server_secret=SecretStr(SERVER_SECRET),
         ).model_copy(update=changes)
-        self.log = MemoryLog()
+        self.log = MemoryLog() if log is None else log
         self.control = MemoryControl(ControlData(settings.server_secret.get_secret_value().encode()))
         self.markers = MemoryMarkers()
         self._app = create_app(settings, self.log, self.control, self.markers)

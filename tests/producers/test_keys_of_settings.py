@@ -92,15 +92,15 @@ def test_a_text_that_is_repeated_is_refused_however_long(part: str, times: int) 
     assert weakness(part * times, LEAST_SECRET) is not None
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "localhost", "LOCALHOST", "::1", "[::1]", " 127.0.0.1 "])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.8.9.1", "localhost", "LOCALHOST", "localhost.", "::1", "[::1]", " 127.0.0.1 "]
+)
 def test_these_are_loopback(host: str) -> None:
     assert is_loopback(host)
     assert all_loopback(f"{host.strip()}:9092" if host != "::1" else "[::1]:9092")
 
 
-@pytest.mark.parametrize(
-    "host", ["", "0.0.0.0", "::", "10.0.0.1", "127.1", "localhost.", "127.0.0.1.example", "fe80::1"]
-)
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "10.0.0.1", "127.1", "127.0.0.1.example", "fe80::1"])
 def test_these_are_not(host: str) -> None:
     assert not is_loopback(host)
     assert not all_loopback(host)

@@ -182,7 +182,7 @@ def test_a_stack_is_reached_by_url_key_and_tenant(endpoints: Endpoints, tmp_path
     assert (code != 0, "--tenant names another tenant" in said) == (True, True)
     assert "`axonstream trace list` prints the newest" in said
     wrong = axonstream(nowhere, "trace", "list", *where, "--url", url, "--api-key", "ak_nobodys_key_at_all")
-    assert (wrong[0] != 0, "pass --api-key and --tenant" in wrong[1]) == (True, True)
+    assert (wrong[0] != 0, "with --api-key and --tenant" in wrong[1]) == (True, True)
     right = ("--url", url, "--api-key", "ak_other", "--tenant", "2")
     code, said = axonstream(nowhere, "trace", "list", *where, *right)
     assert "tr_of_another_tenant" in said
@@ -190,10 +190,10 @@ def test_a_stack_is_reached_by_url_key_and_tenant(endpoints: Endpoints, tmp_path
     assert (code, "found" in said) == (0, True)
 
 
-def test_a_gateway_answers_to_the_name_that_its_settings_add(bare: Settings) -> None:
+def test_a_gateway_answers_to_the_name_that_its_settings_add(server_settings: Settings) -> None:
     async def answered(hosts: str) -> tuple[int, str]:
         port = free_port()
-        given = bare.model_copy(update={"gateway_hosts": hosts})
+        given = server_settings.model_copy(update={"gateway_hosts": hosts})
         with gateway_process(given, port, LOCAL_KEYS) as (_, printed):
             assert await asyncio.to_thread(lambda: any(line.startswith("ready gateway") for line in printed))
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:

@@ -15,13 +15,12 @@ from producers.settings import Settings
 
 # No test follows them yet, and why.
 OWED = {
+    "deploy/init.py": "needs parts that run by hand beside partitions that are added",
     "gateway/control/published_channels.py": "making the most channels that a tenant may have takes minutes",
     "gateway/reading/pipeline_offsets.py": "needs a topic whose partitions were added",
-    "sinks/positions.py": "needs a log that has lost records",
+    "producers/topic_admin.py": "needs a Kafka whose ACLs refuse AlterConfigs",
     "sinks/table_writer.py": "needs the schema of a version before this one",
-    "stream_processors/chunked_consumer.py": "needs a log that has lost its end",
     "stream_processors/topic_check.py": "needs a topic whose partitions were added",
-    "stream_processors/trace_state.py": "needs the changelog of a version before this one",
 }
 
 

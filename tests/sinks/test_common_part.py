@@ -38,3 +38,7 @@ def test_what_is_stored_and_gone_is_never_taken_for_what_the_log_has(
     assert since <= min(common, len(log))
     known = [at for at in range(common) if at in stored]
     assert since == (max(known) + 1 if known else 0), "and no record is read again that is known to be stored"
+
+
+def test_an_event_that_was_published_again_at_its_old_offset_does_not_hide_what_is_below_it() -> None:
+    assert found(["a", "new", "b"], {0: "a", 1: "lost", 2: "b"}, window=10, high=3) == 1

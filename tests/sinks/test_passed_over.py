@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import orjson
 import pytest
@@ -15,8 +18,10 @@ from producers.deleted_traces import DeletedTraces
 from producers.deletion import MARKER_KEY, Deletion, Late, marker_value, read_marker
 from producers.settings import Settings
 from producers.topics import Topics, event_key, state_key
+from sinks.deleting import absent_places
 from sinks.deleting.control_deletions import ControlDeletions
 from sinks.deleting.deleted_rows import MOST_SQL_BYTES, Epoch, batches, literal
+from sinks.deleting.finished import read_epochs
 from sinks.deleting.late_events import LateEvents
 from sinks.event_batch import EventBatch
 from sinks.summary_lines import HiddenSummaries, SummaryBatch
@@ -131,6 +136,36 @@ def test_rows_of_an_earlier_log_go_and_those_of_a_later_one_stay() -> None:
     assert "first_offset < [5, 5]" in batch.conditions["trace_summaries"]
     (refused,) = batches([("1", REFUSED)], epochs, TOPICS, known(REFUSED))
     assert "_topic_epoch" not in refused.conditions["events_log"]  # whatever is there of it is not to be there
+
+
+def test_the_end_that_a_log_has_lost_is_deleted_with_it() -> None:
+    """Before the loss the deletion's offsets are of that end; after it all of the end is older than the deletion."""
+
+    class ClickHouse:
+        async def query(self, sql: str, parameters: dict[str, str]) -> Any:
+            assert parameters == {"topic": TOPICS.events}
+            return SimpleNamespace(
+                result_rows=[(1, LOG, 20)] if "topic_epochs" in sql else [(2, 1, 900), (3, 1, 1_100)]
+            )
+
+    client: Any = ClickHouse()
+    epochs = asyncio.run(read_epochs(client, TOPICS))
+    (batch,) = batches([("1", STORED)], epochs, TOPICS, known(STORED))
+    condition = batch.conditions["events_log"]
+    assert "_topic_epoch IN (1, 2, 3) AND _offset < [5, 5][_partition + 1]" in condition
+    assert "(_topic_epoch IN (2))" in condition  # lost before it, at 900; not the end that was lost after it, at 1,100
+
+
+def test_places_are_remembered_in_statements_of_some_size() -> None:
+    most = absent_places.ROWS_AT_A_TIME
+    ranges = [(1, 0, 0, 10), (1, 0, 7, most - 10), (1, 0, 8, 1), (1, 1, 0, 1), (2, 1, 0, most + 1)]
+    assert list(absent_places.stretches(ranges)) == [
+        (1, 0, 0, 8_000_000),
+        (1, 0, 8_000_000, 9_000_000),
+        (1, 1, 0, 1_000_000),
+        (2, 1, 0, 1_000_000),
+    ]
+    assert not list(absent_places.stretches([]))
 
 
 def test_what_a_later_deletion_lets_in_again_is_not_deleted_by_the_earlier_one() -> None:

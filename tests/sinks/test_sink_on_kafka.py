@@ -17,6 +17,7 @@ from kit.sample_summaries import summary
 from kit.sink_process import LONGEST_S, Pipeline, pipeline, sink, start_sink
 from kit.until import until
 from producers.kafka_client import kafka_options
+from producers.record_identity import decode_note
 from producers.settings import Settings
 from producers.topic_admin import make_topics
 from producers.topics import WATERMARK_KEY, Topics, event_key, state_key
@@ -167,7 +168,7 @@ def test_summaries_are_merged_and_the_watermark_follows_them(server_settings: Se
 
             async def watermark_is(folded: int) -> None:
                 async def committed() -> bool:
-                    return (await pipe.committed())[topic, 0][1] == str(folded)
+                    return decode_note((await pipe.committed())[topic, 0][1]).folded == folded
 
                 await until(committed, f"the watermark is {folded}", LONGEST_S)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from kit.recomputation import may_be_inexact, recomputed_summary
 from producers.settings import Settings
 from producers.topics import event_key, state_key
+from producers.trace_partitions import partition_of
 from stream_processors import remembered_ids
 from stream_processors.application import create_app
 from stream_processors.fold import ChangelogRecord, fold_records
@@ -206,6 +207,28 @@ def test_a_tombstone_takes_the_state_that_it_is_of_and_no_newer_one(table: State
     table.merge([tombstone], 0)
     assert merged.keys() == {key}
     assert not table.states
+
+
+def test_a_trace_that_moved_to_another_partition_begins_another_segment_there(table: StateTable) -> None:
+    """Partitions were added: its events there were skipped as folded already, because their offsets are lower."""
+    home = partition_of(b"t", table.app.conf.topic_partitions)
+    elsewhere = home + 1
+    states = TraceStates(partitions={b"1\x00t": elsewhere})
+    fold_records([a_record(7)], states, elsewhere)
+    before = states[b"1\x00t"]
+    moved = fold_records([a_record(0), a_record(1)], states, home)
+    after = states[b"1\x00t"]
+    assert (after.first_offset, after.event_count) == (0, 2)
+    assert [(of, key, state.first_offset) for of, key, state in moved.left] == [(elsewhere, b"1\x00t", 7)]
+    old, new = changelog_records(b"1\x00t", before), changelog_records(b"1\x00t", after)
+    for first, second in (((old, elsewhere), (new, home)), ((new, home), (old, elsewhere))):
+        table.states.clear()
+        for records, partition in (first, second):
+            table.merge([Stored(0, key, value) for key, value in records], partition)
+        ((key, none, fence),) = tombstone_records(b"1\x00t", before)
+        table.merge([Stored(9, key, none, (fence,))], elsewhere)  # of the old state, and takes no other one
+        assert table.states[b"1\x00t"].first_offset == 0
+        assert table.partition_of(b"1\x00t") == home
 
 
 def a_record(offset: int, **fields: Any) -> Stored:

@@ -82,17 +82,19 @@ def test_a_crash_anywhere_brings_nothing_back(table: StateTable, records: list[S
 
 def test_a_marker_forgets_the_states_of_its_own_partition_alone() -> None:
     """Offsets of two partitions cannot be compared, and each has a marker of its own."""
-    states = TraceStates()
-    fold_records([a_record(3)], states)
+    partitions: dict[bytes, int] = {}
+    states = TraceStates(partitions=partitions)
+    fold_records([a_record(3)], states, 0)
     (key,) = states
+    partitions[key] = 0
     tenant_id, trace_id = key.decode().split("\x00")
     assert key == state_key(tenant_id, trace_id)
     for traces in ((trace_id,), ()):
         marker = Stored(9, MARKER_KEY, marker_value(tenant_id, Deletion(1, traces, Late.STORED, 1)))
-        elsewhere = fold_records([marker], states, lambda _: False)
+        elsewhere = fold_records([marker], states, 1)
         assert key in states
         assert elsewhere.changelog == []
-    folded = fold_records([Stored(9, MARKER_KEY, b"{}")], states)
+    folded = fold_records([Stored(9, MARKER_KEY, b"{}")], states, 0)
     assert key in states
     assert folded.changelog == []
 
