@@ -52,14 +52,16 @@ class Deletions:
     ) -> list[Deletion]:
         """Delete these traces; none are all that the tenant has. Returns when what came before it is deleted for good.
 
-        Raises RefusedError 409 at the limit of deletions, UnavailableError when Kafka does not acknowledge in time.
+        Raises RefusedError 409 at the limit of deletions of single traces, UnavailableError when Kafka does not
+        acknowledge in time.
         """
         slices = [tuple(trace_ids[at : at + MOST_TRACES]) for at in range(0, len(trace_ids), MOST_TRACES)] or [()]
-        if len(self._control.data.tenant(tenant_id).deletions) + len(slices) > MAX_DELETIONS:
+        known = len(self._control.data.tenant(tenant_id).deletions)
+        if trace_ids and known + len(slices) > MAX_DELETIONS:
             raise RefusedError(
                 409,
                 f"the tenant has {MAX_DELETIONS} deletions that are remembered",
-                "Delete more at once: by session, user or all; the oldest are forgotten with the retention.",
+                "Delete all of the tenant (DELETE /traces?tenant=), or wait: retention forgets the oldest.",
             )
         made: list[Deletion] = []
         for some in slices:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from gateway.control.api_keys import make_key
+from gateway.control.api_keys import make_key, revocation
 from gateway.control.audit_entry import Actor
 from gateway.control.credentials import KeyScope
 from gateway.control.data import ControlData
 from gateway.control.records import ControlRecord, Kind, Place
+from gateway.deleting import deletions as deletions_module
 from gateway.deleting.being_deleted import BeingDeleted, BeingDeletedError
 from gateway.deleting.deletions import Deletions
 from gateway.errors import UnavailableError
@@ -171,6 +172,41 @@ def test_many_traces_make_several_deletions_and_the_same_again_replaces_them() -
     asyncio.run(deletions.delete("1", ["tr_1"], Late.STORED, actor, "trace tr_1", {}))
     assert not control.data.deleted.refuses("1", "tr_1")
     assert control.data.deleted.refuses("1", "tr_2")
+
+
+def test_at_the_limit_all_of_the_tenant_can_be_deleted_and_then_single_traces_again(
+    offline: OfflineGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deletions_module, "MAX_DELETIONS", 2)
+    for trace in ("tr_1", "tr_2"):
+        assert offline.send("DELETE", f"/traces/{trace}?late=stored").status_code == 202
+    refused = offline.send("DELETE", "/traces/tr_3")
+    assert (refused.status_code, "Delete all of the tenant" in refused.text) == (409, True)
+    assert offline.send("DELETE", "/traces?tenant=1").status_code == 202
+    assert offline.send("DELETE", "/traces/tr_3").status_code == 202
+
+
+def test_before_all_of_a_tenant_is_deleted_its_keys_can_be_revoked(offline: OfflineGateway) -> None:
+    secret = b"the secret of a server of tests"
+    made = make_key(
+        offline.control.data,
+        secret,
+        tenant_id="1",
+        name="n",
+        creator="c",
+        scopes=[KeyScope.INGEST],
+        public=False,
+        now_ms=1,
+        expires_at=None,
+    )
+    asyncio.run(offline.control.note([made.record]))
+    headers = {"X-API-Key": made.key, "x-tenant-id": "1"}
+    assert offline.send("POST", "/event", json=EVENT, headers=headers).status_code == 201
+    refused = offline.send("DELETE", "/traces?tenant=1&late=refused")
+    assert (refused.status_code, "axonstream keys revoke" in refused.text) == (400, True)
+    asyncio.run(offline.control.note(revocation("1", made.record.place.id)))
+    assert offline.send("DELETE", "/traces?tenant=1").status_code == 202
+    assert offline.send("POST", "/event", json=EVENT, headers=headers).status_code == 401
 
 
 class Finished:

@@ -45,6 +45,7 @@ async def deleted_and_clean(test: Story) -> None:
     await test.must_be_clean()
     result = await verify(test.pipe.settings, deep=True)
     assert result.clean, result.findings
+    assert result.deleting == 0  # as the command says that deletes
     assert await test.rows("tr_a") == (0, 0, 0)
     assert await test.rows("tr_b") == (3, 1, 0)
 
