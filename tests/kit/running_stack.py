@@ -35,11 +35,12 @@ class RunningStack:
         for name in ("run", "logs"):
             (directory / name).mkdir(parents=True, exist_ok=True)
 
-    async def start(self, gateways: int) -> None:
-        """Topics, schema, then every part; returns when all are ready."""
+    async def start(self, gateways: int, workers: int = 1) -> None:
+        """Topics, schema, then every part, `workers` of processor and of sink; returns when all are ready."""
         await initialise(self.settings)
-        self._add("processor-0", "processor", AXONSTREAM_PROCESSOR_INSTANCE="processor-0")
-        self._add("sink-0", "sink", AXONSTREAM_SINK_INSTANCE="sink-0")
+        for number in range(workers):
+            self._add(f"processor-{number}", "processor", AXONSTREAM_PROCESSOR_INSTANCE=f"processor-{number}")
+            self._add(f"sink-{number}", "sink", AXONSTREAM_SINK_INSTANCE=f"sink-{number}")
         for number in range(gateways):
             port = free_port()
             self.urls.append(f"http://127.0.0.1:{port}")
@@ -67,6 +68,11 @@ class RunningStack:
         os.kill(before, signal.SIGKILL)
         await until(lambda: self.pid(part) not in (0, before), f"{part} started again", RESTARTS_WITHIN_S)
 
+    async def restart(self, part: str) -> None:
+        """As an operator rolls a part: SIGTERM, wait for its end, start its successor; returns when that is ready."""
+        await self._parts[part].stop()
+        await self._parts[part].start()
+
     def _add(self, name: str, command: str, **environment: str) -> None:
         given = {
             f"AXONSTREAM_{field.upper()}": str(value)
@@ -80,11 +86,13 @@ class RunningStack:
 
 
 @asynccontextmanager
-async def running_stack(settings: Settings, directory: Path, gateways: int = 1) -> AsyncGenerator[RunningStack]:
+async def running_stack(
+    settings: Settings, directory: Path, gateways: int = 1, workers: int = 1
+) -> AsyncGenerator[RunningStack]:
     """The stack for a block of code; everything is stopped at the end."""
     stack = RunningStack(settings, directory)
     try:
-        await stack.start(gateways)
+        await stack.start(gateways, workers)
         yield stack
     finally:
         await stack.stop()
