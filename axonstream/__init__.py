@@ -52,7 +52,7 @@ from axonstream.errors import (
     ValidationError,
 )
 from axonstream.event_contract import EventInput, EventType
-from axonstream.results import BatchResult, Event, FirstError, TraceListItem, TraceSummary
+from axonstream.results import BatchResult, Deletion, Event, FirstError, TraceListItem, TraceSummary
 from axonstream.trace_context import TraceContext, current_trace, get_or_create_trace, trace_scope
 from axonstream.traceparent import Traceparent, read_traceparent
 from axonstream.version import VERSION
@@ -72,6 +72,7 @@ __all__ = [
     "BatchResult",
     "ClientClosedError",
     "ConflictError",
+    "Deletion",
     "Event",
     "EventInput",
     "EventType",

@@ -17,6 +17,8 @@ from axonstream.answers import Answer, answer_of, connection_error, result_of
 from axonstream.async_subscription import AsyncChannels, AsyncFollow, AsyncSubscription
 from axonstream.calls import (
     Call,
+    delete_trace_call,
+    delete_traces_call,
     headers_of,
     list_traces_call,
     publish_call,
@@ -29,7 +31,7 @@ from axonstream.event_contract import EventInput, EventType
 from axonstream.http_environment import Connecting, connecting
 from axonstream.live import tenant_stream, trace_stream
 from axonstream.outgoing_event import outgoing_batch
-from axonstream.results import BatchResult, Event, Rows, TraceListItem, TraceSummary
+from axonstream.results import BatchResult, Deletion, Event, Rows, TraceListItem, TraceSummary
 from axonstream.retries import Retries, RetryPolicy
 from axonstream.server_address import LOCAL_URL, checked_url
 
@@ -241,6 +243,28 @@ class AsyncTraces:
     async def get_events(self, trace_id: str) -> Rows[Event]:
         """All events of one trace by time, arrival breaking ties; NotFoundError if the tenant has none of this id."""
         return await self._ask(trace_events_call(trace_id))
+
+    async def delete(self, trace_id: str, *, late: str | None = None) -> Deletion:
+        """Deletes one trace for good; the key needs the scope admin. Nothing of it is shown once this returns.
+
+        `late` says what becomes of events that come later: "refused", or "stored" as a new trace; None: as the server
+        is set. A trace that nobody has is deleted alike.
+        """
+        return await self._ask(delete_trace_call(trace_id, late))
+
+    async def delete_many(
+        self,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        tenant_id: str | None = None,
+        late: str | None = None,
+    ) -> Deletion:
+        """Deletes the traces whose events name this session or user in their metadata, or all of the tenant.
+
+        NotFoundError when no event names it. Exactly one is given; `tenant_id` must be the key's own.
+        """
+        return await self._ask(delete_traces_call(session_id, user_id, tenant_id, late))
 
     def subscribe(
         self,

@@ -13,7 +13,7 @@ import orjson
 from axonstream.errors import ValidationError
 from axonstream.event_contract import MAX_EVENT_BYTES, MAX_NAME_BYTES, EventInput
 from axonstream.outgoing_event import OutgoingBatch, OutgoingEvent, nothing_left, outgoing_event, too_large
-from axonstream.results import BatchResult, Event, RefusedEvent, Rows, TraceListItem, TraceSummary
+from axonstream.results import BatchResult, Deletion, Event, RefusedEvent, Rows, TraceListItem, TraceSummary
 from axonstream.version import VERSION
 
 Result = TypeVar("Result")
@@ -137,6 +137,28 @@ def trace_events_call(trace_id: str) -> Call[Rows[Event]]:
         return Rows([Event.model_validate(row) for row in answer], stale=stale)
 
     return Call("GET", f"{trace_path(trace_id)}/events", read)
+
+
+def delete_trace_call(trace_id: str, late: str | None) -> Call[Deletion]:
+    """DELETE /traces/{id}."""
+    return _delete_call(trace_path(trace_id), {"late": late})
+
+
+def delete_traces_call(
+    session_id: str | None, user_id: str | None, tenant_id: str | None, late: str | None
+) -> Call[Deletion]:
+    """DELETE /traces of a session, of a user or of the tenant. Raises ValidationError unless one of them is named."""
+    given = {"sessionId": session_id, "userId": user_id, "tenant": tenant_id}
+    if sum(value is not None for value in given.values()) != 1:
+        raise ValidationError(
+            "name one of session_id, user_id and tenant_id", hint="A single trace is deleted with traces.delete()."
+        )
+    return _delete_call("/traces", given | {"late": late})
+
+
+def _delete_call(path: str, given: Mapping[str, str | None]) -> Call[Deletion]:
+    params = {name: value for name, value in given.items() if value is not None}
+    return Call("DELETE", path, lambda answer, _: Deletion.model_validate(answer), params=params or None)
 
 
 def _body_of(sent: OutgoingEvent) -> bytes:

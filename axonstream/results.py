@@ -123,3 +123,13 @@ class BatchResult(_Result):
     accepted: int
     rejected: tuple[RefusedEvent, ...] = ()
     ids: tuple[int, ...] = ()
+
+
+class Deletion(_Result):
+    """Traces were deleted: nothing of them is shown from now on. `traces` is how many were named, None for all of the
+    tenant; `late` says what becomes of events that come later, "refused" or "stored".
+    """
+
+    traces: int | None = None
+    late: str
+    deletion_ids: tuple[str, ...] = ()

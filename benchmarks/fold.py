@@ -68,7 +68,7 @@ def fold_all(log: list[Stored], chunk: int, *, write: bool) -> int:
     for start in range(0, len(log), chunk):
         folded = fold_records(log[start : start + chunk], states)
         if write:
-            written += sum(len(value) for _, value in folded.changelog)
+            written += sum(len(record[1] or b"") for record in folded.changelog)
             written += sum(len(summary_record(key, state)[1]) for key, state in folded.touched.items())
     return written
 

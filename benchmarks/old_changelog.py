@@ -39,7 +39,8 @@ def churn(traces_a_day: int, live: int) -> Iterator[Change]:
     partitions = Partitioner()
     record = sample_record(0, trace_id(0), NOW_MS)
     states = TraceStates()
-    [(_, packed)] = fold_records([_Record(0, b"", record.value, NOW_MS, trace_id(0))], states).changelog
+    [folded] = fold_records([_Record(0, b"", record.value, NOW_MS, trace_id(0))], states).changelog
+    packed = folded[1]
     total = DAYS * traces_a_day
     for number in range(total):
         name = trace_id(number)

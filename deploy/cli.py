@@ -19,6 +19,7 @@ try:
     from deploy.sql_command import sql
     from deploy.terminal_text import HarmlessGroup, say
     from deploy.trace_command import trace
+    from deploy.trace_delete_command import delete
     from deploy.verify_command import verify
     from producers.log_lines import harmless_errors
 except ImportError as error:
@@ -108,6 +109,7 @@ main.add_command(keys)
 main.add_command(repair)
 main.add_command(rebuild_summaries)
 main.add_command(sql)
+trace.add_command(delete)
 main.add_command(trace)
 main.add_command(verify)
 

@@ -31,10 +31,11 @@ TIMEOUT = 30.0  # seconds, of one step of one request
 
 @click.group(cls=HarmlessGroup)
 def trace() -> None:
-    """Show one trace, or list them."""
+    """Show one trace, list them, or delete them."""
 
 
-def _server_options(command: Command) -> Command:
+def server_options(command: Command) -> Command:
+    """How a command finds the gateway, and how it prints."""
     for option in (
         click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True),
         click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]"),
@@ -48,12 +49,12 @@ def _server_options(command: Command) -> Command:
 
 @trace.command()
 @click.argument("trace_id", metavar="ID")
-@_server_options
+@server_options
 def show(
     trace_id: str, url: str | None, api_key: str | None, tenant: str | None, data_dir: Path | None, output: Output
 ) -> None:
     """Print the summary and the tree of trace ID, its steps numbered and the first failing one marked."""
-    with connected(url, api_key, tenant, data_dir) as client, _said_plainly(trace_id):
+    with connected(url, api_key, tenant, data_dir) as client, said_plainly(trace_id):
         summary = client.traces.get_summary(trace_id)
         events = client.traces.get_events(trace_id)
     if output == "json":
@@ -65,7 +66,7 @@ def show(
 @trace.command(name="list")
 @click.option("--page", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-@_server_options
+@server_options
 def list_traces(
     page: int,
     limit: int,
@@ -76,7 +77,7 @@ def list_traces(
     output: Output,
 ) -> None:
     """Print the tenant's traces, newest activity first."""
-    with connected(url, api_key, tenant, data_dir) as client, _said_plainly():
+    with connected(url, api_key, tenant, data_dir) as client, said_plainly():
         traces = client.traces.list(page=page, limit=limit)
     if output == "json":
         _print_json(list(traces))
@@ -110,12 +111,12 @@ def connected(
         raise no_key()
     tenant_id = tenant or settings.tenants_by_key().get(key, "1")
     address = url or gateway_url(settings, where)
-    with _said_plainly(), AxonPush(key, tenant_id, base_url=address, timeout=TIMEOUT, max_retries=1) as client:
+    with said_plainly(), AxonPush(key, tenant_id, base_url=address, timeout=TIMEOUT, max_retries=1) as client:
         yield client
 
 
 @contextmanager
-def _said_plainly(trace_id: str = "") -> Generator[None]:
+def said_plainly(trace_id: str = "") -> Generator[None]:
     """The SDK's errors as one line, and an exit code that tells what went wrong."""
     try:
         yield

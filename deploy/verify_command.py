@@ -21,7 +21,10 @@ from sinks.table_writer import CLICKHOUSE_ERRORS
 from sinks.verification import Verification
 from sinks.verification import verify as verify_stored
 
-_FIGURES = ("events", "dead_letters", "compared", "summaries", "inexact", "expired", "pending", "behind")
+_FIGURES = (
+    *("events", "dead_letters", "compared", "summaries", "inexact", "expired", "pending", "behind"),
+    *("deletions", "deleting", "deleted"),
+)
 
 
 @click.command()
@@ -74,6 +77,9 @@ def _print(result: Verification) -> None:
     say(f"of {result.compared:,} records the content was compared, too")
     if result.inexact or result.expired:
         say(f"{result.inexact:,} summaries are recomputed by each read, {result.expired:,} have expired events")
+    if result.deletions:
+        deleted = f"{result.deletions:,} deletions are remembered, {result.deleting:,} not finished in ClickHouse"
+        say(f"{deleted}; {result.deleted:,} records of Kafka are deleted")
     if result.clean:
         say("nothing is lost, nothing is twice, every summary equals its events")
         return

@@ -19,6 +19,10 @@ from gateway.control.key_use import KeyUses
 from gateway.control.log import Control, ControlLog
 from gateway.control.published_channels import PublishedChannels
 from gateway.control.webhook_secrets import WebhookSecrets
+from gateway.deleting.being_deleted import BeingDeleted
+from gateway.deleting.deletions import Deletions
+from gateway.deleting.markers import LogMarkers, Markers
+from gateway.deleting.routes import DELETE_TRACE, DELETE_TRACES, Deleting, by_method
 from gateway.direct_call import DirectCall, DirectlyCalled
 from gateway.errors import HANDLERS
 from gateway.health import Health
@@ -59,7 +63,9 @@ log = logging.getLogger(__name__)
 _RECONNECT_S = 0.5
 
 
-def create_app(settings: Settings, event_log: Log | None = None, control: Control | None = None) -> Starlette:
+def create_app(
+    settings: Settings, event_log: Log | None = None, control: Control | None = None, markers: Markers | None = None
+) -> Starlette:
     """The application.
 
     `app.state.connected` is set once Kafka has answered and the control data is read; until then publishing answers
@@ -81,18 +87,31 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
 
     channels = PublishedChannels(control, _now_ms, settings.publish_timeout_ms, strict=settings.strict_channels)
     ingest = Ingest(
-        authentication, channels, log_of_events, EventIds(), _now_ms, settings.publish_timeout_ms, late_reads
+        authentication,
+        channels,
+        log_of_events,
+        EventIds(),
+        _now_ms,
+        settings.publish_timeout_ms,
+        late_reads,
+        control.data.deleted,
     )
     cursors = SealedTexts(sealing_key(settings, "list cursors"))
-    reads = TraceReads(authentication, late_reads, visibility, queries, cursors, settings.trace_stream_timeout_s)
-    lists = EventLists(authentication, late_reads, visibility, EventQueries(queries.reads), cursors, control, _now_ms)
+    being_deleted = BeingDeleted(control.data, queries.reads)
+    reads = TraceReads(
+        authentication, late_reads, visibility, queries, cursors, settings.trace_stream_timeout_s, being_deleted
+    )
+    event_queries = EventQueries(queries.reads)
+    lists = EventLists(authentication, late_reads, visibility, event_queries, cursors, control, _now_ms, being_deleted)
     lag = PipelineLag(offsets, settings.topic_retention_hours * 3600, time.monotonic, _now_ms)
     health = Health(lag, queries.reads, control)
     room = BodyRoom()
     managing = Managing(authentication, control, room, _now_ms)
+    deletions = Deletions(settings, control, LogMarkers(settings) if markers is None else markers, _now_ms)
+    deleting = Deleting(managing, deletions, queries, visibility, settings.late_events)
     apps, app_channels = Apps(managing), Channels(managing)
     webhooks = WebhookEndpoints(managing, WebhookSecrets(secret), private_addresses=settings.webhook_private_addresses)
-    live = LiveTail(settings, authentication, channels.exists, control.data.app_of)
+    live = LiveTail(settings, authentication, channels.exists, control.data.app_of, control.data.deleted)
 
     connections = Connections(settings.gateway_max_connections, settings.gateway_max_connections_per_address)
     requests = RequestCounts()
@@ -131,6 +150,7 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             asyncio.create_task(_connect(log_of_events, control, connected)),
             asyncio.create_task(lag.run()),
             asyncio.create_task(KeyUses(control, _now_ms).run()),
+            asyncio.create_task(deletions.run()),
             asyncio.create_task(AuditLimits(control.data.audit, control, lambda: control.data.loaded).run()),
         ]
         try:
@@ -156,11 +176,21 @@ def create_app(settings: Settings, event_log: Log | None = None, control: Contro
             # a POST to /events is answered before it comes to the routes
             Route("/events", ends_with_its_client(searched), methods=["GET", "POST"]),
             *(Route(path, pages.preflight, methods=["OPTIONS"]) for path in direct),
-            Route("/traces", ends_with_its_client(takes(reads.traces, *TRACE_LIST))),
+            Route(
+                "/traces",
+                by_method(
+                    ends_with_its_client(takes(reads.traces, *TRACE_LIST)), takes(deleting.traces, *DELETE_TRACES)
+                ),
+                methods=["GET", "DELETE"],
+            ),
             Route("/traces/{trace_id:trace_id}/summary", ends_with_its_client(takes(reads.summary, "events"))),
             Route("/traces/{trace_id:trace_id}/events", ends_with_its_client(takes(reads.events))),
             Route("/traces/{trace_id:trace_id}/live", takes(live.trace, *LIVE)),
-            Route("/traces/{trace_id:trace_id}", ends_with_its_client(takes(reads.trace))),
+            Route(
+                "/traces/{trace_id:trace_id}",
+                by_method(ends_with_its_client(takes(reads.trace)), takes(deleting.trace, *DELETE_TRACE)),
+                methods=["GET", "DELETE"],
+            ),
             Route("/event/{channel_id}/list", ends_with_its_client(takes(lists.of_channel, *CHANNEL_LIST))),
             Route("/live", takes(live.tenant, *LIVE)),
             Route("/channel/{channel_id}/subscribe", takes(live.channel, *LIVE)),

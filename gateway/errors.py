@@ -76,6 +76,7 @@ class RefusedError(GatewayError):
     ) -> None:
         super().__init__(message, hint)
         self.status = status
+        self.headers: dict[str, str] = {}
         self.details = details or {}
 
 
@@ -134,6 +135,8 @@ def error_response(
 async def answer_gateway_error(request: Request, error: GatewayError) -> Response:
     """For RefusedError and UnavailableError."""
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, RateLimitedError) else None
+    if isinstance(error, RefusedError) and error.headers:
+        headers = error.headers
     if error.status == 415:
         headers = {"Accept-Encoding": "gzip"}  # RFC 9110 15.5.16
     return error_response(request, error.status, error.message, error.hint, headers, error.details)

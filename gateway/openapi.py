@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from axonstream.event_contract import EventInput
 from gateway import answers as forms
+from gateway.deleting.routes import DeletionAnswer
 from gateway.live.openapi import live_paths
 from gateway.managing import openapi as management
 from gateway.managing.openapi import management_paths
@@ -28,6 +29,7 @@ _ANSWERS: tuple[Any, ...] = (
     forms.TraceAnswer,
     forms.TracesAnswer,
     forms.WholeTraceAnswer,
+    DeletionAnswer,
     *management.ANSWERS,
 )
 _INPUTS: tuple[type[BaseModel], ...] = (EventInput, *management.INPUTS)
@@ -85,9 +87,16 @@ def document() -> dict[str, Any]:
                     "Traces, newest activity first",
                     [*pages, *times[:2], _number("offset", 0), _CURSOR],
                     {"oneOf": [traces, _schema("TracesAnswer")]},
-                )
+                ),
+                "delete": _deleting(
+                    "Delete the traces of a session, of a user, or all of the tenant; exactly one is named",
+                    [_parameter(name, "query", "string") for name in ("sessionId", "userId", "tenant")],
+                ),
             },
-            "/traces/{trace_id}": {"get": _reading("A trace and its events", [trace_id], _schema("WholeTraceAnswer"))},
+            "/traces/{trace_id}": {
+                "get": _reading("A trace and its events", [trace_id], _schema("WholeTraceAnswer")),
+                "delete": _deleting("Delete a trace, for good", [trace_id]),
+            },
             "/traces/{trace_id}/summary": {
                 "get": _reading("Summary of a trace", [trace_id, events], _schema("SummaryAnswer"))
             },
@@ -171,6 +180,17 @@ def _preflight() -> dict[str, Any]:
 def _reading(summary: str, parameters: list[dict[str, Any]], schema: dict[str, Any]) -> dict[str, Any]:
     answers = {"200": {"description": summary, **_json(schema)}, **errors(404)}
     return {"summary": summary, "parameters": parameters, "responses": answers}
+
+
+def _deleting(summary: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    late = {
+        "name": "late",
+        "in": "query",
+        "description": "what becomes of events that come later; by default as the server is set",
+        "schema": {"type": "string", "enum": ["refused", "stored"]},
+    }
+    done = {"description": "Deleted; ClickHouse has not finished yet", **_json(_schema("DeletionAnswer"))}
+    return {"summary": summary, "parameters": [*parameters, late], "responses": {"202": done, **errors(404, 409)}}
 
 
 def _listing(summary: str, parameters: list[dict[str, Any]], schema: dict[str, Any]) -> dict[str, Any]:

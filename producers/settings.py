@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from axonstream.event_contract import MAX_NAME_BYTES
+from producers.deletion import Late
 from producers.loopback import all_loopback, is_loopback
 from producers.secret_strength import weakness
 
@@ -118,6 +119,11 @@ class Settings(BaseSettings):
         description="keys are kept as HMAC under it, webhook secrets encrypted; the same for every gateway, and kept: "
         "with another one no key is recognised. `axonstream up` makes one; without one there are only api_keys",
     )
+    late_events: Late = Field(
+        default=Late.REFUSED,
+        description="what becomes of events that are published to a trace after its deletion, unless the request says; "
+        "stored: they make a new trace",
+    )
     strict_channels: bool = Field(
         default=False, description="refuse what is published to a channel that nobody made, instead of making it"
     )
@@ -191,6 +197,12 @@ class Settings(BaseSettings):
     )
     dead_letter_timeout_ms: int = Field(
         default=60_000, ge=0, description="a dead letter that waits longer for its topic ends the sink, exit code 69"
+    )
+    deletion_pause_s: float = Field(
+        default=10,
+        ge=0,
+        description="between two deletions in ClickHouse: what is asked for meanwhile is deleted together, because "
+        "each looks at every part of the tables. Minutes on a large cluster",
     )
     insert_timeout_ms: int = Field(default=5_000, ge=100, description="must be below the session timeout")
 

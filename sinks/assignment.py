@@ -44,6 +44,10 @@ class Assignment:
         if tenure is not None:
             await tenure.end()
 
+    def owns(self, partition: TopicPartition) -> bool:
+        """Whether the partition is this member's now."""
+        return self._tenure is not None and partition in self._tenure.partitions
+
     async def tenure(self) -> Tenure:
         """The current tenure, or the next one while a rebalance is going on."""
         async with self._changed:

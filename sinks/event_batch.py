@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from producers.verdict import Refusal, verdicts
 from sinks.dead_letter import DeadLetter
+from sinks.deleting.late_events import LateEvents
 from sinks.event_line import event_line, line_end, plain_line
 
 
@@ -22,10 +23,14 @@ _row: Any = partial(tuple.__new__, EventRow)  # as EventRow(...), at a third of 
 
 
 class EventBatch:
-    """`records` counts what was added, `size` is the bytes of the lines. The offsets of a partition ascend."""
+    """`records` counts what was added, `size` is the bytes of the lines. The offsets of a partition ascend.
 
-    def __init__(self, epoch: int) -> None:
+    What is of a deleted trace is left out, and so are the markers of deletions.
+    """
+
+    def __init__(self, epoch: int, late: LateEvents | None = None) -> None:
         self._epoch = epoch
+        self._late = LateEvents() if late is None else late
         self.rows: list[EventRow] = []
         self.refused: list[DeadLetter] = []
         self.records = self.size = 0
@@ -35,10 +40,12 @@ class EventBatch:
         end = line_end(self._epoch, records[0].partition)
         rows, size = self.rows, 0
         judged, plain = verdicts(records)
+        late, some_deleted = self._late, bool(self._late.deleted)
         for record, event in zip(records, judged, strict=True):
             if isinstance(event, Refusal):
-                self.refused.append(DeadLetter.of(record, event.reason))
-            else:
+                self._add_refused(record, event)
+                some_deleted = bool(late.deleted)
+            elif not (some_deleted and late.passes_over(event, record)):
                 offset = record.offset
                 at = record.timestamp
                 line = plain_line(event, record.value, end, offset, at) if plain else event_line(event, end, offset, at)
@@ -46,3 +53,8 @@ class EventBatch:
                 rows.append(_row((record, line)))
         self.size += size
         self.records += len(records)
+
+    def _add_refused(self, record: Any, refusal: Refusal) -> None:
+        letter = DeadLetter.of(record, refusal.reason)
+        if not (self._late.is_marker(record) or self._late.passes_over_letter(letter, record)):
+            self.refused.append(letter)

@@ -15,6 +15,8 @@ from producers.settings import Settings
 from sinks.clickhouse import connect
 from sinks.comparison import SLOWEST_ANSWER_S, Comparison
 from sinks.dead_letters import DeadLetters
+from sinks.deleting.control_deletions import ControlDeletions
+from sinks.deleting.late_events import LateEvents
 from sinks.epochs import current_epoch
 from sinks.errors import RevokedError
 from sinks.event_store import TABLE, EventStore
@@ -27,6 +29,7 @@ from sinks.positions import Position, read_positions
 from sinks.table_writer import TableWriter
 from sinks.tenure import Tenure
 from sinks.topic_flow import FETCH_ROWS, TopicFlow
+from sinks.topic_identity import topic_identities
 
 A_DAY_MS = 24 * 3600 * 1000
 _NEVER = 1 << 62  # beyond every offset
@@ -36,13 +39,20 @@ class EventFlow(TopicFlow):
     """Each record exactly one row or one dead letter, whatever process dies when."""
 
     def __init__(
-        self, settings: Settings, client: AsyncClient, writer: TableWriter, dead_letters: DeadLetters, **flow: Any
+        self,
+        settings: Settings,
+        client: AsyncClient,
+        writer: TableWriter,
+        dead_letters: DeadLetters,
+        deletions: ControlDeletions,
+        **flow: Any,
     ) -> None:
         super().__init__(settings, **flow)
         self._settings = settings
         self._client = client
         self._writer = writer
         self._dead_letters = dead_letters
+        self._deletions = deletions
         self._epoch = 0
         self._positions: Sequence[Position] = ()
         self._gaps: dict[int, list[Gap]] = {}
@@ -55,8 +65,9 @@ class EventFlow(TopicFlow):
         3. only then look: the committed offset, and the highest offset stored at or above it;
         4. the record before the committed offset is the one that was committed; where the log has lost its end, what
            only ClickHouse has is set apart, and what is read next is what the log has now in its place;
-        5. the tables are compared with the log below the committed offset (`mend` then fills what they lack);
-        6. what is read next is what was committed.
+        5. it is known what is deleted: that is not stored again;
+        6. the tables are compared with the log below the committed offset (`mend` then fills what they lack);
+        7. what is read next is what was committed.
         """
         epoch = await current_epoch(self._settings, self._client)
         self.installation = await installation_id(self._client)
@@ -70,6 +81,9 @@ class EventFlow(TopicFlow):
                 positions[at] = await self._after_lost_end(tenure, epoch, positions[at], ceiling)
                 ceilings[at] = NOTHING_STORED
             positions[at].check_deleted()
+        [identity] = await topic_identities(self._settings, [self.topic])
+        late = LateEvents(self._deletions.deleted, identity.topic_id)
+        await self._deletions.loaded()
         self._positions = positions
         self._epoch = epoch
         self._gaps = await self._compare(epoch, positions)
@@ -78,7 +92,7 @@ class EventFlow(TopicFlow):
             for position, ceiling in zip(positions, ceilings, strict=True)
         }
         self.go_back(positions)
-        return EventStore(self._settings, self._client, self._writer, self._dead_letters, tenure, epoch, ledgers)
+        return EventStore(self._settings, self._client, self._writer, self._dead_letters, tenure, epoch, ledgers, late)
 
     async def mend(self, tenure: Tenure, store: EventStore) -> None:
         if self._gaps:

@@ -14,6 +14,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from producers.settings import Settings
 from sinks.dead_letter import DeadLetter
 from sinks.dead_letters import DeadLetters
+from sinks.deleting.late_events import LateEvents
 from sinks.errors import OutcomeUnknownError, OutOfTimeError, RowRefusedError
 from sinks.event_batch import EventBatch, EventRow
 from sinks.event_line import with_deadline
@@ -49,6 +50,7 @@ class EventStore:
         tenure: Tenure,
         epoch: int,
         ledgers: dict[int, OffsetLedger],
+        late: LateEvents | None = None,
     ) -> None:
         self._max_rows, self._max_bytes = settings.sink_max_rows, settings.sink_max_bytes
         self._insert_timeout_s = settings.insert_timeout_ms / 1000
@@ -61,13 +63,15 @@ class EventStore:
         self._tenure = tenure
         self._epoch = epoch
         self._ledgers = ledgers
+        self._late = LateEvents() if late is None else late
 
     def batch(self) -> EventBatch:
-        return EventBatch(self._epoch)
+        return EventBatch(self._epoch, self._late)
 
     async def store(self, batch: EventBatch) -> None:
         """Raises RevokedError when the tenure ends first: then any part of the batch may be stored."""
         await self._dead_letters.put(batch.refused, self._epoch, self._tenure)
+        self._late.tell()
         whole = len(batch.rows) <= self._max_rows and batch.size <= self._max_bytes
         for some in [batch.rows] if whole else self._slices(batch.rows):
             await self._insert_once(some)

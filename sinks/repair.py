@@ -24,7 +24,9 @@ from sinks.epochs import current_epoch
 from sinks.gaps import Gap
 from sinks.log_times import summaries_since
 from sinks.stored_summaries import store_summaries_from
+from sinks.summary_lines import HiddenSummaries
 from sinks.uncovered import first_uncovered
+from sinks.verification.deleted import known_deletions
 from sinks.verification.log_state import EventsLog, PartitionState, events_log
 from sinks.worker import work_until
 
@@ -74,7 +76,7 @@ async def repair(settings: Settings, which: Range, progress: Progress) -> Repair
     client = await connect(settings, SLOWEST_ANSWER_S)
     try:
         epoch = await current_epoch(settings, client)
-        async with events_log(settings) as (log, all_states):
+        async with events_log(settings) as (log, all_states), known_deletions(settings, client) as deletions:
             states = [state for state in all_states if which.takes(state.partition)]
             comparison = Comparison(client, Topics(settings.topic_prefix).events, epoch)
 
@@ -85,8 +87,8 @@ async def repair(settings: Settings, which: Range, progress: Progress) -> Repair
                 result.looked_at = _offsets(found)
                 progress(result.looked_at)
                 await _work_until_whole(settings, gaps, progress)
-        for state in states:
-            await _repair_summaries(settings, client, epoch, state, result)
+            for state in states:
+                await _repair_summaries(settings, client, epoch, state, deletions.hidden, result)
     finally:
         await client.close()
     return result
@@ -126,15 +128,20 @@ async def _bounds(
 
 
 async def _repair_summaries(
-    settings: Settings, client: AsyncClient, epoch: int, state: PartitionState, result: Repaired
+    settings: Settings,
+    client: AsyncClient,
+    epoch: int,
+    state: PartitionState,
+    hidden: HiddenSummaries,
+    result: Repaired,
 ) -> None:
     partition = state.partition
-    lacks = await first_uncovered(client, epoch, partition, state.folded, everything=True)
+    lacks = await first_uncovered(client, epoch, partition, state.folded, hidden, everything=True)
     if lacks is None:
         return
     start = await summaries_since(settings, partition, lacks)
-    result.summaries += await store_summaries_from(settings, client, epoch, partition, start)
-    lacks = await first_uncovered(client, epoch, partition, state.folded, everything=True)
+    result.summaries += await store_summaries_from(settings, client, epoch, partition, start, hidden)
+    lacks = await first_uncovered(client, epoch, partition, state.folded, hidden, everything=True)
     if lacks is not None:
         result.without_summary[partition] = lacks
 

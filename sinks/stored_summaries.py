@@ -8,7 +8,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topics import Topics
-from sinks.summary_lines import COLUMNS, SummaryBatch
+from sinks.summary_lines import COLUMNS, HiddenSummaries, SummaryBatch
 from sinks.summary_store import TABLE
 from sinks.table_writer import TableWriter
 
@@ -16,10 +16,13 @@ _AT_A_TIME = 20_000
 _LOOK_MS = 500
 
 
-async def store_summaries_from(settings: Settings, client: AsyncClient, epoch: int, partition: int, start: int) -> int:
+async def store_summaries_from(
+    settings: Settings, client: AsyncClient, epoch: int, partition: int, start: int, hidden: HiddenSummaries
+) -> int:
     """The newest snapshot of each segment in the log from `start` to where it ends now; how many rows that were.
 
-    Records that are no summaries are passed by: the sink has dealt with them. Raises KafkaError and InsertError.
+    Records that are no summaries are passed by: the sink has dealt with them.
+    Those of deleted traces are left out. Raises KafkaError and InsertError.
     """
     tp = TopicPartition(Topics(settings.topic_prefix).summaries, partition)
     writer = TableWriter(client, settings)
@@ -34,7 +37,7 @@ async def store_summaries_from(settings: Settings, client: AsyncClient, epoch: i
         consumer.seek(tp, start)
         while await consumer.position(tp) < end:
             records = (await consumer.getmany(tp, timeout_ms=_LOOK_MS, max_records=_AT_A_TIME)).get(tp, [])
-            if lines := list(SummaryBatch.of(records).lines(epoch)):
+            if lines := list(SummaryBatch.of(records, hidden).lines(epoch)):
                 await writer.insert(TABLE, COLUMNS, lines, [partition])
                 stored += len(lines)
     finally:

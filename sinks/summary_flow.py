@@ -17,16 +17,20 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.record_identity import CommitNote
 from producers.settings import Settings
+from producers.topics import Topics
 from sinks.dead_letters import DeadLetters
+from sinks.deleting.control_deletions import ControlDeletions
 from sinks.epochs import current_epoch
 from sinks.errors import RevokedError
 from sinks.installation import check_installation, installation_id
 from sinks.log_times import summaries_since
 from sinks.positions import Position, read_positions
+from sinks.summary_lines import HiddenSummaries
 from sinks.summary_store import SummaryStore
 from sinks.table_writer import TableWriter
 from sinks.tenure import Tenure
 from sinks.topic_flow import TopicFlow
+from sinks.topic_identity import topic_identities
 from sinks.uncovered import first_uncovered
 
 log = logging.getLogger(__name__)
@@ -36,16 +40,24 @@ class SummaryFlow(TopicFlow):
     """Each snapshot at least once; the table keeps the newest."""
 
     def __init__(
-        self, settings: Settings, client: AsyncClient, writer: TableWriter, dead_letters: DeadLetters, **flow: Any
+        self,
+        settings: Settings,
+        client: AsyncClient,
+        writer: TableWriter,
+        dead_letters: DeadLetters,
+        deletions: ControlDeletions,
+        **flow: Any,
     ) -> None:
         super().__init__(settings, **flow)
         self._settings = settings
         self._client = client
         self._writer = writer
         self._dead_letters = dead_letters
+        self._deletions = deletions
         self._epoch = 0
         self._positions: dict[int, Position] = {}
         self._folded: dict[int, int] = {}
+        self._hidden: HiddenSummaries | None = None
 
     async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> SummaryStore:
         """A log that has lost its end is read again from before the newest summary that is stored: what it lost was
@@ -61,12 +73,24 @@ class SummaryFlow(TopicFlow):
                 positions[at] = await self._after_lost_end(position)
             positions[at].check_deleted()
         self.go_back(positions)
+        events = Topics(self._settings.topic_prefix).events
+        [identity] = await topic_identities(self._settings, [events])
+        self._hidden = HiddenSummaries(self._deletions.deleted, identity.topic_id)
+        await self._deletions.loaded()
         self._positions = {position.partition.partition: position for position in positions}
         self._folded = {partition: position.note.folded or 0 for partition, position in self._positions.items()}
         folded_at = {partition: position.note.folded_at for partition, position in self._positions.items()}
         self._epoch = epoch
         return SummaryStore(
-            self._settings, self._client, self._writer, self._dead_letters, tenure, epoch, self._folded, folded_at
+            self._settings,
+            self._client,
+            self._writer,
+            self._dead_letters,
+            tenure,
+            epoch,
+            self._folded,
+            folded_at,
+            self._hidden,
         )
 
     async def _after_lost_end(self, position: Position) -> Position:
@@ -86,7 +110,7 @@ class SummaryFlow(TopicFlow):
         await tenure.unless_revoked(tenure.has_all_events.wait())
         for partition, position in self._positions.items():
             lacks = await tenure.unless_revoked(
-                first_uncovered(self._client, self._epoch, partition, self._folded[partition])
+                first_uncovered(self._client, self._epoch, partition, self._folded[partition], self._hidden)
             )
             if lacks is None:
                 continue

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
+from producers.deleted_traces import DeletedTraces
 from producers.record_identity import RecordMark, mark_from
 from producers.topics import WATERMARK_KEY, state_key
 from sinks.dead_letter import DeadLetter
@@ -71,6 +72,21 @@ class Watermark(BaseModel):
 COLUMNS = ", ".join([*TraceSummary.model_fields, "_topic_epoch", "_partition"])
 
 
+class HiddenSummaries(NamedTuple):
+    """The summaries of deleted traces, which a replay makes once more. `topic_id` is of the log of the events."""
+
+    deleted: DeletedTraces
+    topic_id: str
+
+    def hides(self, summary: TraceSummary, partition: int) -> bool:
+        """Whether it counts an event that is deleted, or is of a trace whose events are refused."""
+        return self.hides_event(summary.tenant_id, summary.trace_id, partition, summary.first_offset)
+
+    def hides_event(self, tenant_id: str, trace_id: str, partition: int, offset: int) -> bool:
+        """Whether a stored event is deleted: its row is going, and no summary of it comes any more."""
+        return bool(self.deleted) and self.deleted.hides(tenant_id, trace_id, self.topic_id, partition, offset)
+
+
 @dataclass(slots=True)
 class SummaryBatch:
     """What a batch of records comes down to; `folded` is by partition, `folded_at` the mark that came with it.
@@ -89,10 +105,11 @@ class SummaryBatch:
     refused: list[DeadLetter] = field(default_factory=list[DeadLetter])
     records: int = 0
     size: int = 0
+    hidden: HiddenSummaries | None = None
 
     @classmethod
-    def of(cls, records: Iterable[Any]) -> SummaryBatch:
-        batch = cls()
+    def of(cls, records: Iterable[Any], hidden: HiddenSummaries | None = None) -> SummaryBatch:
+        batch = cls(hidden=hidden)
         batch.add(records)
         return batch
 
@@ -127,6 +144,8 @@ class SummaryBatch:
         summary = TraceSummary.model_validate_json(record.value or b"")
         if record.key != state_key(summary.tenant_id, summary.trace_id):
             self.refused.append(DeadLetter.of(record, "the record's key is not its tenant and trace"))
+            return
+        if self.hidden is not None and self.hidden.hides(summary, record.partition):
             return
         segment = (record.partition, record.key, summary.first_offset)
         known = self.newest.get(segment)

@@ -15,7 +15,7 @@ from sinks.dead_letters import DeadLetters
 from sinks.errors import InsertError
 from sinks.made_summaries import fold_anew_from
 from sinks.retry import Backoff
-from sinks.summary_lines import COLUMNS, SummaryBatch
+from sinks.summary_lines import COLUMNS, HiddenSummaries, SummaryBatch
 from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from sinks.tenure import Tenure
 
@@ -39,6 +39,7 @@ class SummaryStore:
         epoch: int,
         folded: dict[int, int],
         folded_at: dict[int, RecordMark | None],
+        hidden: HiddenSummaries | None = None,
     ) -> None:
         self._max_rows, self._max_bytes = settings.sink_max_rows, settings.sink_max_bytes
         self._client = client
@@ -47,10 +48,11 @@ class SummaryStore:
         self._tenure = tenure
         self._epoch = epoch
         self._folded = folded
+        self._hidden = hidden
         self._folded_at = folded_at
 
     def batch(self) -> SummaryBatch:
-        return SummaryBatch()
+        return SummaryBatch(hidden=self._hidden)
 
     async def store(self, batch: SummaryBatch) -> None:
         """Returns when all of it is stored or dead-lettered; only then are the watermarks of the batch taken over."""

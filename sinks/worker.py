@@ -26,6 +26,8 @@ from producers.topics import Topics
 from sinks.assignment import Assignment, RebalanceListener
 from sinks.clickhouse import connect
 from sinks.dead_letters import DeadLetters
+from sinks.deleting.control_deletions import ControlDeletions
+from sinks.deleting.deleter import Deleter
 from sinks.errors import (
     EXIT_MISMATCH,
     EXIT_UNAVAILABLE,
@@ -129,6 +131,7 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event, on_ready:
         consumer = await _reach_kafka(settings, assignment, lease)
         stack.push_async_callback(_leave, consumer)
 
+        deletions = ControlDeletions(settings)
         ready = _Ready({topics.events, topics.summaries}, on_ready)
         parts: dict[str, Any] = {
             "settings": settings,
@@ -136,6 +139,7 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event, on_ready:
             "writer": TableWriter(client, settings),
             "dead_letters": dead_letters,
             "consumer": consumer,
+            "deletions": deletions,
             "watch": LeaderWatch(consumer),
         }
         flows = [
@@ -145,6 +149,8 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event, on_ready:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(flow.run(assignment)) for flow in flows]
             running.append(group.create_task(_watch_group(consumer)))
+            running.append(group.create_task(deletions.run()))
+            running.append(group.create_task(Deleter(settings, client, consumer, assignment, deletions).run()))
             running.append(group.create_task(watch_restarts(client, lives, assignment)))
             await stop.wait()
             await assignment.end()

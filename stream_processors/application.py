@@ -112,9 +112,13 @@ def create_app(settings: Settings) -> ProcessorApp:
         eviction.folded(folded.touched)
         note = chunk.note()
         summaries = [summary_record(key, state) for key, state in folded.touched.items()]
+        left = traces.queue_left(folded.left)
+        changelog = traces.queue_changelog(chunk.partition, folded.begun, folded.changelog, chunk.start, note)
+        for key in folded.forgotten:
+            traces.forget(key)
         return [
-            *traces.queue_left(folded.left),
-            *traces.queue_changelog(chunk.partition, folded.begun, folded.changelog, chunk.start, note),
+            *left,
+            *changelog,
             *producer.queue(
                 topics.summaries,
                 chunk.partition,

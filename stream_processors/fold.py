@@ -7,16 +7,20 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from axonstream.event_contract import EventType
+from producers.deletion import MARKER_KEY, Marker, read_marker
 from producers.event import Event
 from producers.topics import state_key
 from producers.verdict import Refusal, verdicts
 from stream_processors.name_list import with_name
-from stream_processors.trace_state import LIST_CAP, FirstError, TraceState
+from stream_processors.trace_state import LIST_CAP, FirstError, TraceState, tombstone_records
 from stream_processors.trace_states import TraceStates
 
 _ERROR = EventType.AGENT_ERROR.value  # looking up the member of an enum takes longer than comparing two strings
 _HANDOFF = EventType.AGENT_HANDOFF.value
 _TOOL_CALL = EventType.AGENT_TOOL_CALL_START.value
+
+
+ChangelogRecord = tuple[bytes, bytes] | tuple[bytes, None, tuple[str, bytes]]
 
 
 class Record(Protocol):
@@ -35,12 +39,14 @@ class Record(Protocol):
 @dataclass(slots=True)
 class Folded:
     """The traces that a run of records touched, the changelog records of those of them whose state moved on, and the
-    keys of those that are new. `left` are the states that traces had in other partitions: partition, key and state.
+    keys of those that are new. `forgotten` are traces that were deleted, and of which nothing came since. `left` are
+    the states that traces had in other partitions: partition, key and state.
     """
 
     touched: dict[bytes, TraceState] = field(default_factory=dict[bytes, TraceState])
     begun: list[bytes] = field(default_factory=list[bytes])
-    changelog: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    forgotten: dict[bytes, None] = field(default_factory=dict[bytes, None])
+    changelog: list[ChangelogRecord] = field(default_factory=list["ChangelogRecord"])
     left: list[tuple[int, bytes, TraceState]] = field(default_factory=list[tuple[int, bytes, TraceState]])
 
 
@@ -50,12 +56,15 @@ def fold_records(records: Sequence[Record], states: TraceStates, partition: int 
     A trace that was folded in another partition has moved (partitions were added): its offsets there say nothing here,
     so what comes now is another segment.
 
-    A record that the verdict refuses is skipped: the sink dead-letters it by the same verdict.
+    A record that the verdict refuses is skipped: the sink dead-letters it by the same verdict. The marker of a deletion
+    forgets what its traces had before it in this partition.
     """
     folded = Folded()
     touched, changed = folded.touched, dict[bytes, TraceState]()
     for record, event in zip(records, verdicts(records).judged, strict=True):
         if isinstance(event, Refusal):
+            if record.key == MARKER_KEY and (marker := read_marker(record.key, record.value)) is not None:
+                _forget(folded, changed, states, marker, record.offset, partition)
             continue
         event.received_at = record.timestamp  # by the clock of the broker, whoever published
         key = state_key(event.tenant_id, event.trace_id)
@@ -67,6 +76,7 @@ def fold_records(records: Sequence[Record], states: TraceStates, partition: int 
         if state is None:
             state = new_state(event, record.offset)
             folded.begun.append(key)
+            folded.forgotten.pop(key, None)
         elif record.offset <= state.last_offset:  # I1: it is in the state already; its summary goes out again
             touched[key] = state
             continue
@@ -75,6 +85,37 @@ def fold_records(records: Sequence[Record], states: TraceStates, partition: int 
     for key, state in changed.items():
         folded.changelog += states.store(key, state)
     return folded
+
+
+def _forget(
+    folded: Folded,
+    changed: dict[bytes, TraceState],
+    states: TraceStates,
+    marker: Marker,
+    offset: int,
+    partition: int,
+) -> None:
+    """Forget the states that began before the marker: one that began behind it was folded by an earlier life.
+
+    The tombstone goes to the changelog before what comes of later events, so a recovery ends with these alone.
+    """
+    tenant_id, deletion = marker
+    if deletion.trace_ids:
+        keys = [state_key(tenant_id, trace_id) for trace_id in deletion.trace_ids]
+    else:
+        prefix = state_key(tenant_id, "")
+        keys = [key for key in {**folded.touched, **dict.fromkeys(states)} if key.startswith(prefix)]
+    for key in keys:
+        state = folded.touched.get(key)
+        if state is None and (key not in states or states.partitions.get(key, partition) != partition):
+            continue
+        state = states[key] if state is None else state
+        if state.first_offset < offset:
+            folded.touched.pop(key, None)
+            changed.pop(key, None)
+            folded.changelog += tombstone_records(key, state)
+            folded.forgotten[key] = None
+            states.forget(key)
 
 
 def new_state(event: Event, offset: int) -> TraceState:

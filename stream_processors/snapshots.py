@@ -12,6 +12,7 @@ import orjson
 
 from producers.record_identity import CommitNote
 from producers.topics import FOLDED_KEY, WATERMARK_KEY
+from stream_processors.chunked_producer import OutputRecord
 from stream_processors.name_list import names_json
 from stream_processors.trace_state import FirstError, TraceState
 
@@ -73,8 +74,8 @@ def folded_record(note: CommitNote) -> tuple[bytes, bytes]:
 
 
 def announced(
-    records: Sequence[tuple[bytes, bytes]], start: int, note: CommitNote, record: Callable[[CommitNote], Record]
-) -> list[Record]:
+    records: Sequence[OutputRecord], start: int, note: CommitNote, record: Callable[[CommitNote], Record]
+) -> list[OutputRecord]:
     """The output of a chunk that starts at `start`, and the `record` of its note behind it.
 
     Where it does not fit into one batch, the note's mark stands before it as well: whatever part of the output outlives

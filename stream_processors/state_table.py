@@ -14,7 +14,7 @@ from faust.types import TP
 from producers.record_identity import CommitNote, decode_note
 from producers.topics import FOLDED_KEY, REBUILD_KEY
 from producers.trace_partitions import partition_of
-from stream_processors.chunked_producer import ChunkedProducer
+from stream_processors.chunked_producer import ChunkedProducer, OutputRecord
 from stream_processors.errors import StateFormatError
 from stream_processors.fail_stop import FailStop
 from stream_processors.idle_order import IdleOrder
@@ -54,7 +54,7 @@ class StateTable(faust.Table):
         self,
         partition: int,
         begun: Iterable[bytes],
-        records: Sequence[tuple[bytes, bytes]],
+        records: Sequence[OutputRecord],
         start: int,
         note: CommitNote,
     ) -> list[Future[Any]]:

@@ -37,6 +37,7 @@ class Action(StrEnum):
     CHANNEL_DELETE = "channel.delete"
     WEBHOOK_CREATE = "webhook.create"
     WEBHOOK_DEACTIVATE = "webhook.deactivate"
+    TRACES_DELETE = "traces.delete"
     DEAD_LETTERS_REPLAY = "dead-letters.replay"
     DEAD_LETTERS_DISCARD = "dead-letters.discard"
 

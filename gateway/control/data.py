@@ -27,6 +27,8 @@ from gateway.control.records import (
     WebhookEndpoint,
     decode_record,
 )
+from producers.deleted_traces import DeletedTraces
+from producers.deletion import Deletion
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ MAX_CHANNELS = 10_000
 MAX_PUBLISHED_CHANNELS = 10_000
 MAX_WEBHOOKS = 1_000
 MAX_KEYS = 1_000
+MAX_DELETIONS = 20_000
 
 FIRST_APP = 1
 _FIRST_APPS = {FIRST_APP: App(FIRST_APP, "default", 0, 0)}
@@ -58,6 +61,7 @@ class Tenant:
         self.webhooks: dict[int, WebhookEndpoint] = {}
         self.keys: dict[int, ApiKey] = {}
         self.key_uses: dict[int, int] = {}
+        self.deletions: dict[int, Deletion] = {}
         self.making_channels = asyncio.Lock()
 
     def channel(self, channel_id: int) -> Channel | None:
@@ -81,6 +85,7 @@ class ControlData:
         self.loaded = False
         self.credentials: dict[bytes, Credential] = {}
         self.audit = AuditTrail()
+        self.deleted = DeletedTraces()
         self._tenants: dict[str, Tenant] = {}
         self._secret_ids = KeyDigests(secret).secret_ids
         self._by_origin: defaultdict[bytes, dict[int, Credential]] = defaultdict(dict)  # then by key id
@@ -145,6 +150,9 @@ class ControlData:
             case KeyUse():
                 if number in tenant.keys:  # a use that came after the key was revoked is not kept
                     tenant.key_uses[number] = contents.at
+            case Deletion():
+                tenant.deletions[number] = contents
+                self.deleted.put(tenant_id, contents)
 
     def keep_only(self, places: AbstractSet[Place]) -> None:
         """Delete what has no place among these: after the topic was read anew from its start."""
@@ -164,6 +172,8 @@ class ControlData:
                 tenant.channel_apps.pop(number, None)
             else:
                 tenant.channel_apps[number] = left.app_id
+        if isinstance(gone, Deletion):
+            self.deleted.drop(tenant.id, number)
         if isinstance(gone, ApiKey):
             tenant.key_uses.pop(number, None)
             self._drop_credential(gone)
@@ -201,5 +211,6 @@ def _parts(tenant: Tenant) -> dict[Kind, dict[int, object]]:
         Kind.WEBHOOK: tenant.webhooks,
         Kind.KEY: tenant.keys,
         Kind.KEY_USE: tenant.key_uses,
+        Kind.DELETION: tenant.deletions,
     }
     return parts  # pyright: ignore[reportReturnType]  the kind says what is in it

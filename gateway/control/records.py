@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
 from gateway.control.origins import read_origin
+from producers.deletion import Deletion
 
 AnId = Annotated[int, Field(ge=0, le=MAX_ID)]
 ATime = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
@@ -31,6 +32,7 @@ class Kind(StrEnum):
     WEBHOOK = "webhook"
     KEY = "key"
     KEY_USE = "key-use"
+    DELETION = "deletion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class KeyUse:
     at: ATime
 
 
-Contents = App | Channel | WebhookEndpoint | ApiKey | KeyUse
+Contents = App | Channel | WebhookEndpoint | ApiKey | KeyUse | Deletion
 _FORMS: dict[Kind, TypeAdapter[Contents]] = {
     Kind.APP: TypeAdapter(App),
     Kind.CHANNEL: TypeAdapter(Channel),
@@ -104,6 +106,7 @@ _FORMS: dict[Kind, TypeAdapter[Contents]] = {
     Kind.WEBHOOK: TypeAdapter(WebhookEndpoint),
     Kind.KEY: TypeAdapter(ApiKey),
     Kind.KEY_USE: TypeAdapter(KeyUse),
+    Kind.DELETION: TypeAdapter(Deletion),
 }
 
 

@@ -203,6 +203,8 @@ class CatchUp:
         event = verdict(record.key, record.value)
         if isinstance(event, Refusal) or not self._wanted.matches(event):
             return b""
+        if self._shared.reader.delivery.hides(event, record):
+            return b""
         event.received_at = record.timestamp
         self._shared.reader.delivery.repeats.remember(event)
         if seen.seen(event, 0) != NO_REPEAT or not is_new:

@@ -11,8 +11,11 @@ from gateway.live.frames import AppOf, event_data, event_frame, gap_frame
 from gateway.live.log import ReadSoFar
 from gateway.live.position import Kind
 from gateway.live.repeats import Repeats
-from gateway.live.ring import GAP, Feed, Form, Frame, Ring
+from gateway.live.ring import DELETED, GAP, Feed, Form, Frame, Ring
 from gateway.sealed_texts import SealedTexts
+from producers.deleted_traces import DeletedTraces
+from producers.deletion import MARKER_KEY, read_marker
+from producers.event import Event
 from producers.verdict import Refusal, verdict
 
 _REMEMBERED = 65_536
@@ -21,19 +24,25 @@ _REMEMBERED = 65_536
 class Delivery:
     """Feeds, ring and repeats of one gateway, in step with the offsets of the `ReadSoFar` that each call is given."""
 
-    def __init__(self, most_bytes: int, sealed: SealedTexts, app_of: AppOf) -> None:
+    def __init__(
+        self, most_bytes: int, sealed: SealedTexts, app_of: AppOf, deleted: DeletedTraces | None = None
+    ) -> None:
         self.ring = Ring(most_bytes)
         self.feeds = Feeds()
         self.repeats = Repeats(_REMEMBERED)
         self.sealed = sealed
         self.app_of = app_of
+        self.deleted = DeletedTraces() if deleted is None else deleted
+        self.topic_id = ""  # of the log that is read
 
     def take(self, read: ReadSoFar, record: ConsumerRecord) -> list[Feed]:
         """Put the record into the ring, whose offset is the last that was read. The feeds that have something new."""
+        if record.key == MARKER_KEY:
+            return self._delete(read, record)
         if not self.feeds.can_match(record.key):
             return []
         event = verdict(record.key, record.value)
-        if isinstance(event, Refusal):
+        if isinstance(event, Refusal) or self.hides(event, record):
             return []
         event.received_at = record.timestamp
         feeds = self.feeds.matching(event)
@@ -45,7 +54,35 @@ class Delivery:
         for form in forms:
             position = self._sealed(read, event.tenant_id, form.kind, record.partition)
             frames[form] = Frame(position, event_frame(position, data[form.generation]))
-        self.ring.append(self.repeats.seen(event, self.ring.number), frames, feeds)
+        self.ring.append(self.repeats.seen(event, self.ring.number), frames, feeds, event.trace_id)
+        return feeds
+
+    def hides(self, event: Event, record: ConsumerRecord) -> bool:
+        """Whether the event is deleted; what is read again is older than the deletion, what is late comes after it."""
+        place = (self.topic_id, record.partition, record.offset)
+        return bool(self.deleted) and self.deleted.hides(event.tenant_id, event.trace_id, *place)
+
+    def _delete(self, read: ReadSoFar, record: ConsumerRecord) -> list[Feed]:
+        """What the ring has of deleted traces goes. The streams of such a trace are told, and end."""
+        marker = read_marker(record.key, record.value)
+        if marker is None:
+            return []
+        tenant_id, trace_ids = marker.tenant_id, marker.deletion.trace_ids
+        self.ring.blank(tenant_id, trace_ids)
+        feeds = [
+            feed
+            for feed in self.feeds
+            if feed.wanted.tenant_id == tenant_id
+            and feed.wanted.trace_id is not None
+            and (not trace_ids or feed.wanted.trace_id in trace_ids)
+            and read.home(feed.wanted) == record.partition
+        ]
+        frames: dict[Form, Frame] = {}
+        for form in {feed.form for feed in feeds}:
+            position = self._sealed(read, tenant_id, form.kind, record.partition)
+            frames[form] = Frame(position, gap_frame("deleted", position))
+        if feeds:
+            self.ring.append(DELETED, frames, feeds)
         return feeds
 
     def tell_expired(self, read: ReadSoFar, partition: int) -> None:

@@ -65,9 +65,9 @@ def gap_frame(reason: str, resume: bytes, missed: int | None = None) -> bytes:
     """Says that events are missing before what comes next.
 
     `slow`: `missed` events of this stream; resuming at `resume` misses none of them. `expired`: retention has deleted
-    a part of the log. `old_position`: the reader came with a position of a version whose positions are not sealed. The
-    stream goes on at `resume`. How much is missing is known of `slow` alone: otherwise there are only offsets, which
-    count the events of all tenants.
+    a part of the log. `old_position`: the reader came with a position of a version whose positions are not sealed.
+    The stream goes on at `resume`; `deleted`: the trace was deleted, and the stream ends. How much is missing is known
+    of `slow` alone: otherwise there are only offsets, which count the events of all tenants.
     """
     data = {"reason": reason, "resume": resume.decode()} | ({} if missed is None else {"missed": missed})
     return b"event: gap\ndata: %b\n\n" % orjson.dumps(data)

@@ -29,6 +29,7 @@ from gateway.live.log import BATCH_RECORDS, ReadSoFar, is_cancelled, live_consum
 from gateway.live.position import Positions, mark_of
 from gateway.live.ring import Cursor, Feed
 from gateway.sealed_texts import SealedTexts, sealing_key
+from producers.deleted_traces import DeletedTraces
 from producers.leader_watch import LeaderWatch
 from producers.loop_share import LoopShare
 from producers.record_identity import RecordMark
@@ -55,12 +56,14 @@ class _OtherLogError(Exception):
 class LiveReader:
     """Shared by all streams; `lost` is called when every stream has to end."""
 
-    def __init__(self, settings: Settings, lost: Callable[[str], None], app_of: AppOf) -> None:
+    def __init__(
+        self, settings: Settings, lost: Callable[[str], None], app_of: AppOf, deleted: DeletedTraces | None = None
+    ) -> None:
         self._settings = settings
         self._topic = Topics(settings.topic_prefix).events
         self._lost = lost
         sealed = SealedTexts(sealing_key(settings, "live positions"))
-        self.delivery = Delivery(settings.live_buffer_bytes, sealed, app_of)
+        self.delivery = Delivery(settings.live_buffer_bytes, sealed, app_of, deleted)
         self.ring = self.delivery.ring
         self.feeds = self.delivery.feeds
         self._read: ReadSoFar | None = None
@@ -174,6 +177,7 @@ class LiveReader:
     async def _place(self, consumer: AIOKafkaConsumer) -> None:
         """Where it was, or at the end."""
         [identity] = await topic_identities(self._settings, [self._topic])
+        self.delivery.topic_id = identity.topic_id
         mark = mark_of(identity.cluster_id, identity.topic_id)
         partitions = len(await consumer._client._wait_on_metadata(self._topic))
         if self._read is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from typing import NamedTuple
 
 from gateway.control.credentials import Generation
@@ -17,6 +18,7 @@ from gateway.live.position import Kind
 
 NO_REPEAT = -1
 GAP = -2  # it is no event: it says that events are missing
+DELETED = -3  # nor is this: it says that the trace was deleted, and is the last of its stream
 _ENTRY_BYTES = 600  # of the objects around one event's frames
 _LISTED_BYTES = 8
 _COMPACT_AFTER = 256
@@ -37,19 +39,34 @@ class Form(NamedTuple):
 
 
 class Entry:
-    """One event in the ring. `repeat_of` is the number of the entry that had the event before, or NO_REPEAT, or GAP."""
+    """One event in the ring. `repeat_of` is the number of the entry that had the event before, or NO_REPEAT, or what
+    else than an event it is.
+    """
 
-    __slots__ = ("feeds", "frames", "number", "repeat_of", "size")
+    __slots__ = ("feeds", "frames", "number", "repeat_of", "size", "trace_id")
 
-    def __init__(self, number: int, repeat_of: int, frames: dict[Form, Frame], feeds: list[Feed]) -> None:
+    def __init__(
+        self, number: int, repeat_of: int, frames: dict[Form, Frame], feeds: list[Feed], trace_id: str
+    ) -> None:
         self.number = number
         self.repeat_of = repeat_of
         self.frames = frames
         self.feeds = feeds
-        self.size = (
+        self.trace_id = trace_id
+        self.size = self._counted()
+
+    def blank(self) -> int:
+        """Let go of the event, and keep its place; how many bytes that frees."""
+        before = self.size
+        self.frames = {form: Frame(frame.position, b"") for form, frame in self.frames.items()}
+        self.size = self._counted()
+        return before - self.size
+
+    def _counted(self) -> int:
+        return (
             _ENTRY_BYTES
-            + _LISTED_BYTES * len(feeds)
-            + sum(len(frame.wire) + len(frame.position) for frame in frames.values())
+            + _LISTED_BYTES * len(self.feeds)
+            + sum(len(frame.wire) + len(frame.position) for frame in self.frames.values())
         )
 
 
@@ -115,9 +132,9 @@ class Ring:
         self.size = 0
         self.number = 1  # of the next entry; 0 stands for all that was before
 
-    def append(self, repeat_of: int, frames: dict[Form, Frame], feeds: list[Feed]) -> None:
+    def append(self, repeat_of: int, frames: dict[Form, Frame], feeds: list[Feed], trace_id: str = "") -> None:
         """The newest entry, of feeds of one tenant; the oldest of the loudest tenant leave when there is no room."""
-        entry = Entry(self.number, repeat_of, frames, feeds)
+        entry = Entry(self.number, repeat_of, frames, feeds, trace_id)
         self.number += 1
         tenant_id = feeds[0].wanted.tenant_id
         share = self._shares.get(tenant_id)
@@ -136,6 +153,15 @@ class Ring:
         share = self._shares.pop(tenant_id, None)
         while share is not None and share.entries:
             self.size -= share.drop_oldest()
+
+    def blank(self, tenant_id: str, trace_ids: Collection[str]) -> None:
+        """Let go of the events of these traces, of all when there are none: their places stay, and show nothing."""
+        share = self._shares.get(tenant_id)
+        for entry in () if share is None else share.entries:
+            if entry.trace_id and (not trace_ids or entry.trace_id in trace_ids):
+                freed = entry.blank()
+                share.size -= freed  # pyright: ignore[reportOptionalMemberAccess]  it has entries
+                self.size -= freed
 
     def clear(self) -> None:
         """Let go of everything; the feeds find it gone."""
@@ -187,7 +213,7 @@ class Cursor:
     `since`.
     """
 
-    __slots__ = ("_since", "events", "feed", "gaps", "place", "position")
+    __slots__ = ("_since", "ended", "events", "feed", "gaps", "place", "position")
 
     def __init__(self, feed: Feed, since: int, position: bytes) -> None:
         self.feed = feed
@@ -196,6 +222,7 @@ class Cursor:
         self._since = since
         self.events = 0
         self.gaps = 0
+        self.ended = False  # with what it has taken last: its trace was deleted
 
     @property
     def at_end(self) -> bool:
@@ -227,7 +254,9 @@ class Cursor:
                 wires.append(frame.wire)
                 if entry.repeat_of == GAP:
                     self.gaps += 1
-                else:
+                elif entry.repeat_of == DELETED:
+                    self.ended = True
+                elif frame.wire:
                     self.events += 1
             self.place += 1
             self.position = frame.position

@@ -127,7 +127,7 @@ class LiveStream:
         if self._catch_up is not None:
             while (chunk := await self._catch_up.next(self._until_comment())) is not None:
                 await self._send(send, chunk)
-        while True:
+        while not self._cursor.ended:
             await self._send(send, await self._next())
 
     async def _next(self) -> bytes:

@@ -26,6 +26,7 @@ from gateway.live.reader import LiveReader
 from gateway.live.stream import HEADERS, LiveStream
 from gateway.sealed_texts import NotSealedHereError
 from gateway.shares import Shares
+from producers.deleted_traces import DeletedTraces
 from producers.settings import Settings
 
 CATCH_UPS_AT_ONCE = 8
@@ -40,7 +41,12 @@ class LiveTail:
     """The handlers. `channel_exists(tenant_id, channel_id)` says which channels can be subscribed to."""
 
     def __init__(
-        self, settings: Settings, authentication: Authentication, channel_exists: ChannelExists, app_of: AppOf
+        self,
+        settings: Settings,
+        authentication: Authentication,
+        channel_exists: ChannelExists,
+        app_of: AppOf,
+        deleted: DeletedTraces,
     ) -> None:
         self._authentication = authentication
         self._channel_exists = channel_exists
@@ -50,7 +56,8 @@ class LiveTail:
         self.counts = LiveCounts()
         self._streams: set[LiveStream] = set()
         self._draining = False
-        self.reader = LiveReader(settings, self.end_all, app_of)
+        self._deleted = deleted
+        self.reader = LiveReader(settings, self.end_all, app_of, deleted)
         self.catch_ups = CatchUps(settings, self.reader, CATCH_UPS_AT_ONCE, self.counts)
 
     @property
@@ -72,6 +79,8 @@ class LiveTail:
         trace_id: str = request.path_params["trace_id"]
         if not trace_id or "\x00" in trace_id or len(trace_id.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
             raise RefusedError(404, "no trace can have this id", "Check the trace id.")
+        if self._deleted.refuses(identity.tenant_id, trace_id):
+            raise RefusedError(404, "this trace was deleted, and late events of it are refused", "Follow another one.")
         wanted = read_filter(request.query_params, identity.tenant_id, trace_id=trace_id)
         return await self._open(request, identity, wanted, positions=True)
 

@@ -30,6 +30,7 @@ from gateway.publishing.sender_bytes import BodyError, SentEvent, read_event
 from gateway.turns import Turns
 from gateway.wire_values import wire_id
 from producers.append_counts import AppendCounts, Backlog
+from producers.deleted_traces import DeletedTraces
 from producers.event_ids import EventIds
 from producers.event_record import EventRecord, encode_event
 from producers.loop_share import LoopShare
@@ -39,6 +40,7 @@ BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process works on
 BULK_OF_A_TENANT = 3
 _TURN_WAIT_S = 5.0
 
+_DELETED = "this trace was deleted, and late events of it are refused"
 _GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1; no JSON begins so
 _HINT = "Correct the named field and send the event again; nothing of it was stored."
 
@@ -75,6 +77,7 @@ class Ingest:
         clock: Callable[[], int],
         publish_timeout_ms: int,
         late_reads: LateReads,
+        deleted: DeletedTraces,
     ) -> None:
         self._authentication = authentication
         self._channels = channels
@@ -82,6 +85,7 @@ class Ingest:
         self._ids = ids
         self._clock = clock
         self._late_reads = late_reads
+        self._deleted = deleted
         self.turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
         self.repeats = RepeatedBodies(time.monotonic, publish_timeout_ms / 1000)
         self.refused_of_bulks = 0  # events, while others of their request were looked at
@@ -109,6 +113,8 @@ class Ingest:
             raise RefusedError(400, error.messages, _HINT) from None
         except BodyError as error:
             raise RefusedError(400, str(error), "Send one JSON object in UTF-8; nothing was stored.") from None
+        if self._is_late(identity, event):
+            raise RefusedError(409, _DELETED, "Publish to another trace.")
         record, drawn = self._encode(event, identity, sent, attempt.first.get(0))
         if drawn is not None:
             attempt.drawn = {0: drawn}
@@ -198,7 +204,16 @@ class Ingest:
             raise BodyError(f"the event is larger than {MAX_EVENT_BYTES} bytes")
         sent = read_event(raw)
         event = validate_event(joined(sent.fields, parent) if parent else sent.fields, environment)
+        if self._is_late(identity, event):
+            raise BodyError(_DELETED)
         return event.channel_id, *self._encode(event, identity, sent, first)
+
+    def _is_late(self, identity: Identity, event: EventInput) -> bool:
+        """Whether its trace was deleted, and takes no late events."""
+        if not self._deleted:
+            return False
+        trace_id = event.trace_id or (trace_id_of(identity.tenant_id, event.dedup_key) if event.dedup_key else None)
+        return trace_id is not None and self._deleted.refuses(identity.tenant_id, trace_id)
 
     def _encode(
         self, event: EventInput, identity: Identity, sent: SentEvent, first: Drawn | None

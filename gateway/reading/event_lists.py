@@ -13,6 +13,7 @@ from axonstream.event_contract import MAX_NAME_BYTES
 from gateway.authentication import Authentication
 from gateway.control.credentials import Identity
 from gateway.control.log import Control, not_caught_up
+from gateway.deleting.being_deleted import BeingDeleted
 from gateway.errors import RefusedError
 from gateway.late_reads import LateReads
 from gateway.reading.begun_read import Reads, begun_read
@@ -51,6 +52,7 @@ class EventLists(Reads):
         sealed: SealedTexts,
         control: Control,
         clock: Callable[[], int],
+        being_deleted: BeingDeleted,
     ) -> None:
         super().__init__(authentication, late_reads)
         self._visibility = visibility
@@ -58,6 +60,7 @@ class EventLists(Reads):
         self._cursors = ListCursors(sealed, "events by first arrival")
         self._control = control
         self._clock = clock
+        self._being_deleted = being_deleted
 
     @begun_read
     async def of_channel(self, request: Request, identity: Identity) -> Response:
@@ -109,9 +112,12 @@ class EventLists(Reads):
     ) -> tuple[bytes, dict[str, str]]:
         """A page, and the headers of its answer."""
         tenant_id = identity.tenant_id
+        finished = await self._being_deleted.finished(tenant_id)
         found = await self._queries.page(tenant_id, wanted, limit, skipped, self._clock(), after)
-        headers = stale_headers(fresh) | self._cursors.headers(tenant_id, found.end)
-        return await event_rows_in_turns(found.events, identity), headers
+        hidden = self._being_deleted.hidden(tenant_id, finished)
+        shown = [one for one in found.events if not hidden.hides(one.trace_id)] if hidden else found.events
+        headers = stale_headers(fresh) | self._cursors.headers(tenant_id, found.end) | hidden.headers
+        return await event_rows_in_turns(shown, identity), headers
 
     def _place(self, query: QueryParams, identity: Identity) -> EventPlace | None:
         place = self._cursors.place(query, identity.tenant_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import AsyncExitStack, suppress
 
 import orjson
@@ -15,6 +15,7 @@ from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
 from gateway.answers import StoredEvent, summary_answer, trace_answer
 from gateway.authentication import Authentication
 from gateway.control.credentials import Generation, Identity
+from gateway.deleting.being_deleted import BeingDeleted
 from gateway.errors import RefusedError, UnavailableError
 from gateway.late_reads import LateReads
 from gateway.reading.begun_read import Reads, begun_read
@@ -49,12 +50,14 @@ class TraceReads(Reads):
         queries: TraceQueries,
         sealed: SealedTexts,
         stream_timeout_s: float,
+        being_deleted: BeingDeleted,
     ) -> None:
         super().__init__(authentication, late_reads)
         self._cursors = ListCursors(sealed, "traces")
         self._stream_timeout_s = stream_timeout_s
         self._visibility = visibility
         self._queries = queries
+        self._being_deleted = being_deleted
 
     @begun_read
     async def traces(self, request: Request, identity: Identity) -> Response:
@@ -69,33 +72,37 @@ class TraceReads(Reads):
         since, until = time_ms(query, "since"), time_ms(query, "until")
         bounds = None if since is until is None else (since or 0, MAX_TIME_MS if until is None else until)
         fresh = await self._visibility.of_everything()
+        finished = await self._being_deleted.finished(identity.tenant_id)
         found = await self._queries.page(identity.tenant_id, limit, skipped, bounds, after)
         if not fresh and not found.traces and not skipped and after is None:
             raise nothing_yet()
-        rows = [trace_answer(figures, identity.generation) for figures in found.traces]
+        hidden = self._being_deleted.hidden(identity.tenant_id, finished)
+        shown = [figures for figures in found.traces if not hidden.hides(figures.trace_id)]
+        rows = [trace_answer(figures, identity.generation) for figures in shown]
         body = orjson.dumps(rows if identity.generation is Generation.EARLY else {"traces": rows})
-        headers = stale_headers(fresh) | self._cursors.headers(identity.tenant_id, found.end)
+        headers = stale_headers(fresh) | self._cursors.headers(identity.tenant_id, found.end) | hidden.headers
         return Response(body, 200, headers, media_type=_JSON)
 
     @begun_read
     async def trace(self, request: Request, identity: Identity) -> Response:
         """GET /traces/{id}: the figures, and all events as `spans`, sent as `events` sends them."""
         trace_id = _trace_id(request)
-        fresh = await self._visibility.of_trace(trace_id)
+        fresh, known = await self._begin(identity, trace_id)
         figures = await self._queries.trace(identity.tenant_id, trace_id)
         if figures is None:
             raise _no_such_trace() if fresh else nothing_yet()
         head = orjson.dumps(trace_answer(figures, identity.generation))[:-1] + b',"spans":'
-        return await self._streamed(identity, trace_id, fresh, head, b"}")
+        return await self._streamed(identity, trace_id, fresh, known, head, b"}")
 
     @begun_read
     async def summary(self, request: Request, identity: Identity) -> Response:
         """GET /traces/{id}/summary: the figures and the first events; `?events=0` leaves the events out."""
         trace_id = _trace_id(request)
-        fresh = await self._visibility.of_trace(trace_id)
+        fresh, known = await self._begin(identity, trace_id)
         figures, events = await asyncio.gather(
             self._queries.trace(identity.tenant_id, trace_id), self._first_events(request, identity, trace_id)
         )
+        self._being_deleted.check_since(identity.tenant_id, trace_id, known)
         if figures is None:
             raise _no_such_trace() if fresh else nothing_yet()
         rows = event_rows(events, identity)
@@ -114,15 +121,31 @@ class TraceReads(Reads):
         When ClickHouse fails on the way, the connection is broken off: the sender never takes a part for the whole.
         """
         trace_id = _trace_id(request)
-        fresh = await self._visibility.of_trace(trace_id)
-        return await self._streamed(identity, trace_id, fresh)
+        fresh, known = await self._begin(identity, trace_id)
+        return await self._streamed(identity, trace_id, fresh, known)
+
+    async def _begin(self, identity: Identity, trace_id: str) -> tuple[bool, Collection[int]]:
+        """Whether the trace is visible as of now, and the deletions of it that are known now: see `BeingDeleted`.
+
+        Raises BeingDeletedError.
+        """
+        known = self._being_deleted.known(identity.tenant_id, trace_id)
+        await self._being_deleted.check(identity.tenant_id, trace_id)
+        return await self._visibility.of_trace(trace_id), known
 
     async def _streamed(
-        self, identity: Identity, trace_id: str, fresh: bool, head: bytes = b"", tail: bytes = b""
+        self,
+        identity: Identity,
+        trace_id: str,
+        fresh: bool,
+        known: Collection[int],
+        head: bytes = b"",
+        tail: bytes = b"",
     ) -> Response:
         async with AsyncExitStack() as stack:
             blocks = await stack.enter_async_context(self._queries.all_events(identity.tenant_id, trace_id))
             first = await anext(blocks, [])
+            self._being_deleted.check_since(identity.tenant_id, trace_id, known)
             if not first:
                 raise _no_such_trace() if fresh else nothing_yet()
             body = _array(identity, first, blocks, head, tail)

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     DIFFERENT = "different"  # the row or dead letter of a place is not of the record that the log has there
     AHEAD = "ahead"  # committed or stored beyond the end of the log
     UNCOVERED = "uncovered"  # the watermark says that this event is in a stored summary, and it is in none
+    RETURNED = "returned"  # rows of a trace whose deletion was finished are there
     SUMMARY = "summary"  # a summary that calls itself exact is not the recomputation from its events
 
 
@@ -35,8 +36,9 @@ class Verification:
     `events` and `dead_letters` count places, `compared` the records of the log whose row or letter was looked into,
     `summaries` the segments that were compared; `inexact` are those that do not claim to be exact (reads recompute
     them), `expired` those whose events retention has deleted, `pending` the records of the log that the sink has not
-    committed yet, `behind` those that the stored watermark has not reached.
-    At most `most` findings are kept, all are counted.
+    committed yet, `behind` those that the stored watermark has not reached. `deletions` are those that are remembered,
+    `deleting` those of them that ClickHouse has not finished, `deleted` the records of the log that are stored nowhere
+    for that reason. At most `most` findings are kept, all are counted.
     """
 
     most: int = 1000
@@ -48,6 +50,9 @@ class Verification:
     expired: int = 0
     pending: int = 0
     behind: int = 0
+    deletions: int = 0
+    deleting: int = 0
+    deleted: int = 0
     counts: Counter[Kind] = field(default_factory=Counter[Kind])
     findings: list[Finding] = field(default_factory=list[Finding])
 

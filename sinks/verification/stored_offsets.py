@@ -14,6 +14,7 @@ from producers.verdict import Refusal, verdict
 from sinks.comparison import gaps_sql
 from sinks.letter_box import Place
 from sinks.replay import dedup_key_of
+from sinks.verification.deleted import KnownDeletions
 from sinks.verification.findings import Finding, Kind, Verification
 from sinks.verification.log_state import EventsLog, PartitionState
 
@@ -52,7 +53,15 @@ class StoredOffsets:
     What retention has deleted from the log cannot be judged, and is not.
     """
 
-    def __init__(self, settings: Settings, client: AsyncClient, epoch: int, result: Verification) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: AsyncClient,
+        epoch: int,
+        result: Verification,
+        deletions: KnownDeletions | None = None,
+    ) -> None:
+        self._deletions = deletions
         self._topic = Topics(settings.topic_prefix).events
         self._settings = settings
         self._client = client
@@ -116,6 +125,9 @@ class StoredOffsets:
         """Transaction markers leave offsets without a record, and expired events have left the table."""
         async for record in log.records_between(partition, first, last):
             event = verdict(record.key, record.value)
+            if self._deletions is not None and self._deletions.explains(record, event):
+                self._result.deleted += 1
+                continue
             if isinstance(event, Refusal):
                 ttl_days, what = self._settings.dead_letters_ttl_days, event.reason
             else:

@@ -13,6 +13,7 @@ from typing import Any
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.settings import Settings
+from sinks.verification.deleted import KnownDeletions
 from sinks.verification.findings import Finding, Kind, Verification
 from sinks.verification.log_state import EventsLog, PartitionState
 
@@ -102,7 +103,15 @@ class SummaryCheck:
     has deleted cannot be judged.
     """
 
-    def __init__(self, settings: Settings, client: AsyncClient, epoch: int, result: Verification) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: AsyncClient,
+        epoch: int,
+        result: Verification,
+        deletions: KnownDeletions | None = None,
+    ) -> None:
+        self._deletions = deletions
         self._settings = settings
         self._client = client
         self._epoch = epoch
@@ -137,11 +146,18 @@ class SummaryCheck:
         different = await self._rows(_SUMMARIES, **some)
         oldest = await log.oldest(partitions, self._kept_since_ms())  # after the look: what it missed may have expired
         for row in different:
-            self._judge(row, committed, oldest)
+            if not self._is_going(*row[:2]):
+                self._judge(row, committed, oldest)
         visible = {"partitions": partitions, "visible": [state.visible for state in states]}
         for tenant, trace, epoch, partition, offset, count in await self._rows(_UNCOVERED, **visible, **some):
+            if self._is_going(tenant, trace):
+                continue
             where = f"tenant {tenant} trace {trace}, {partition}@{offset} epoch {epoch}"
             self._result.add(Finding(Kind.UNCOVERED, where, f"{count} events from here on are in no summary"), count)
+
+    def _is_going(self, tenant_id: str, trace_id: str) -> bool:
+        """Whether the trace is being deleted: of its rows some may be gone already."""
+        return self._deletions is not None and self._deletions.are_under_way(tenant_id, trace_id)
 
     def _kept_since_ms(self) -> int | None:
         """None where Kafka does not keep records longer than ClickHouse keeps events."""

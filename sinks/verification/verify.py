@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from producers.settings import Settings
+from producers.topics import Topics
 from sinks.clickhouse import connect
 from sinks.epochs import current_epoch
 from sinks.verification.contents import Contents
+from sinks.verification.deleted import known_deletions
 from sinks.verification.findings import Verification
 from sinks.verification.log_state import events_log
 from sinks.verification.stored_offsets import StoredOffsets
@@ -25,10 +27,11 @@ async def verify(settings: Settings, *, most: int = 1000, deep: bool = False) ->
     client = await connect(settings, SLOWEST_ANSWER_S)
     try:
         epoch = await current_epoch(settings, client)
-        async with events_log(settings) as (log, states):
-            await StoredOffsets(settings, client, epoch, result).check(log, states)
+        async with events_log(settings) as (log, states), known_deletions(settings, client) as deletions:
+            await StoredOffsets(settings, client, epoch, result, deletions).check(log, states)
             await Contents(settings, client, epoch, result).check(log, states, deep=deep)
-            await SummaryCheck(settings, client, epoch, result).check(log, states)
+            await SummaryCheck(settings, client, epoch, result, deletions).check(log, states)
+            await deletions.check(client, Topics(settings.topic_prefix), result)
     finally:
         await client.close()
     return result

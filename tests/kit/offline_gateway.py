@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -13,8 +13,10 @@ from starlette.routing import Route
 
 from gateway.app import create_app
 from gateway.control.data import ControlData
+from gateway.errors import UnavailableError
 from kit.memory_control import MemoryControl
 from producers.append_counts import AppendCounts, Backlog
+from producers.deletion import Deletion
 from producers.errors import NotAcknowledgedError
 from producers.event_record import EventRecord
 from producers.settings import Settings
@@ -50,6 +52,20 @@ class MemoryLog:
         return Backlog(0, 0, 0, 0)
 
 
+@dataclass
+class MemoryMarkers:
+    """Markers in memory: each deletion of `appended` stands at the offset 7 of two partitions."""
+
+    appended: list[tuple[str, Deletion]] = field(default_factory=list[tuple[str, Deletion]])
+    acknowledges: bool = True
+
+    async def append(self, tenant_id: str, deletion: Deletion) -> Deletion:
+        if not self.acknowledges:
+            raise UnavailableError("Kafka did not acknowledge the deletion in time", "Ask again.")
+        self.appended.append((tenant_id, deletion))
+        return replace(deletion, topic_id="log", bounds=(7, 7))
+
+
 class OfflineGateway:
     """Sends single requests to the application in this process; nothing listens, nothing else runs."""
 
@@ -63,7 +79,8 @@ class OfflineGateway:
         ).model_copy(update=changes)
         self.log = MemoryLog() if log is None else log
         self.control = MemoryControl(ControlData(settings.server_secret.get_secret_value().encode()))
-        self._app = create_app(settings, self.log, self.control)
+        self.markers = MemoryMarkers()
+        self._app = create_app(settings, self.log, self.control, self.markers)
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         """The answer to one request; with the local key's headers unless others are given."""

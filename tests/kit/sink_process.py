@@ -43,6 +43,7 @@ def start_sink(settings: Settings, *command: str) -> subprocess.Popen[str]:
         "AXONSTREAM_DEAD_LETTER_TIMEOUT_MS": str(settings.dead_letter_timeout_ms),
         "AXONSTREAM_SINK_MAX_ROWS": str(settings.sink_max_rows),
         "AXONSTREAM_SINK_INSTANCE": settings.sink_instance or "sink-0",  # started again, it takes over at once
+        "AXONSTREAM_DELETION_PAUSE_S": str(settings.deletion_pause_s),
         "AXONSTREAM_LOG_LEVEL": "WARNING",
     }
     command = (sys.executable, *(command or ("-c", RUN)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,7 @@ from producers.topics import event_key, state_key
 from producers.trace_partitions import partition_of
 from stream_processors import remembered_ids
 from stream_processors.application import create_app
-from stream_processors.fold import fold_records
+from stream_processors.fold import ChangelogRecord, fold_records
 from stream_processors.name_list import names_in
 from stream_processors.snapshots import summary_record
 from stream_processors.state_table import StateTable
@@ -133,7 +133,7 @@ class Worker:
     """A worker between two crashes: what it holds in memory, what Kafka holds of it."""
 
     states: TraceStates = field(default_factory=TraceStates)
-    changelog: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
+    changelog: list[ChangelogRecord] = field(default_factory=list[ChangelogRecord])
     committed: int = 0
 
 
@@ -160,9 +160,11 @@ def test_a_crash_anywhere_loses_and_doubles_nothing(
     check(worker.states, records)
 
 
-def recovered(table: StateTable, changelog: list[tuple[bytes, bytes]]) -> TraceStates:
+def recovered(table: StateTable, changelog: Sequence[ChangelogRecord]) -> TraceStates:
     table.states.clear()
-    table.merge([Stored(offset, key, value) for offset, (key, value) in enumerate(changelog)], 0)
+    table.merge(
+        [Stored(offset, key, value, tuple(headers)) for offset, (key, value, *headers) in enumerate(changelog)], 0
+    )
     return TraceStates(dict(table.states.packed), dict(table.states.pages))
 
 
@@ -182,7 +184,7 @@ def test_a_replay_touches_every_trace_and_changes_none(records: list[Stored]) ->
 def test_the_older_of_two_states_never_wins(table: StateTable, records: list[Stored], late: int) -> None:
     """I10: what a zombie wrote late, after its successor's records, is passed over."""
     states = TraceStates()
-    changelog: list[tuple[bytes, bytes]] = []
+    changelog: list[ChangelogRecord] = []
     for record in records:
         changelog += fold_records([record], states).changelog
     expected = {key: summary_record(key, state) for key, state in states.items()}

@@ -1,0 +1,128 @@
+"""Making deletions, and finishing what a gateway that died has begun."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from gateway.control.audit_entry import MOST_SHOWN, Action, Actor, entry
+from gateway.control.data import MAX_DELETIONS
+from gateway.control.log import Control
+from gateway.control.records import ControlRecord, Kind, Place, encode_record, new_id
+from gateway.deleting.markers import Markers
+from gateway.errors import RefusedError, UnavailableError
+from producers.deletion import MOST_TRACES, Deletion, Late
+from producers.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 5.0
+_A_DAY_MS = 24 * 3600 * 1000
+_ABANDONED_AFTER_MS = 20_000  # beyond the time that a request takes
+_KEPT_BEYOND_DAYS = 7
+
+
+class Deletions:
+    """`clock` gives ms since 1970.
+
+    The order of the steps, so that a deletion that is told of never comes to nothing:
+
+    1. the record, with its entry of the audit log: from here on reads say that the trace is being deleted;
+    2. the markers, on every partition: what stands before them is deleted;
+    3. the record again, with the offsets of the markers: from here on the sink may have ClickHouse delete.
+    """
+
+    def __init__(self, settings: Settings, control: Control, markers: Markers, clock: Callable[[], int]) -> None:
+        self._control = control
+        self._markers = markers
+        self._clock = clock
+        days = max(settings.events_ttl_days, settings.summaries_ttl_days, settings.dead_letters_ttl_days)
+        log_days = settings.topic_retention_hours // 24
+        self._kept_ms = (days + log_days + _KEPT_BEYOND_DAYS) * _A_DAY_MS
+
+    async def delete(
+        self,
+        tenant_id: str,
+        trace_ids: Sequence[str],
+        late: Late,
+        actor: Actor,
+        subject: str,
+        before: dict[str, object],
+    ) -> list[Deletion]:
+        """Delete these traces; none are all that the tenant has. Returns when what came before it is deleted for good.
+
+        Raises RefusedError 409 at the limit of deletions of single traces, UnavailableError when Kafka does not
+        acknowledge in time.
+        """
+        slices = [tuple(trace_ids[at : at + MOST_TRACES]) for at in range(0, len(trace_ids), MOST_TRACES)] or [()]
+        known = len(self._control.data.tenant(tenant_id).deletions)
+        if trace_ids and known + len(slices) > MAX_DELETIONS:
+            raise RefusedError(
+                409,
+                f"the tenant has {MAX_DELETIONS} deletions that are remembered",
+                "Delete all of the tenant (DELETE /traces?tenant=), or wait: retention forgets the oldest.",
+            )
+        made: list[Deletion] = []
+        for some in slices:
+            deletion = Deletion(new_id(), some, late, self._clock())
+            after = {"deletion": deletion.id, "late": str(late), "traces": list(some[:MOST_SHOWN])}
+            after |= {"traces_deleted": len(some)} if some else {"everything_of": tenant_id}
+            told = entry(
+                actor,
+                Action.TRACES_DELETE,
+                subject,
+                at=deletion.at,
+                tenant_id=tenant_id,
+                before=before,
+                after=after,
+            )
+            await self._control.write([_record(tenant_id, deletion)], told)
+            made.append(await self._complete(tenant_id, deletion))
+        await self._forget_superseded(tenant_id, made)
+        return made
+
+    async def _forget_superseded(self, tenant_id: str, made: Sequence[Deletion]) -> None:
+        """An earlier deletion of no other traces says nothing more: its bounds are below those of the new one."""
+        new, gone = {deletion.id for deletion in made}, list[bytes]()
+        traces = {trace_id for deletion in made for trace_id in deletion.trace_ids}
+        for older in self._control.data.deleted.of_tenant(tenant_id):
+            if older.id in new or not older.bounds or older.topic_id != made[0].topic_id:
+                continue
+            is_of_all = not made[0].trace_ids and (not older.trace_ids or older.late is Late.STORED)
+            if is_of_all or (older.trace_ids and traces.issuperset(older.trace_ids)):
+                gone.append(encode_record(_record(tenant_id, older))[0])
+        if gone:
+            await self._control.forget(gone)
+
+    async def run(self) -> None:
+        """Until it is cancelled: complete what was begun and abandoned, forget what cannot come back any more."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self.look()
+            except UnavailableError as error:
+                log.warning("deletions are not completed yet: %s", error)
+
+    async def look(self) -> None:
+        """One look. Two gateways that complete the same deletion do no harm. Raises UnavailableError."""
+        if not self._control.data.loaded:
+            return
+        now = self._clock()
+        forgotten: list[bytes] = []
+        for tenant_id, deletion in list(self._control.data.deleted):
+            if deletion.at + self._kept_ms < now:
+                forgotten.append(encode_record(_record(tenant_id, deletion))[0])
+            elif not deletion.bounds and deletion.at + _ABANDONED_AFTER_MS < now:
+                await self._complete(tenant_id, deletion)
+        if forgotten:
+            await self._control.forget(forgotten)
+
+    async def _complete(self, tenant_id: str, deletion: Deletion) -> Deletion:
+        deletion = await self._markers.append(tenant_id, deletion)
+        await self._control.note([_record(tenant_id, deletion)])
+        return deletion
+
+
+def _record(tenant_id: str, deletion: Deletion) -> ControlRecord:
+    return ControlRecord(Place(Kind.DELETION, tenant_id, deletion.id), deletion)
