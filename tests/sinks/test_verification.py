@@ -42,9 +42,9 @@ TAMPERED: dict[str, tuple[str, dict[Kind, int]]] = {
     ),
     "a row has another payload": (f"ALTER TABLE events_log UPDATE payload = 'x' WHERE {KEY}", {Kind.DIFFERENT: 2}),
     "a row is of another event": (f"ALTER TABLE events_log UPDATE event_id = 7 WHERE {KEY}", {Kind.DIFFERENT: 2}),
-    "a row has another time": (
-        f"ALTER TABLE events_log UPDATE received_at = received_at + 1 WHERE {KEY}",
-        {Kind.DIFFERENT: 2, Kind.SUMMARY: 1},
+    "a row has another parent": (
+        f"ALTER TABLE events_log UPDATE parent_span_id = 'x' WHERE {KEY}",
+        {Kind.DIFFERENT: 2},
     ),
     "a count is wrong": (f"ALTER TABLE trace_summaries UPDATE event_count = 11 {OF_TRACE}", {Kind.SUMMARY: 1}),
     "a time is wrong": (f"ALTER TABLE trace_summaries UPDATE last_at = last_at + 1 {OF_TRACE}", {Kind.SUMMARY: 1}),
