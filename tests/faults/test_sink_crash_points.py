@@ -18,6 +18,7 @@ from kit.sink_process import Pipeline, pipeline, sink, start_sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
 from kit.until import until
+from producers.record_identity import decode_note
 from producers.settings import Settings
 from producers.topics import WATERMARK_KEY, event_key, state_key
 
@@ -56,7 +57,8 @@ class Batches:
         await must_be_stored_once(settings)
 
         async def followed() -> bool:
-            return (await self._pipe.committed())[self._pipe.topics.summaries, 0][1] == str(self._number)
+            metadata = (await self._pipe.committed())[self._pipe.topics.summaries, 0][1]
+            return decode_note(metadata).folded == self._number
 
         await until(followed, "the watermark follows", DIES_WITHIN_S)
         stored = await self._pipe.query("SELECT max(last_offset) FROM trace_summaries FINAL")
