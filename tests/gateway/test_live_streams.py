@@ -80,7 +80,10 @@ def test_an_event_comes_as_the_row_of_its_trace_in_the_streams_generation(run: A
                     received = await each.next()
                     assert received.event == "message"
                     if each is stream:
-                        assert received.data == answer
+                        # The answer has the gateway's time of arrival, what is stored and streamed the broker's.
+                        clocks = ("createdAt", "updatedAt", "created_at", "updated_at")
+                        assert received.data.keys() == answer.keys()
+                        assert received.data | dict.fromkeys(clocks) == answer | dict.fromkeys(clocks)
 
     run(scenario)
 

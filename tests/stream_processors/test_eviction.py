@@ -174,7 +174,7 @@ class EvictionMachine(RuleBasedStateMachine):
 
     def fold(self, end: int) -> None:
         begin, self.folded_to = self.folded_to, end
-        folded = fold_records(self.log[begin:end], self.table.states)
+        folded = fold_records(self.log[begin:end], self.table.states, 0)
         self.table.idle.folded(folded.touched, self.now)
         summaries = [summary_record(key, state) for key, state in folded.touched.items()]
         mark = mark_at(self.log, end - 1)
