@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Self
 
-from kit.processor_process import end, start_processor
+from kit.processor_process import end, read_on, start_processor
 from kit.sink_process import start_sink
 from producers.settings import Settings
 
@@ -38,6 +38,7 @@ class PartsKeptRunning:
                 if process is not None:
                     end(process)
                 self._running[name] = start(self._settings)
+                read_on(self._running[name])
                 self.restarts += 1
 
     def kill(self) -> None:

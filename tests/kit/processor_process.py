@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -45,8 +47,17 @@ def wait_until_ready(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         if "ready processor" in line:
+            read_on(process)
             return
     raise AssertionError(f"the processor ended with {process.wait()} before it was ready")
+
+
+def read_on(process: subprocess.Popen[str]) -> None:
+    """Read what it prints, to nowhere, until it ends: a pipe that nobody reads is full after 64 KiB of log, and then
+    whoever logs stands still.
+    """
+    assert process.stdout is not None
+    threading.Thread(target=collections.deque, args=(process.stdout, 0), daemon=True).start()
 
 
 def end(process: subprocess.Popen[str]) -> None:
