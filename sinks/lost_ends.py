@@ -17,7 +17,7 @@ from producers.settings import Settings
 from sinks.clickhouse import connect
 from sinks.common_part import common_end
 from sinks.comparison import SLOWEST_ANSWER_S
-from sinks.made_summaries import summarise
+from sinks.made_summaries import fold_anew_from, summarise
 from sinks.positions import Position
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,8 @@ async def after_lost_end(settings: Settings, epoch: int, position: Position, hig
     2. write down the number that the rows from there on will have, and make summaries of them under it;
     3. give it to dead letters and decisions, and forget where the old log had no records;
     4. give it to the rows;
-    5. write down that this is done.
+    5. take back the summaries of what is lost: the processor may have lost as much, and then knows of none of them;
+    6. write down that this is done.
 
     Nothing is committed here. A crash is repaired by running it again, under the same number.
     Raises KafkaError and clickhouse_connect's errors.
@@ -78,6 +79,7 @@ async def _set_apart(client: AsyncClient, epoch: int, tp: TopicPartition, since:
         f"AND last_offset >= {since:d}{_WAIT}"
     )
     if not rows and not letters and not begun:
+        await fold_anew_from(client, epoch, tp.partition, since)
         return 0
     number = begun or await _next_number(client)
     await _note(client, tp, number, epoch, since, is_done=False)
@@ -92,6 +94,7 @@ async def _set_apart(client: AsyncClient, epoch: int, tp: TopicPartition, since:
         f"ALTER TABLE events_log UPDATE _topic_epoch = {number:d} WHERE _topic_epoch = {epoch:d} "
         f"AND _partition = {tp.partition:d} AND _offset >= {since:d}{_WAIT}"
     )
+    await fold_anew_from(client, epoch, tp.partition, since)
     await _note(client, tp, number, epoch, since, is_done=True)
     return rows
 

@@ -7,7 +7,7 @@ how far the summaries that are stored cover them (the metadata of trace-summarie
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.record_identity import CommitNote
+from producers.record_identity import CommitNote, RecordMark, standings
 from producers.settings import Settings
 from producers.topics import Topics
 from sinks.dead_letters import DeadLetters
@@ -80,6 +80,8 @@ class SummaryFlow(TopicFlow):
         self._positions = {position.partition.partition: position for position in positions}
         self._folded = {partition: position.note.folded or 0 for partition, position in self._positions.items()}
         folded_at = {partition: position.note.folded_at for partition, position in self._positions.items()}
+        for partition in await self._of_lost_records(events, folded_at):
+            self._folded[partition], folded_at[partition] = 0, None
         self._epoch = epoch
         return SummaryStore(
             self._settings,
@@ -92,6 +94,14 @@ class SummaryFlow(TopicFlow):
             folded_at,
             self._hidden,
         )
+
+    async def _of_lost_records(self, events: str, folded_at: Mapping[int, RecordMark | None]) -> list[int]:
+        """The partitions whose watermark was made after a record that the log of events has no more: it is void, and a
+        lower one, of a processor that has lost as much, counts.
+        """
+        marks = {TopicPartition(events, number): [mark] for number, mark in folded_at.items() if mark is not None}
+        found = await standings(self._settings, marks)
+        return [tp.partition for (tp, _), standing in found.items() if standing.lost_its_end]
 
     async def _after_lost_end(self, position: Position) -> Position:
         tp, note = position.partition, position.note

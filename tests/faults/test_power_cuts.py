@@ -213,14 +213,8 @@ def test_a_power_cut_of_clickhouse_costs_nothing_that_kafka_has(
     asyncio.run(story())
 
 
-_WRONG_STILL = pytest.mark.xfail(
-    reason="when Kafka alone loses the ends of all its logs, summaries of lost events stay, and the watermark stands",
-    strict=False,
-)
-
-
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("victim", ["both", pytest.param("Kafka", marks=_WRONG_STILL)])
+@pytest.mark.parametrize("victim", ["both", "Kafka"])
 def test_a_power_cut_of_kafka_costs_at_most_what_nobody_had_on_a_disk(
     one_broker: KafkaCluster,
     one_broker_settings: Settings,
