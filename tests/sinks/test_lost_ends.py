@@ -1,0 +1,49 @@
+"""What a sink does with rows and summaries of records that Kafka has lost, when nobody else knows of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka import TopicPartition
+
+from kit.sample_events import event_value
+from kit.sample_summaries import summary
+from kit.sink_process import pipeline, sink
+from producers.record_identity import CommitNote
+from producers.settings import Settings
+from producers.topics import event_key, state_key
+from sinks.lost_ends import after_lost_end
+from sinks.positions import Position
+
+pytestmark = pytest.mark.services
+
+KEPT, ALL = 3, 5  # events
+_MORE = """INSERT INTO events_log SELECT * REPLACE (_offset + {by:UInt8} AS _offset, event_id + {by:UInt8} AS event_id)
+FROM events_log AS kept WHERE kept._offset + {by:UInt8} BETWEEN {kept:UInt8} AND {last:UInt8}"""
+_SUMMARIES = "SELECT first_offset, last_offset, event_count, exact FROM trace_summaries FINAL WHERE _topic_epoch = 1"
+
+
+def test_summaries_of_lost_events_are_taken_back_although_no_processor_knows_of_them(server_settings: Settings) -> None:
+    async def story() -> None:
+        async with pipeline(server_settings) as pipe:
+            tp = TopicPartition(pipe.topics.events, 0)
+            with sink(server_settings):
+                for number in range(KEPT):
+                    await pipe.send(tp.topic, event_key("tr_1"), event_value("tr_1", number), 0)
+                value = orjson.dumps(summary("tr_1", 0, ALL - 1, event_count=ALL))
+                await pipe.send(pipe.topics.summaries, state_key("1", "tr_1"), value, 0)
+                await pipe.until("SELECT count() FROM events_log", KEPT)
+                await pipe.until("SELECT count() FROM trace_summaries", 1)
+            given: dict[str, Any] = {"by": ALL - KEPT, "kept": KEPT, "last": ALL - 1}
+            await pipe.client.command(_MORE, parameters=given)  # what Kafka had, and has no more
+            position = Position(tp, ALL, CommitNote().encode(), 0, KEPT)
+            assert (await after_lost_end(server_settings, 1, position, ALL)).committed == KEPT
+
+            assert (await pipe.client.query(_SUMMARIES)).result_rows == [(0, KEPT - 1, KEPT, 0)]
+            kept_apart = "SELECT count() FROM events_log WHERE _topic_epoch > 1"
+            assert (await pipe.client.query(kept_apart)).result_rows == [(ALL - KEPT,)]
+
+    asyncio.run(story())
