@@ -98,15 +98,6 @@ async def records_left(kafka: str, topic: str) -> int:
         await asyncio.sleep(20)
 
 
-def ready_s(installation: Installation) -> float:
-    started = monotonic()
-    with installation.part("processor") as process:
-        process.until_line("ready processor")
-        took = monotonic() - started
-        process.end()
-    return took
-
-
 async def set_configs(kafka: str, topic: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     try:
@@ -132,7 +123,11 @@ def main() -> None:
             for _ in range(plan.rounds):
                 results.add(
                     subject,
-                    {"ready after s": ready_s(installation), "records read": left, "MB written": written / 1e6},
+                    {
+                        "ready after s": installation.processor_ready_s(),
+                        "records read": left,
+                        "MB written": written / 1e6,
+                    },
                 )
     results.write()
 

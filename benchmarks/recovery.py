@@ -50,15 +50,6 @@ async def fold_once(installation: Installation, traces: int) -> None:
         await consumer.stop()
 
 
-def ours_ready_s(installation: Installation) -> float:
-    started = monotonic()
-    with installation.part("processor") as process:
-        process.until_line("ready processor")
-        took = monotonic() - started
-        process.end()
-    return took
-
-
 def stock_ready_s(job: StreamJob) -> float:
     started = monotonic()
     with subject_process(["-m", "benchmarks.peers.stock_faust", job_text(job)]) as process:
@@ -89,7 +80,7 @@ def main() -> None:
         asyncio.run(prepare_stock(at, job, traces))
         results = Results("recovery", "restart with live traces", plan, configuration)
         for _ in range(plan.rounds):
-            for subject, seconds in ((OURS, ours_ready_s(installation)), (STOCK, stock_ready_s(job))):
+            for subject, seconds in ((OURS, installation.processor_ready_s()), (STOCK, stock_ready_s(job))):
                 results.add(subject, {"ready after s": seconds, "traces/s": traces / seconds})
         asyncio.run(delete_topics(at.kafka, topics))
     results.at_least("traces/s", OURS, STOCK, 10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from time import monotonic
 from uuid import uuid4
 
 from benchmarks.measuring.servers import Servers
@@ -49,3 +50,12 @@ class Installation:
         command = ["-m", "benchmarks.measuring.part", name, self.events]
         with subject_process(command, self.environment() | environment) as process:
             yield process
+
+    def processor_ready_s(self) -> float:
+        """How long a processor takes from its start until it is ready; it is ended then."""
+        started = monotonic()
+        with self.part("processor") as process:
+            process.until_line("ready processor")
+            took = monotonic() - started
+            process.end()
+        return took

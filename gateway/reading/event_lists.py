@@ -16,11 +16,11 @@ from gateway.control.log import Control, not_caught_up
 from gateway.deleting.being_deleted import BeingDeleted
 from gateway.errors import RefusedError
 from gateway.late_reads import LateReads
-from gateway.reading.begun_read import Reads, begun_read
 from gateway.reading.event_queries import EventFilter, EventPlace, EventQueries
 from gateway.reading.event_rows import event_rows_in_turns
 from gateway.reading.list_cursor import ListCursors, skipped_rows
 from gateway.reading.query_values import MAX_LIMIT, entity_id, positive, time_ms
+from gateway.reading.read_handler import Reads, read_handler
 from gateway.reading.trace_reads import nothing_yet, stale_headers
 from gateway.reading.visibility import Visibility
 from gateway.sealed_texts import SealedTexts
@@ -62,7 +62,7 @@ class EventLists(Reads):
         self._clock = clock
         self._being_deleted = being_deleted
 
-    @begun_read
+    @read_handler
     async def of_channel(self, request: Request, identity: Identity) -> Response:
         """A bare array for both generations; 404 for a channel that neither exists nor has events."""
         query = request.query_params
@@ -84,7 +84,7 @@ class EventLists(Reads):
                 raise nothing_yet()
         return Response(rows, 200, headers, media_type="application/json")
 
-    @begun_read
+    @read_handler
     async def search(self, request: Request, identity: Identity) -> Response:
         """`{"events": [...]}` of what matches every filter that is given."""
         query = request.query_params

@@ -18,10 +18,10 @@ from gateway.control.credentials import Generation, Identity
 from gateway.deleting.being_deleted import BeingDeleted
 from gateway.errors import RefusedError, UnavailableError
 from gateway.late_reads import LateReads
-from gateway.reading.begun_read import Reads, begun_read
 from gateway.reading.event_rows import event_rows, event_rows_in_turns
 from gateway.reading.list_cursor import ListCursors, skipped_rows
 from gateway.reading.query_values import MAX_LIMIT, positive, time_ms
+from gateway.reading.read_handler import Reads, read_handler
 from gateway.reading.trace_queries import TracePlace, TraceQueries
 from gateway.reading.visibility import Visibility
 from gateway.sealed_texts import SealedTexts
@@ -59,7 +59,7 @@ class TraceReads(Reads):
         self._queries = queries
         self._being_deleted = being_deleted
 
-    @begun_read
+    @read_handler
     async def traces(self, request: Request, identity: Identity) -> Response:
         """GET /traces, newest activity first: ?page&limit, a bare array; recent ?since&until&limit&offset, wrapped.
 
@@ -83,7 +83,7 @@ class TraceReads(Reads):
         headers = stale_headers(fresh) | self._cursors.headers(identity.tenant_id, found.end) | hidden.headers
         return Response(body, 200, headers, media_type=_JSON)
 
-    @begun_read
+    @read_handler
     async def trace(self, request: Request, identity: Identity) -> Response:
         """GET /traces/{id}: the figures, and all events as `spans`, sent as `events` sends them."""
         trace_id = _trace_id(request)
@@ -94,7 +94,7 @@ class TraceReads(Reads):
         head = orjson.dumps(trace_answer(figures, identity.generation))[:-1] + b',"spans":'
         return await self._streamed(identity, trace_id, fresh, known, head, b"}")
 
-    @begun_read
+    @read_handler
     async def summary(self, request: Request, identity: Identity) -> Response:
         """GET /traces/{id}/summary: the figures and the first events; `?events=0` leaves the events out."""
         trace_id = _trace_id(request)
@@ -114,7 +114,7 @@ class TraceReads(Reads):
             return []
         return await self._queries.first_events(identity.tenant_id, trace_id, _EVENTS_IN_SUMMARY)
 
-    @begun_read
+    @read_handler
     async def events(self, request: Request, identity: Identity) -> Response:
         """GET /traces/{id}/events: a bare array, sent as ClickHouse reads it; at most one block of it is held.
 

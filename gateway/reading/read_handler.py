@@ -24,15 +24,15 @@ class Reads:
         self.late_reads = late_reads
 
 
-def begun_read(
+def read_handler(
     handler: Callable[[Of, Request, Identity], Awaitable[Response]],
 ) -> Callable[[Of, Request], Awaitable[Response]]:
     """The handler of a route, of a method that also takes whose read it is."""
 
     @wraps(handler)
-    async def begun(self: Of, request: Request) -> Response:
+    async def handle(self: Of, request: Request) -> Response:
         identity = self.authentication.identify(request, KeyScope.READ)
         async with self.late_reads.reading(identity.tenant_id):
             return await handler(self, request, identity)
 
-    return begun
+    return handle
