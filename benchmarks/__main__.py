@@ -13,6 +13,7 @@ from benchmarks.measuring.servers import servers
 QUESTIONS = (
     "processor",
     "sink",
+    "encoders",
     "gateway_single",
     "gateway_bulk",
     "kafka_publisher",

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
-from operator import attrgetter, contains, eq, itemgetter
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import orjson
@@ -41,8 +40,7 @@ _KNOWN_TYPES = frozenset(kind.value for kind in EventType)
 _MOST_VALUES = MAX_VALUES + 32  # payload, metadata, and the fields beside them
 _times: Callable[[Event], int] = attrgetter("occurred_at")
 _names: Callable[[Event], tuple[str, ...]] = attrgetter(*_NAMES)
-_numbers: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter("v", *_NUMBERS)
-_DICT, _INT = {dict}, {int}
+_DICT = {dict}
 RUN, SHORT_RUN = 256, 32  # as many values are decoded at once: about 100 KB, which stay in the cache
 RUN_BYTES = 256 << 10  # and no more, so that a run of the dearest events takes 10 ms
 
@@ -80,10 +78,14 @@ def verdict(key: bytes | None, value: bytes | None) -> Event | Refusal:
 
 
 class Verdicts(NamedTuple):
-    """What the verdict says of each record of a run, in their order; `plain` says that all are plain events."""
+    """What the verdict says of each record of a run, in their order.
+
+    `spelt` has each event as `encode_event` spells it: the record's own value, where another encoder did not write it.
+    A refused record has b"" there.
+    """
 
     judged: Sequence[Event | Refusal]
-    plain: bool
+    spelt: Sequence[bytes]
 
 
 def runs(records: Sequence[R]) -> Iterator[Sequence[R]]:
@@ -102,18 +104,22 @@ def runs(records: Sequence[R]) -> Iterator[Sequence[R]]:
 def verdicts(records: Sequence[Record]) -> Verdicts:
     """As `verdict` one by one, in a third of the time."""
     judged: list[Event | Refusal] = []
-    plain = True
+    spelt: list[bytes] = []
     for run in runs(records):
-        if quick := _quick_yes_of(run):
-            judged += quick.judged
-            plain &= quick.plain
-        else:
-            plain = False
-            for at in range(0, len(run), SHORT_RUN):  # one that is not an event does not make all others dear
-                some = run[at : at + SHORT_RUN]
-                quick = _quick_yes_of(some)
-                judged += quick.judged if quick else [verdict(record.key, record.value) for record in some]
-    return Verdicts(judged, plain)
+        for some in [run] if (quick := _quick_yes_of(run)) else _short_runs(run):  # one refusal makes few others dear
+            found = quick or _quick_yes_of(some) or _one_by_one(some)
+            judged += found.judged
+            spelt += found.spelt
+    return Verdicts(judged, spelt)
+
+
+def _short_runs(run: Sequence[R]) -> Iterator[Sequence[R]]:
+    return (run[at : at + SHORT_RUN] for at in range(0, len(run), SHORT_RUN))
+
+
+def _one_by_one(run: Sequence[Record]) -> Verdicts:
+    judged = [verdict(record.key, record.value) for record in run]
+    return Verdicts(judged, [b"" if isinstance(event, Refusal) else encode_again(event) for event in judged])
 
 
 def _quick_yes_of(run: Sequence[Record]) -> Verdicts | None:
@@ -129,9 +135,8 @@ def _quick_yes_of(run: Sequence[Record]) -> Verdicts | None:
 def _quick_yes(values: Sequence[bytes | None]) -> Verdicts | None:
     """The events of all values, only where `_any_event` refuses none. None says nothing.
 
-    All are decoded at once and encoded once more. Where the same bytes come out they are plain: no field stands twice,
-    none is escaped but control characters, and there is no space around one. Then payloads and metadata are read, as
-    one text, and else the whole records of another encoder, which cost twice as much.
+    All are decoded at once and encoded once more. Both texts have the same quotes where no field stands twice,
+    whatever the order of the fields and the spaces around them. Then payloads and metadata are read, as one text.
     """
     try:
         text = b"\n".join([*values, b""])  # pyright: ignore[reportArgumentType]  a None is a TypeError
@@ -139,28 +144,50 @@ def _quick_yes(values: Sequence[bytes | None]) -> Verdicts | None:
         if _holds_too_much(text, sent):
             return None
         events = decode_lines(text)
-        plain = encode_lines(events) == text and _are_lines(events, sent)
+        spelt = encode_lines(events)
         if (
             len(events) == len(sent)
+            and _hold_one_each(sent)
             and _are_later_than_seconds(events)
-            and (_objects_are_plain(events) if plain else _are_events(events, sent))
+            and (spelt == text or _has_all_fields_of(text, spelt) or _repeat_no_field(sent))
+            and _objects_are_plain(events)
+            and _have_good_names(events, spelt)
         ):
-            is_ascii = text.isascii() and (plain or b"\\u" not in text)
-            if _have_good_names(events, text, is_ascii=is_ascii):
-                return Verdicts(events, plain)
+            return Verdicts(events, sent if spelt == text else _apart(spelt, events))
     except (MsgspecError, orjson.JSONDecodeError, JsonShapeError, UnicodeError, RecursionError, TypeError, KeyError):
         pass
     return None
 
 
-def _are_lines(events: Sequence[Event], values: Sequence[bytes]) -> bool:
-    """Whether each event is one of the values, where all together are the same text.
+def _hold_one_each(values: Sequence[bytes]) -> bool:
+    """Whether no event begins in one value and ends in the next, where all values together are as many events.
 
-    Payloads may hold line ends. One that began in a value and ended in the next would make up for a value of two.
+    Within an event, no brace opens right after one that closes. So each value that is in braces holds whole events.
     """
-    if not any(map(contains, values, repeat(b"\n"))):
-        return True
-    return len(events) == len(values) and all(map(eq, map(encode_again, events), values))
+    return all(map(_is_in_braces, values)) or all(map(_is_in_braces, map(bytes.strip, values)))
+
+
+def _is_in_braces(value: bytes) -> bool:
+    return value[:1] == b"{" and value[-1:] == b"}"
+
+
+def _has_all_fields_of(text: bytes, spelt: bytes) -> bool:
+    """Whether `spelt`, encoded from `text`, lacks no field of it.
+
+    What is left out takes the quotes of its name with it. Nothing brings quotes in but one that is spelt as \\u0022.
+    """
+    return text.count(b'"') == spelt.count(b'"') and b"\\u0022" not in text
+
+
+def _repeat_no_field(values: Sequence[bytes]) -> bool:
+    """True. Raises JsonShapeError where one of the values has a field twice: fields may also lack for being empty."""
+    return bool(read_json(b"[%b]" % b",".join(values), MAX_DEPTH + 1))
+
+
+def _apart(spelt: bytes, events: Sequence[Event]) -> list[bytes]:
+    """The lines of `spelt`, one an event; payloads and metadata may hold line ends of their own."""
+    *lines, _ = spelt.split(b"\n")
+    return lines if len(lines) == len(events) else [*map(encode_again, events)]
 
 
 def _objects_are_plain(events: Sequence[Event]) -> bool:
@@ -168,18 +195,6 @@ def _objects_are_plain(events: Sequence[Event]) -> bool:
     objects = [bytes(event.payload) for event in events]
     objects += [bytes(event.metadata) for event in events if event.metadata is not UNSET]
     return _are_objects(read_json(b"[%b]" % b",".join(objects), MAX_DEPTH))  # the list stands for the record
-
-
-def _are_events(events: Sequence[Event], values: Sequence[bytes]) -> bool:
-    """Whether each value is one event, as far as types leave it open: msgspec takes 1.0 for a whole number."""
-    read = read_json(b"[%b]" % b",".join(values), MAX_DEPTH + 1)
-    return (
-        len(read) == len(events)
-        and _are_objects(read)
-        and _are_objects([fields["payload"] for fields in read])
-        and _are_objects([fields.get("metadata", fields) for fields in read])
-        and set(map(type, chain.from_iterable(map(_numbers, read)))) == _INT
-    )
 
 
 def _are_later_than_seconds(events: Sequence[Event]) -> bool:
@@ -200,15 +215,15 @@ def _holds_too_much(text: bytes, values: Sequence[bytes]) -> bool:
     )
 
 
-def _have_good_names(events: Sequence[Event], text: bytes, *, is_ascii: bool) -> bool:
-    """What the types of an event leave open, of all at once; `text` is what they were read from.
+def _have_good_names(events: Sequence[Event], spelt: bytes) -> bool:
+    """What the types of an event leave open, of all at once; `spelt` is what they are encoded as.
 
     Where all names are ASCII, the limit of their characters is that of their bytes.
     """
     return (
         all(map(_is_event_type, {event.event_type for event in events}))
-        and (b"\\" not in text or b"\\u0000" not in text)
-        and (is_ascii or all(map(_has_short_names, events)))
+        and (b"\\" not in spelt or b"\\u0000" not in spelt)
+        and (spelt.isascii() or all(map(_has_short_names, events)))
     )
 
 

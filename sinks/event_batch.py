@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from producers.verdict import Refusal, verdicts
 from sinks.dead_letter import DeadLetter
 from sinks.deleting.late_events import LateEvents
-from sinks.event_line import event_line, line_end, plain_line
+from sinks.event_line import event_line, line_end
 
 
 class EventRow(NamedTuple):
@@ -39,16 +39,14 @@ class EventBatch:
         """`records` are of one partition, and at least one. Takes about 3 us a record."""
         end = line_end(self._epoch, records[0].partition)
         rows, size = self.rows, 0
-        judged, plain = verdicts(records)
+        judged, spelt = verdicts(records)
         late, some_deleted = self._late, bool(self._late.deleted)
-        for record, event in zip(records, judged, strict=True):
+        for record, event, value in zip(records, judged, spelt, strict=True):
             if isinstance(event, Refusal):
                 self._add_refused(record, event)
                 some_deleted = bool(late.deleted)
             elif not (some_deleted and late.passes_over(event, record)):
-                offset = record.offset
-                at = record.timestamp
-                line = plain_line(event, record.value, end, offset, at) if plain else event_line(event, end, offset, at)
+                line = event_line(event, value, end, record.offset, record.timestamp)
                 size += len(line)
                 rows.append(_row((record, line)))
         self.size += size

@@ -13,7 +13,7 @@ from producers.event import Event
 from producers.settings import Settings
 from producers.verdict import verdict
 from sinks.clickhouse import connect
-from sinks.event_line import line_end, plain_line
+from sinks.event_line import event_line, line_end
 from sinks.event_store import COLUMNS, TABLE
 from sinks.table_writer import TableWriter
 
@@ -34,7 +34,7 @@ async def prepared(job: SinkJob) -> list[list[bytes]]:
                 for record in records:
                     event = cast("Event", verdict(record.key, record.value))
                     lines.append(
-                        plain_line(
+                        event_line(
                             event, record.value or b"", line_end(1, tp.partition), record.offset, record.timestamp
                         )
                     )

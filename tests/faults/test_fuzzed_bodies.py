@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS, SECONDS, EventInput
 from gateway.publishing.whole_characters import with_whole_characters
 from kit.offline_gateway import OfflineGateway
-from producers.event import Event
+from producers.event import Event, encode_again
 from producers.settings import Settings
 from producers.topics import event_key
 from producers.verdict import Refusal, verdict
@@ -169,7 +169,10 @@ def test_what_the_verdict_takes_is_one_row_that_holds_what_was_sent(server_setti
         client = await connect(server_settings)
         try:
             writer = TableWriter(client, server_settings)
-            lines = [event_line(event, line_end(1, 0), offset, event.received_at) for offset, _, event in values]
+            lines = [
+                event_line(event, encode_again(event), line_end(1, 0), offset, event.received_at)
+                for offset, _, event in values
+            ]
             await writer.insert(TABLE, COLUMNS, lines, [0])
             found = await client.query(
                 "SELECT * REPLACE (toUnixTimestamp64Milli(occurred_at) AS occurred_at, "

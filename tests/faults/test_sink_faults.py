@@ -16,6 +16,7 @@ from kit.sink_process import pipeline, sink, start_sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
 from kit.until import until
+from producers.event import encode_again
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topic_admin import make_topics
@@ -217,7 +218,7 @@ def test_an_insert_that_outlives_its_sink_is_ended_before_the_next_owner_looks(
             await pipe.query("ALTER TABLE events_log ADD CONSTRAINT slow CHECK sleepEachRow(0.05) = 0")
             await publish(pipe, OUTLIVING_EVENTS)
             lines = [
-                event_line(event, line_end(1, 0), offset, event.received_at)
+                event_line(event, encode_again(event), line_end(1, 0), offset, event.received_at)
                 for offset, value in enumerate(event_value(f"tr_{n}", n) for n in range(OUTLIVING_EVENTS))
                 if not isinstance(event := verdict(event_key(f"tr_{offset}"), value), Refusal)
             ]

@@ -276,8 +276,59 @@ def test_a_run_is_judged_as_its_records_one_by_one(odd: list[KeyedValue], at: in
     """Halves of an event that stand one after the other, and values with a line end, make nothing else of any."""
     records = [KeyedValue(b"x", PLAIN)] * count
     records[at:at] = odd
-    judged, plain = verdicts(records)
+    judged, spelt = verdicts(records)
     assert judged == [verdict(record.key, record.value) for record in records]
-    assert plain is all(
-        isinstance(x, Event) and encode_again(x) == r.value for x, r in zip(judged, records, strict=True)
-    )
+    assert spelt == [encode_again(event) if isinstance(event, Event) else b"" for event in judged]
+
+
+@pytest.mark.parametrize(
+    ("repeated", "identifier"),
+    [('"v":1', "i"), ('"channel_id":1', "i"), ('"span_id":"a","span_id":"b"', "i"), ('"v":1', "\\u0022\\u0022")],
+)
+@pytest.mark.parametrize("spaces", ["", " "])
+def test_a_field_that_another_encoder_repeats_is_refused(repeated: str, identifier: str, spaces: str) -> None:
+    """Alone, and in a run. Quotes that are spelt as escapes do not make up for those of the field."""
+    fields = {name: json.dumps(value) for name, value in valid().items()} | {"identifier": f'"{identifier}"'}
+    good = "{" + ",".join(f'{spaces}"{name}":{value}' for name, value in fields.items()) + "}"
+    value = f"{good[:-1]},{repeated}}}".encode()
+    run = [KeyedValue(b"x", good.encode()), KeyedValue(b"x", value)]
+    first, second = verdicts(run).judged
+    assert isinstance(first, Event)
+    assert second == verdict(b"x", value) == Refusal("a key is repeated")
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        *(b'" \\ { } [ ] , : - 0 1 .0 e0 \x00 \x01 \xff \xed\xa0\x80 \\u0022 \\u0000 \\ud800 {}'.split(b" ")),
+        *(b'"v":1, "span_id":"", "payload":{}, "metadata":{}, "z":1'.split(b" ")),
+        *(b" ", b"\n", b"\r", PLAIN, GOOD),
+    ]
+)
+EDITS = st.lists(st.tuples(st.integers(0, 1 << 10), st.integers(0, 3), FRAGMENTS | st.just(b"")), max_size=4)
+
+
+@given(
+    spaces=st.booleans(),
+    ascii_only=st.booleans(),
+    order=st.randoms(use_true_random=False),
+    edits=EDITS,
+    cut=st.none() | st.integers(0, 1 << 10),
+)
+def test_no_bytes_are_waved_through(
+    spaces: bool, ascii_only: bool, order: random.Random, edits: list[tuple[int, int, bytes]], cut: int | None
+) -> None:
+    """Records of any encoder with bytes put in, taken out or replaced; whole, or cut in two that come one by one."""
+    fields = [*valid(identifier='ü"\\\x01', payload={"a": [{"b": 'é"'}, 1.5]}, metadata={"c": {}}).items()]
+    order.shuffle(fields)
+    separators = (", ", ": ") if spaces else (",", ":")
+    text = json.dumps(dict(fields), separators=separators, ensure_ascii=ascii_only).encode()
+    for place, removed, put_in in edits:
+        at = place % (len(text) + 1)
+        text = text[:at] + put_in + text[at + removed :]
+    values = [text] if cut is None else [text[: cut % (len(text) + 1)], text[cut % (len(text) + 1) :]]
+    records = [KeyedValue(b"x", value) for value in [PLAIN, *values, GOOD]]
+    judged, spelt = verdicts(records)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verdict_module, "_quick_yes", lambda _: None)
+        assert judged == [verdict(record.key, record.value) for record in records]
+    assert spelt == [encode_again(event) if isinstance(event, Event) else b"" for event in judged]
