@@ -13,6 +13,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.settings import Settings
 from sinks.clickhouse import connect
+from sinks.common_part import common_end
 from sinks.comparison import SLOWEST_ANSWER_S, Comparison
 from sinks.dead_letters import DeadLetters
 from sinks.deleting.control_deletions import ControlDeletions
@@ -33,6 +34,11 @@ from sinks.topic_identity import topic_identities
 
 A_DAY_MS = 24 * 3600 * 1000
 _NEVER = 1 << 62  # beyond every offset
+_CEILING = """SELECT
+  (SELECT if(count() = 0, -1, max(_offset)) FROM events_log WHERE _topic_epoch = {epoch:UInt32}
+    AND _partition = {partition:UInt32} AND _offset >= {committed:Int64}),
+  (SELECT if(count() = 0, -1, max(offset)) FROM dead_letters WHERE topic = {topic:String}
+    AND _topic_epoch = {epoch:UInt32} AND partition = {partition:UInt32} AND offset >= {committed:Int64})"""
 
 
 class EventFlow(TopicFlow):
@@ -63,8 +69,9 @@ class EventFlow(TopicFlow):
         1. the topics are those of the newest epoch;
         2. nothing of an earlier owner is still being inserted;
         3. only then look: the committed offset, and the highest offset stored at or above it;
-        4. the record before the committed offset is the one that was committed; where the log has lost its end, what
-           only ClickHouse has is set apart, and what is read next is what the log has now in its place;
+        4. the record before the committed offset is the one that was committed, and the highest one that is stored is
+           the one in the log; where the log has lost its end, what only ClickHouse has is set apart, and what is read
+           next is what the log has now in its place;
         5. it is known what is deleted: that is not stored again;
         6. the tables are compared with the log below the committed offset (`mend` then fills what they lack);
         7. what is read next is what was committed.
@@ -77,7 +84,7 @@ class EventFlow(TopicFlow):
         ceilings = list(await asyncio.gather(*(self._ceiling(epoch, position) for position in positions)))
         lost = await self.guard.begin(positions)
         for at, ceiling in enumerate(ceilings):
-            if positions[at].partition in lost or positions[at].log_end <= ceiling:
+            if positions[at].partition in lost or not await self._stands(epoch, positions[at], ceiling):
                 positions[at] = await self._after_lost_end(tenure, epoch, positions[at], ceiling)
                 ceilings[at] = NOTHING_STORED
             positions[at].check_deleted()
@@ -100,6 +107,19 @@ class EventFlow(TopicFlow):
             mending = Mending(self._settings, self.consumer, store, tenure, comparison, self._next_records)
             await mending.mend(self._gaps, self._positions)
         tenure.has_all_events.set()
+
+    async def _stands(self, epoch: int, position: Position, ceiling: int) -> bool:
+        """Whether the log has what is stored at and above the committed offset.
+
+        A power cut may have taken the commit along with the records, and the log may be longer again by now.
+        """
+        if ceiling < position.committed:
+            return True
+        return (
+            position.log_end
+            > ceiling
+            < await common_end(self._settings, self._client, epoch, position.partition, ceiling + 1)
+        )
 
     async def _after_lost_end(self, tenure: Tenure, epoch: int, position: Position, ceiling: int) -> Position:
         found = await after_lost_end(self._settings, epoch, position, ceiling + 1)
@@ -133,14 +153,7 @@ class EventFlow(TopicFlow):
         return fetched.records.get(partition, ()), fetched.last.get(partition, reached - 1) + 1
 
     async def _ceiling(self, epoch: int, position: Position) -> int:
-        found = await self._client.query(
-            "SELECT count(), max(_offset) FROM events_log WHERE _topic_epoch = {epoch:UInt32} "
-            "AND _partition = {partition:UInt32} AND _offset >= {committed:Int64}",
-            parameters={
-                "epoch": epoch,
-                "partition": position.partition.partition,
-                "committed": position.committed,
-            },
-        )
-        count, highest = found.result_rows[0]
-        return highest if count else -1
+        topic, partition = position.partition
+        places = {"topic": topic, "epoch": epoch, "partition": partition, "committed": position.committed}
+        ((rows, letters),) = (await self._client.query(_CEILING, parameters=places)).result_rows
+        return max(rows, letters)

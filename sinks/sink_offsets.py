@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from producers.committed_offsets import heed_whole_answers
 from producers.kafka_client import kafka_options
 from producers.record_identity import CommitNote, decode_note, standings
 from producers.settings import Settings
@@ -41,6 +42,7 @@ async def sink_offsets(settings: Settings) -> AsyncGenerator[SinkOffsets]:
     consumer = AIOKafkaConsumer(**kafka_options(settings), group_id=topics.sink_group, enable_auto_commit=False)
     try:
         await consumer.start()
+        heed_whole_answers(consumer)
         coordinator: Any = consumer._coordinator
         yield SinkOffsets(settings, consumer, await coordinator.fetch_committed_offsets(wanted))
     finally:

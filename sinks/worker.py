@@ -17,6 +17,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from producers.committed_offsets import heed_whole_answers
 from producers.instance_name import client_name, static_member
 from producers.kafka_client import kafka_options
 from producers.leader_watch import LeaderWatch
@@ -230,6 +231,7 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
             watch_membership(consumer, Membership(lease, settings.session_timeout_ms / 1000, named_by))
             consume_lightly(consumer, lambda _: True)
             fetch_patiently(consumer)
+            heed_whole_answers(consumer)
             consumer.subscribe([topics.events, topics.summaries], listener=RebalanceListener(assignment))
             return consumer
         await asyncio.sleep(backoff.next_s())

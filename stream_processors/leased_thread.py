@@ -12,6 +12,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from producers.committed_offsets import heed_whole_answers
 from producers.leader_watch import LeaderWatch, LogEnd, log_ends
 from stream_processors.consumed import consume_lightly
 from stream_processors.consumed_offsets import consumed_offsets
@@ -62,6 +63,7 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
         self.watch = LeaderWatch(self._ensure_consumer())
         watch_membership(self._ensure_consumer(), cast("Any", self.consumer).membership)
         fetch_patiently(self._ensure_consumer())
+        heed_whole_answers(self._ensure_consumer())
 
     async def _fetch_records(
         self,

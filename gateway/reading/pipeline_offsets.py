@@ -22,6 +22,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import OffsetAndMetadata
 
 from gateway.reading.lag_history import Progress
+from producers.committed_offsets import group_offsets
 from producers.kafka_client import kafka_options
 from producers.leader_watch import Leader, log_ends
 from producers.log_trust import LogTrust
@@ -82,15 +83,10 @@ class PipelineOffsets:
         events = [TopicPartition(self._topics.events, p) for p in self._partitions]
         summaries = [TopicPartition(self._topics.summaries, p) for p in self._partitions]
         try:
-            committed = await admin.list_consumer_group_offsets(
-                self._topics.sink_group, self._coordinator, [*events, *summaries]
-            )
-        except (KafkaError, OSError, TypeError) as error:  # TypeError: aiokafka on an error code of one partition
+            committed = await group_offsets(admin, self._topics.sink_group, [*events, *summaries], self._coordinator)
+        except (KafkaError, OSError) as error:
             await self.close()
             raise PipelineOffsetsError("Kafka does not tell the sink's offsets") from error
-        if len(committed) < len(events) + len(summaries):  # aiokafka reads past the error code of the whole answer
-            await self.close()
-            raise PipelineOffsetsError("Kafka does not tell the sink's offsets: the group's coordinator has moved")
         lost = await self._lost(committed)
         return {
             p: Progress(0, 0) if events[p] in lost else progress_of(committed, events[p], summaries[p])

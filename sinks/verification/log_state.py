@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from producers.committed_offsets import group_offsets
 from producers.kafka_client import kafka_options
 from producers.record_identity import decode_note
 from producers.settings import Settings
@@ -92,16 +93,16 @@ async def events_log(settings: Settings) -> AsyncGenerator[tuple[EventsLog, list
 async def _committed(settings: Settings, topics: Topics) -> list[tuple[int, int]]:
     """By partition: the committed offset of the events, and the stored watermark."""
     admin = AIOKafkaAdminClient(**kafka_options(settings))
+    asked = [TopicPartition(t, p) for t in (topics.events, topics.summaries) for p in range(settings.topic_partitions)]
     try:
         await admin.start()
-        offsets = await admin.list_consumer_group_offsets(topics.sink_group)
+        offsets = await group_offsets(admin, topics.sink_group, asked)
     finally:
         await admin.close()
 
     def positions(partition: int) -> tuple[int, int]:
-        events = offsets.get(TopicPartition(topics.events, partition))
-        summaries = offsets.get(TopicPartition(topics.summaries, partition))
-        folded = decode_note(summaries.metadata).folded if summaries else None
-        return max(events.offset, 0) if events else 0, folded or 0
+        events = offsets[TopicPartition(topics.events, partition)]
+        summaries = offsets[TopicPartition(topics.summaries, partition)]
+        return max(events.offset, 0), decode_note(summaries.metadata).folded or 0
 
     return [positions(partition) for partition in range(settings.topic_partitions)]

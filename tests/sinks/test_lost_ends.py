@@ -17,12 +17,15 @@ from producers.settings import Settings
 from producers.topics import event_key, state_key
 from sinks.lost_ends import after_lost_end
 from sinks.positions import Position
+from sinks.verification import verify
 
 pytestmark = pytest.mark.services
 
-KEPT, ALL = 3, 5  # events
+KEPT, ALL, LATER = 3, 5, 7  # events
 _MORE = """INSERT INTO events_log SELECT * REPLACE (_offset + {by:UInt8} AS _offset, event_id + {by:UInt8} AS event_id)
 FROM events_log AS kept WHERE kept._offset + {by:UInt8} BETWEEN {kept:UInt8} AND {last:UInt8}"""
+_LETTER = """INSERT INTO dead_letters (topic, _topic_epoch, partition, offset, key, value, reason, failed_at)
+SELECT {topic:String}, 1, 0, {last:UInt8}, 'k', 'v', 'it was refused', now64(3)"""
 _SUMMARIES = "SELECT first_offset, last_offset, event_count, exact FROM trace_summaries FINAL WHERE _topic_epoch = 1"
 
 
@@ -45,5 +48,33 @@ def test_summaries_of_lost_events_are_taken_back_although_no_processor_knows_of_
             assert (await pipe.client.query(_SUMMARIES)).result_rows == [(0, KEPT - 1, KEPT, 0)]
             kept_apart = "SELECT count() FROM events_log WHERE _topic_epoch > 1"
             assert (await pipe.client.query(kept_apart)).result_rows == [(ALL - KEPT,)]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("lost", ["events", "a dead letter"])
+def test_a_log_that_has_outgrown_what_it_lost_is_stored_although_the_commit_was_lost_as_well(
+    lost: str, server_settings: Settings
+) -> None:
+    """The commit is one that the log agrees with. What is stored above it stands at offsets of other records."""
+
+    async def story() -> None:
+        async with pipeline(server_settings) as pipe:
+            topic = pipe.topics.events
+            with sink(server_settings):
+                for number in range(KEPT):
+                    await pipe.send(topic, event_key("tr_1"), event_value("tr_1", number), 0)
+                await pipe.until_committed(0, KEPT)
+            given: dict[str, Any] = {"by": ALL - KEPT, "kept": KEPT, "last": ALL - 1, "topic": topic}
+            await pipe.client.command(_MORE if lost == "events" else _LETTER, parameters=given)
+            for number in range(KEPT, LATER):
+                await pipe.send(topic, event_key("tr_1"), event_value("tr_1", 100 + number), 0)
+            with sink(server_settings):
+                await pipe.until_committed(0, LATER)
+
+            assert (await verify(server_settings, deep=True)).findings == []
+            table, kept_apart = ("events_log", ALL - KEPT) if lost == "events" else ("dead_letters", 1)
+            found = await pipe.client.query(f"SELECT count() FROM {table} WHERE _topic_epoch > 1")
+            assert found.result_rows == [(kept_apart,)]
 
     asyncio.run(story())
