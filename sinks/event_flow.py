@@ -12,6 +12,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.settings import Settings
+from producers.topics import Topics
 from sinks.clickhouse import connect
 from sinks.common_part import common_end
 from sinks.comparison import SLOWEST_ANSWER_S, Comparison
@@ -23,10 +24,11 @@ from sinks.errors import RevokedError
 from sinks.event_store import TABLE, EventStore
 from sinks.gaps import Gap
 from sinks.installation import check_installation, installation_id
-from sinks.lost_ends import after_lost_end
+from sinks.lost_ends import after_lost_end, summaries_again
 from sinks.mending import Mending
 from sinks.offset_ledger import NOTHING_STORED, OffsetLedger
 from sinks.positions import Position, read_positions
+from sinks.summary_store import TABLE as SUMMARIES
 from sinks.table_writer import TableWriter
 from sinks.tenure import Tenure
 from sinks.topic_flow import FETCH_ROWS, TopicFlow
@@ -74,7 +76,7 @@ class EventFlow(TopicFlow):
            next is what the log has now in its place;
         5. it is known what is deleted: that is not stored again;
         6. the tables are compared with the log below the committed offset (`mend` then fills what they lack);
-        7. what is read next is what was committed.
+        7. what is read next is what was committed. Only now summaries are begun: step 4 takes some back.
         """
         epoch = await current_epoch(self._settings, self._client)
         self.installation = await installation_id(self._client)
@@ -99,6 +101,7 @@ class EventFlow(TopicFlow):
             for position, ceiling in zip(positions, ceilings, strict=True)
         }
         self.go_back(positions)
+        tenure.knows_events.set()
         return EventStore(self._settings, self._client, self._writer, self._dead_letters, tenure, epoch, ledgers, late)
 
     async def mend(self, tenure: Tenure, store: EventStore) -> None:
@@ -122,13 +125,22 @@ class EventFlow(TopicFlow):
         )
 
     async def _after_lost_end(self, tenure: Tenure, epoch: int, position: Position, ceiling: int) -> Position:
-        found = await after_lost_end(self._settings, epoch, position, ceiling + 1)
+        async def rewind_summaries(since: int) -> None:
+            await self._writer.kill(SUMMARIES, {position.partition.partition})
+            topic = Topics(self._settings.topic_prefix).summaries
+            [place] = await read_positions(self.consumer, [TopicPartition(topic, position.partition.partition)])
+            await self._commit(tenure, place.partition, await summaries_again(self._settings, place, since))
+
+        found = await after_lost_end(self._settings, epoch, position, ceiling + 1, rewind_summaries)
+        await self._commit(tenure, found.partition, OffsetAndMetadata(found.committed, found.metadata))
+        return found
+
+    async def _commit(self, tenure: Tenure, partition: TopicPartition, place: OffsetAndMetadata) -> None:
         tenure.check()
         try:
-            await self.consumer.commit({found.partition: OffsetAndMetadata(found.committed, found.metadata)})
+            await self.consumer.commit({partition: place})
         except (CommitFailedError, IllegalStateError) as error:
             raise RevokedError from error
-        return found
 
     async def _compare(self, epoch: int, positions: Sequence[Position]) -> dict[int, list[Gap]]:
         """What the tables lack of what Kafka still has below the committed offsets.

@@ -7,9 +7,10 @@ and are shown, and the sink can store what stands at their offsets now. The log 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from aiokafka import TopicPartition
+from aiokafka import OffsetAndMetadata, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from producers.record_identity import CommitNote, marks_before
@@ -17,6 +18,7 @@ from producers.settings import Settings
 from sinks.clickhouse import connect
 from sinks.common_part import common_end
 from sinks.comparison import SLOWEST_ANSWER_S
+from sinks.log_times import summaries_since
 from sinks.made_summaries import fold_anew_from, summarise
 from sinks.positions import Position
 
@@ -39,24 +41,28 @@ WHERE topic = {{topic:String}} AND _topic_epoch = {{epoch:UInt32}} AND partition
 _NEWEST = "SELECT greatest((SELECT max(epoch) FROM topic_epochs), (SELECT max(epoch) FROM lost_ends))"
 
 
-async def after_lost_end(settings: Settings, epoch: int, position: Position, high: int) -> Position:
+async def after_lost_end(
+    settings: Settings, epoch: int, position: Position, high: int, rewind_summaries: Callable[[int], Awaitable[None]]
+) -> Position:
     """The position to go on from, when the log of a partition is not the one that was stored up to `high`.
 
     1. find the first offset at which the log has another record than the table;
-    2. write down the number that the rows from there on will have, and make summaries of them under it;
-    3. give it to dead letters and decisions, and forget where the old log had no records;
-    4. give it to the rows;
-    5. take back the summaries of what is lost: the processor may have lost as much, and then knows of none of them;
-    6. write down that this is done.
+    2. `rewind_summaries` to it: what step 6 takes back may be of the new records, and is then stored again;
+    3. write down the number that the rows from there on will have, and make summaries of them under it;
+    4. give it to dead letters and decisions, and forget where the old log had no records;
+    5. give it to the rows;
+    6. take back the summaries of what is lost: the processor may have lost as much, and then knows of none of them;
+    7. write down that this is done.
 
-    Nothing is committed here. A crash is repaired by running it again, under the same number.
-    Raises KafkaError and clickhouse_connect's errors.
+    Nothing is committed here but by `rewind_summaries`, and no summary may be stored meanwhile. A crash is repaired by
+    running it again, under the same number. Raises KafkaError and clickhouse_connect's errors.
     """
     tp = position.partition
     client = await connect(settings, SLOWEST_ANSWER_S)
     try:
         since = await common_end(settings, client, epoch, tp, max(high, position.committed))
         since = max(position.log_start, min(since, position.committed))
+        await rewind_summaries(since)
         rows = await _set_apart(client, epoch, tp, since)
     finally:
         await client.close()
@@ -68,6 +74,14 @@ async def after_lost_end(settings: Settings, epoch: int, position: Position, hig
     marks = await marks_before(settings, {tp: since})
     note = CommitNote(last=marks.get(tp), clickhouse=position.note.clickhouse)
     return replace(position, committed=since, metadata=note.encode(), log_end=max(position.log_end, since))
+
+
+async def summaries_again(settings: Settings, position: Position, since: int) -> OffsetAndMetadata:
+    """What to commit of trace-summaries, so that the summaries of events from `since` on are stored again."""
+    start = await summaries_since(settings, position.partition.partition, max(0, since - 1))
+    start = max(position.log_start, min(start, position.committed, position.log_end))
+    folded = min(position.note.folded or 0, since)
+    return OffsetAndMetadata(start, replace(position.note, folded=folded, folded_at=None, last=None).encode())
 
 
 async def _set_apart(client: AsyncClient, epoch: int, tp: TopicPartition, since: int) -> int:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -21,7 +22,7 @@ from producers.settings import Settings
 from producers.topics import Topics
 from sinks.common_part import common_end
 from sinks.errors import EpochError
-from sinks.lost_ends import after_lost_end
+from sinks.lost_ends import after_lost_end, summaries_again
 from sinks.offset_ledger import NOTHING_STORED
 from sinks.positions import Position
 
@@ -138,9 +139,21 @@ class SinkOffsets:
         elif position.committed < start:
             return OffsetAndMetadata(start, self._note(tp, own))
         if is_lost or max(position.committed, ceiling + 1) > end:
-            position = await after_lost_end(self._settings, epoch, position, ceiling + 1)
+            position = await after_lost_end(
+                self._settings, epoch, position, ceiling + 1, partial(self._rewind_summaries, tp.partition)
+            )
             return OffsetAndMetadata(position.committed, replace(position.note, clickhouse=own).encode())
         return OffsetAndMetadata(position.committed, position.metadata)
+
+    async def _rewind_summaries(self, partition: int, since: int) -> None:
+        tp = self._summaries[partition]
+        if (found := self._committed.get(tp)) is None:
+            return
+        [start] = (await self._consumer.beginning_offsets([tp])).values()
+        [end] = (await self._consumer.end_offsets([tp])).values()
+        place = await summaries_again(self._settings, Position(tp, found.offset, found.metadata, start, end), since)
+        await self._commit({tp: place})
+        self._committed[tp] = place
 
     def _note(self, tp: TopicPartition, own: str) -> str:
         return CommitNote(folded=0 if tp in self._summaries else None, clickhouse=own).encode()

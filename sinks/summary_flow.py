@@ -62,7 +62,10 @@ class SummaryFlow(TopicFlow):
     async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> SummaryStore:
         """A log that has lost its end is read again from before the newest summary that is stored: what it lost was
         stored, or its processor writes it again.
+
+        Begins after the events: where their log has lost its end, summaries are taken back, and are read again here.
         """
+        await tenure.unless_revoked(tenure.knows_events.wait())
         epoch = await current_epoch(self._settings, self._client)
         self.installation = await installation_id(self._client)
         positions = await read_positions(self.consumer, partitions)

@@ -34,6 +34,7 @@ class Tenure:
 
     def __init__(self, partitions: Collection[TopicPartition], lease: Lease) -> None:
         self.partitions = frozenset(partitions)
+        self.knows_events = asyncio.Event()  # set when it is known which events are stored, and none is taken back
         self.has_all_events = asyncio.Event()  # set when events_log lacks nothing below the committed offsets
         self._lease = lease
         self._revoked = asyncio.Event()

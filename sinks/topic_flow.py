@@ -135,6 +135,7 @@ class TopicFlow(ABC):
             except (NoOffsetForPartitionError, OffsetOutOfRangeError, LostEndError) as error:
                 log.warning("%s: not read on from here, beginning anew: %r", self.topic, error)  # `begin` finds out why
                 await asyncio.sleep(FIRST_S)
+                await assignment.again(tenure)  # the other flow as well: what is lost concerns both
 
     async def _guarded(self, tenure: Tenure, store: Store) -> None:
         """Work, until the tenure ends or the log turns out to be another one than what was read of it."""

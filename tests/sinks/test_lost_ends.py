@@ -11,10 +11,11 @@ from aiokafka import TopicPartition
 
 from kit.sample_events import event_value
 from kit.sample_summaries import summary
-from kit.sink_process import pipeline, sink
-from producers.record_identity import CommitNote
+from kit.sink_process import Pipeline, pipeline, sink
+from kit.until import until
+from producers.record_identity import CommitNote, decode_note
 from producers.settings import Settings
-from producers.topics import event_key, state_key
+from producers.topics import WATERMARK_KEY, event_key, state_key
 from sinks.lost_ends import after_lost_end
 from sinks.positions import Position
 from sinks.verification import verify
@@ -43,7 +44,13 @@ def test_summaries_of_lost_events_are_taken_back_although_no_processor_knows_of_
             given: dict[str, Any] = {"by": ALL - KEPT, "kept": KEPT, "last": ALL - 1}
             await pipe.client.command(_MORE, parameters=given)  # what Kafka had, and has no more
             position = Position(tp, ALL, CommitNote().encode(), 0, KEPT)
-            assert (await after_lost_end(server_settings, 1, position, ALL)).committed == KEPT
+            rewound: list[int] = []
+
+            async def rewind(since: int) -> None:
+                rewound.append(since)
+
+            assert (await after_lost_end(server_settings, 1, position, ALL, rewind)).committed == KEPT
+            assert rewound == [KEPT]
 
             assert (await pipe.client.query(_SUMMARIES)).result_rows == [(0, KEPT - 1, KEPT, 0)]
             kept_apart = "SELECT count() FROM events_log WHERE _topic_epoch > 1"
@@ -76,5 +83,52 @@ def test_a_log_that_has_outgrown_what_it_lost_is_stored_although_the_commit_was_
             table, kept_apart = ("events_log", ALL - KEPT) if lost == "events" else ("dead_letters", 1)
             found = await pipe.client.query(f"SELECT count() FROM {table} WHERE _topic_epoch > 1")
             assert found.result_rows == [(kept_apart,)]
+
+    asyncio.run(story())
+
+
+async def until_folded(pipe: Pipeline) -> None:
+    """Wait until the watermark of LATER is stored."""
+
+    async def is_stored() -> bool:
+        _, metadata = (await pipe.committed())[pipe.topics.summaries, 0]
+        return decode_note(metadata).folded == LATER
+
+    await until(is_stored, f"the watermark is {LATER}", 60)
+
+
+def test_summaries_that_were_stored_before_the_events_were_set_apart_are_stored_again(
+    server_settings: Settings,
+) -> None:
+    """A processor was quicker than the sink: what it made of the new events is taken back with what is lost."""
+
+    async def story() -> None:
+        async with pipeline(server_settings) as pipe:
+            topics, key = pipe.topics, state_key("1", "tr_1")
+
+            async def folded_up_to(last: int) -> None:
+                value = orjson.dumps(summary("tr_1", 0, last, event_count=last + 1, exact=0))
+                await pipe.send(topics.summaries, key, value, 0)
+                await pipe.send(topics.summaries, WATERMARK_KEY, orjson.dumps({"v": 1, "folded": last + 1}), 0)
+
+            with sink(server_settings):
+                for number in range(KEPT):
+                    await pipe.send(topics.events, event_key("tr_1"), event_value("tr_1", number), 0)
+                await folded_up_to(KEPT - 1)
+                await pipe.until_committed(0, KEPT)
+                await pipe.until("SELECT count() FROM trace_summaries", 1)
+            await folded_up_to(LATER - 1)
+            with sink(server_settings):  # it stores the summaries; the events are not on Kafka yet
+                await until_folded(pipe)
+            given: dict[str, Any] = {"by": ALL - KEPT, "kept": KEPT, "last": ALL - 1}
+            await pipe.client.command(_MORE, parameters=given)
+            for number in range(KEPT, LATER):
+                await pipe.send(topics.events, event_key("tr_1"), event_value("tr_1", 100 + number), 0)
+            with sink(server_settings):
+                await pipe.until_committed(0, LATER)
+                await until_folded(pipe)
+
+            assert (await verify(server_settings, deep=True)).findings == []
+            assert (0, LATER - 1, LATER, 0) in (await pipe.client.query(_SUMMARIES)).result_rows
 
     asyncio.run(story())
