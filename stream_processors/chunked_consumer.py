@@ -28,7 +28,7 @@ from stream_processors.chunked_producer import ChunkedProducer
 from stream_processors.continuity import LOOK_S, Continuity
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.fail_stop import FailStop, stop_process
-from stream_processors.found_starts import found_starts
+from stream_processors.found_starts import found_in_the_end, found_starts
 from stream_processors.lease import Lease
 from stream_processors.leased_thread import LeasedConsumerThread
 from stream_processors.membership import Membership, StopOrNameTaken
@@ -40,7 +40,6 @@ MAX_BACKLOG = 256  # folded chunks with unacknowledged output, all partitions to
 REBALANCE_POLL_S = 0.02
 PAUSE_EVERY_S = 1.0
 BACKLOG_POLL_S = 0.01
-RETRY_S = 0.5
 
 
 class ChunkedConsumer(driver.Consumer):
@@ -111,18 +110,14 @@ class ChunkedConsumer(driver.Consumer):
             self._to_open[tp] = start
 
     async def _found_starts(self, chunked: list[TP], generation: int) -> dict[TP, tuple[Known, Start]]:
-        """Asks again while Kafka does not answer."""
         committed = cast("LeasedConsumerThread", self._thread).committed
         settings: Settings = cast("Any", self.app).topics_to_check
-        while self._assigned_still(generation) and not self.should_stop:
-            try:
-                with FailStop(but=KafkaError):
-                    self._states.check_readable()
-                    return await found_starts(settings, chunked, committed, self._states, self)
-            except KafkaError as error:
-                self.log.warning("cannot find out how far %s partitions were folded: %r", len(chunked), error)
-                await asyncio.sleep(RETRY_S)
-        return {}
+
+        async def find() -> dict[TP, tuple[Known, Start]]:
+            self._states.check_readable()
+            return await found_starts(settings, chunked, committed, self._states, self)
+
+        return await found_in_the_end(find, lambda: self._assigned_still(generation) and not self.should_stop)
 
     def _assigned_still(self, generation: int) -> bool:
         return generation == self.app.consumer_generation_id and not self._between_assignments
