@@ -26,7 +26,7 @@ from kit.clickhouse_process import ClickHouseProcess
 
 pytestmark = pytest.mark.services
 LONG_QUERY = "SELECT sum(sipHash64(number)) FROM numbers_mt(400000000000)"
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 ENCODERS: dict[str | None, Callable[[bytes], bytes]] = {
     None: bytes,
     "lz4": lz4.frame.compress,
