@@ -22,7 +22,7 @@ from gateway.request_counts import RequestCounts
 from gateway.request_head import RequestHead
 from kit.until import until
 
-PATIENCE_S = 120.0
+PATIENCE_S = 60.0
 held: list[asyncio.Future[None]] = []  # the answers to the body "slow"
 
 
