@@ -19,7 +19,8 @@ I9  Fail-stop: a broken invariant or an error in the agent ends the process at o
 I10 Highest offset wins, not the last record, wherever states or summaries are read.
 I11 No await between `Chunk.records()` and `Chunk.settle()`; one agent, concurrency 1.
 I12 Events, changelog and summaries have the same partition count; a trace is on one partition number.
-I13 Nothing is delivered while a rebalance or a recovery goes on.
+I13 Nothing is delivered while a rebalance or a recovery goes on. What is fetched then is put back, and a recovery that
+    another rebalance overtakes lets nothing go on.
 I14 Only a trace is evicted whose last offset is committed, once all that an earlier life may have folded is: none of
     its events is ever folded again.
 I15 Nothing is folded while an eviction is not acknowledged; the state is forgotten after that.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import faust
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
 from producers.record_identity import NO_EPOCH, CommitNote, RecordMark, mark_of
@@ -70,6 +70,34 @@ class Chunk:
         self.settled = False
         self._delivery = delivery
         self._records = records
+
+    @classmethod
+    def of(
+        cls,
+        delivery: Delivery,
+        tp: TP,
+        records: Sequence[ConsumerRecord[bytes, bytes]],
+        *,
+        start: int,
+        end: int,
+        generation: int,
+        epoch_at: Callable[[TopicPartition, int], int],
+    ) -> list[Chunk]:
+        """The chunks of one fetch, which begins at the position `start` and ends at `end`."""
+        pieces = folded_at_once(records)
+        ends = [*(following[0].offset for following in pieces[1:]), end]
+        return [
+            cls(
+                delivery,
+                tp,
+                piece,
+                start=begins,
+                end=ends_at,
+                generation=generation,
+                leader_epoch=epoch_at(TopicPartition(*tp), piece[-1].offset) if piece else NO_EPOCH,
+            )
+            for piece, begins, ends_at in zip(pieces, [start, *ends], ends, strict=False)
+        ]
 
     @property
     def value(self) -> Chunk:

@@ -12,23 +12,23 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
 
-from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from faust.tables.manager import TableManager
+from faust.tables.recovery import RebalanceAgain
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
-from producers.record_identity import NO_EPOCH, CommitNote
+from producers.record_identity import CommitNote
 from producers.settings import Settings
 from stream_processors.bulk_recovery import recovered_in_bulk
-from stream_processors.chunk import Chunk, ChunkSchema, folded_at_once
+from stream_processors.chunk import Chunk, ChunkSchema
 from stream_processors.chunked_producer import ChunkedProducer
 from stream_processors.continuity import LOOK_S, Continuity
 from stream_processors.errors import BrokenInvariantError
 from stream_processors.fail_stop import FailStop, stop_process
-from stream_processors.found_starts import found_starts
+from stream_processors.found_starts import found_in_the_end, found_starts
 from stream_processors.lease import Lease
 from stream_processors.leased_thread import LeasedConsumerThread
 from stream_processors.membership import Membership, StopOrNameTaken
@@ -40,7 +40,6 @@ MAX_BACKLOG = 256  # folded chunks with unacknowledged output, all partitions to
 REBALANCE_POLL_S = 0.02
 PAUSE_EVERY_S = 1.0
 BACKLOG_POLL_S = 0.01
-RETRY_S = 0.5
 
 
 class ChunkedConsumer(driver.Consumer):
@@ -52,6 +51,7 @@ class ChunkedConsumer(driver.Consumer):
         self._ledgers: dict[TP, SettleLedger] = {}
         self._to_open: dict[TP, Start] = {}
         self._next_pause_at = 0.0
+        self._between_assignments = False
         self._continuity = Continuity(lambda: cast("Any", self.app).topics_to_check)
         super().__init__(*args, **kwargs)
         session_s, name = self.app.conf.broker_session_timeout, self.app.conf.consumer_group_instance_id
@@ -74,7 +74,8 @@ class ChunkedConsumer(driver.Consumer):
         owned = {tp.partition for tp in assigned if tp.topic == self._states.changelog_topic_name}
         with StopOrNameTaken(self.membership):
             await cast("ChunkedProducer", self.app.producer).take_over(self._states.changelog_topic_name, owned)
-        await super().on_partitions_assigned(assigned, generation_id)
+        await super().on_partitions_assigned(assigned, generation_id)  # which makes the recovery begin
+        self._between_assignments = False
 
     async def perform_seek(self) -> None:
         """Start each partition where `start_of` says (I3, I16), once the states are recovered.
@@ -82,13 +83,16 @@ class ChunkedConsumer(driver.Consumer):
         1. ask Kafka how far the partitions were folded, and whether their logs are still those that were folded;
         2. forget states that cannot be gone on from: their tombstones go before whatever comes next;
         3. seek, and let the first commit count from there, even when it is below what is committed now.
+
+        Raises RebalanceAgain when the partitions are taken away meanwhile: the next recovery seeks again. If this one
+        returned instead, it would let the flow go on, and partitions would be folded that are somebody else's.
         """
         generation = self.app.consumer_generation_id
         await super().perform_seek()
         chunked = [tp for tp in self.assignment() if self.is_chunked(tp.topic)]
         found = await self._found_starts(chunked, generation) if chunked else {}
-        if generation != self.app.consumer_generation_id:
-            return  # the next generation seeks again
+        if not self._assigned_still(generation):
+            raise RebalanceAgain
         for tp, (known, start) in found.items():
             reached = known.log_end if start.reached is None else start.reached
             if tp not in self._ledgers:
@@ -106,18 +110,22 @@ class ChunkedConsumer(driver.Consumer):
             self._to_open[tp] = start
 
     async def _found_starts(self, chunked: list[TP], generation: int) -> dict[TP, tuple[Known, Start]]:
-        """Asks again while Kafka does not answer."""
         committed = cast("LeasedConsumerThread", self._thread).committed
         settings: Settings = cast("Any", self.app).topics_to_check
-        while generation == self.app.consumer_generation_id and not self.should_stop:
-            try:
-                with FailStop(but=KafkaError):
-                    self._states.check_readable()
-                    return await found_starts(settings, chunked, committed, self._states, self)
-            except KafkaError as error:
-                self.log.warning("cannot find out how far %s partitions were folded: %r", len(chunked), error)
-                await asyncio.sleep(RETRY_S)
-        return {}
+
+        async def find() -> dict[TP, tuple[Known, Start]]:
+            self._states.check_readable()
+            return await found_starts(settings, chunked, committed, self._states, self)
+
+        return await found_in_the_end(find, lambda: self._assigned_still(generation) and not self.should_stop)
+
+    def _assigned_still(self, generation: int) -> bool:
+        return generation == self.app.consumer_generation_id and not self._between_assignments
+
+    def resume_flow(self) -> None:
+        """Recovery's word. One of an earlier assignment may be late with it."""
+        if not self._between_assignments:
+            super().resume_flow()
 
     @property
     def _states(self) -> StateTable:
@@ -126,7 +134,18 @@ class ChunkedConsumer(driver.Consumer):
     # Fetching
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[Any, Any]:
-        """Called by Faust for what to deliver next; {partition: [Chunk]} for chunked topics."""
+        """Called by Faust for what to deliver next; {partition: [Chunk]} for chunked topics.
+
+        When the flow was stopped meanwhile, Faust would drop what comes and seek at once: before the states are
+        recovered, which say where to begin. So nothing comes before the flow goes on, after recovery's own seek.
+        """
+        found = await self._next_to_deliver(active_partitions, timeout)
+        if self.flow_active:
+            return found
+        await self.wait(cast("Any", self.can_resume_flow))
+        return {}
+
+    async def _next_to_deliver(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[Any, Any]:
         await self._wait_for_backlog()
         if self.app.rebalancing:
             # I13: recovery seeks, and only then clears every queue, while the fetcher runs: a chunk would be lost.
@@ -223,20 +242,7 @@ class ChunkedConsumer(driver.Consumer):
                 check_deleted(repr(tp), expected, log_start)
         watch = cast("LeasedConsumerThread", self._thread).watch
         await self._continuity.must_follow(tp, records, watch)
-        pieces = folded_at_once(records)
-        ends = [*(following[0].offset for following in pieces[1:]), end]
-        return [
-            Chunk(
-                self,
-                TP(*tp),
-                piece,
-                start=begins,
-                end=ends_at,
-                generation=generation,
-                leader_epoch=watch.epoch_at(TopicPartition(*tp), piece[-1].offset) if piece else NO_EPOCH,
-            )
-            for piece, begins, ends_at in zip(pieces, [start, *ends], ends, strict=False)
-        ]
+        return Chunk.of(self, TP(*tp), records, start=start, end=end, generation=generation, epoch_at=watch.epoch_at)
 
     def on_buffer_full(self, tp: TP) -> None:
         if not self.is_chunked(tp.topic):  # Faust would pause the partition and then sleep 1 s; the full queue blocks
@@ -305,6 +311,7 @@ class ChunkedConsumer(driver.Consumer):
         3. commit (when that fails, the events are read again, and fenced)
         4. forget, then let Faust do the rest
         """
+        self._between_assignments = True
         self.stop_flow()
         self.app.flow_control.suspend()
         pending = [output for ledger in self._ledgers.values() for output in ledger.pending()]

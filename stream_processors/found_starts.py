@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol
 
 from aiokafka import OffsetAndMetadata, TopicPartition
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from producers.record_identity import CommitNote, RecordMark, Standing, decode_note, standings
 from producers.settings import Settings
+from stream_processors.fail_stop import FailStop
 from stream_processors.start_position import Known, Start, start_of
 from stream_processors.summaries_end import last_watermarks
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 0.5
 
 Committed = Callable[[Collection[TP]], Awaitable[Mapping[TP, OffsetAndMetadata]]]
 
@@ -64,6 +72,23 @@ async def found_starts(
     return {
         tp: (of, start_of(f"{tp.topic} partition {tp.partition}", of, stand.get(tp, []))) for tp, of in known.items()
     }
+
+
+async def found_in_the_end(
+    find: Callable[[], Awaitable[dict[TP, tuple[Known, Start]]]], wanted: Callable[[], bool]
+) -> dict[TP, tuple[Known, Start]]:
+    """What `find` found; it is called again while Kafka does not answer. Nothing once it is not `wanted` any more.
+
+    Ends the process when an invariant is broken.
+    """
+    while wanted():
+        try:
+            with FailStop(but=KafkaError):
+                return await find()
+        except KafkaError as error:
+            log.warning("cannot find out how far partitions were folded, asking again: %r", error)
+            await asyncio.sleep(RETRY_S)
+    return {}
 
 
 async def _standings(settings: Settings, marks: Mapping[TP, Collection[RecordMark]]) -> dict[TP, list[Standing]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -72,9 +74,18 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,
         max_records: int | None = None,
     ) -> Any:
+        """What Faust would drop, as the flow is stopped, is put back at once: recovery may have sought already, and
+        would wait for it for ever.
+        """
         self.moves = {}
+        generation = self.app.consumer_generation_id
         before = consumed_offsets(consumer)
         records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        if not cast("Any", self.consumer).flow_active or generation != self.app.consumer_generation_id:
+            for tp, taken in records.items():
+                with suppress(IllegalStateError):  # it is not assigned any more
+                    consumer.seek(tp, taken[0].offset)
+            return {}
         after = consumed_offsets(consumer)  # nothing was awaited since the records were taken
         self.moves = {TP(*tp): (before[tp], after[tp]) for tp in before.keys() & after if before[tp] < after[tp]}
         return records

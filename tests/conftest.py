@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from deploy.endpoints import Endpoints, read_endpoints
 from deploy.init import initialise
+from kit.printed import end, read_on
 from kit.soak_report import SoakReport
 from producers.settings import Settings
 
@@ -92,14 +93,14 @@ def stack_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 break
         else:
             pytest.fail("the stack did not start:\n" + "".join(printed))
+        read_on(stack)
         yield directory
     finally:
         stack.send_signal(signal.SIGTERM)
         try:
-            stack.wait(30)
+            stack.wait(60)
         finally:
-            stack.kill()
-            stack.stdout.close()
+            end(stack)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def test_what_the_package_brings_along_works_unmodified(version: str, gateway_ur
     if version != "0.0.19":  # it has none
         assert seen["live"] == [[["one", {"é": 1}], ["two", {"é": 1}]], [["two", {"é": 1}]]]
 
-    with httpx.Client(base_url=gateway_url, headers=HEADERS, timeout=30) as client:
+    with httpx.Client(base_url=gateway_url, headers=HEADERS, timeout=60) as client:
         events: list[dict[str, Any]] = client.get(f"/traces/{trace_id}/events").json()
         summary = client.get(f"/traces/{trace_id}/summary").json()
     steps = [event for event in events if (event["metadata"] or {}).get("framework") == "langchain"]

@@ -15,7 +15,7 @@ from kit.clickhouse_process import ClickHouseProcess
 pytestmark = pytest.mark.services
 
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 
 def code_of(error: pytest.ExceptionInfo[DatabaseError]) -> Any:

@@ -83,11 +83,11 @@ def test_what_is_still_no_event_is_not_published_and_stays_open(server_settings:
 
 
 async def read(settings: Settings, path: str) -> Any:
-    app = create_app(settings.model_copy(update={"api_keys": SecretStr("ak_local=1"), "read_wait_ms": 20_000}))
+    app = create_app(settings.model_copy(update={"api_keys": SecretStr("ak_local=1"), "read_wait_ms": 60_000}))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=30) as client,
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=60) as client,
     ):
         answer = await client.get(path, headers={"X-API-Key": "ak_local", "x-tenant-id": "1"})
         assert "X-Axonstream-Stale" not in answer.headers

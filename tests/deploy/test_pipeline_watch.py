@@ -37,7 +37,7 @@ def test_the_supervisor_says_once_that_it_stands_and_once_that_it_moves(monkeypa
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         watching = asyncio.create_task(watch_pipeline(lambda: f"http://127.0.0.1:{port}", said.append))
-        await until(lambda: asked > len(answers), "all answers were asked for", 10)
+        await until(lambda: asked > len(answers), "all answers were asked for", 60)
         watching.cancel()
         await asyncio.wait([watching])
         server.close()

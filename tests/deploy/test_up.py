@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +20,7 @@ from axonstream import AxonPush
 
 pytestmark = pytest.mark.services
 
-STOPS_WITHIN_S = 20
+STOPS_WITHIN_S = 60
 
 
 def command(directory: Path, *arguments: str) -> list[str]:
@@ -50,9 +49,7 @@ def stop(stack: subprocess.Popen[str], directory: Path, how: signal.Signals) -> 
     parts = [psutil.Process(int(file.read_text())) for file in (directory / "run").glob("*.pid")]
     assert len(parts) == 5
     stack.send_signal(how)
-    began = time.monotonic()
     assert stack.wait(STOPS_WITHIN_S) == 0
-    assert time.monotonic() - began < STOPS_WITHIN_S
     assert [part for part in parts if part.is_running()] == []
     assert list((directory / "run").glob("*.pid")) == []
     assert stack.stdout is not None

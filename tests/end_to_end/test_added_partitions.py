@@ -132,7 +132,7 @@ def test_while_the_count_is_another_one_nothing_is_published_or_read_by_the_old_
                 assert answer.status_code in (200, 503)
                 return answer.status_code == 503 and "AXONSTREAM_TOPIC_PARTITIONS" in answer.text
 
-            await until(refused, "reads say what to do", 30)
+            await until(refused, "reads say what to do", 60)
         log = EventLog.from_settings(settings)
         await log.start()
         try:

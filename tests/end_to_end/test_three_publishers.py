@@ -146,7 +146,7 @@ def stored(gateway_url: str, trace_id: str) -> Callable[[], list[dict[str, Any]]
     """The events of the trace, as they are read right after a publish; none for a trace that is not there."""
 
     def read() -> list[dict[str, Any]]:
-        answer = httpx.get(f"{gateway_url}/traces/{trace_id}/events", headers=HEADERS, timeout=30)
+        answer = httpx.get(f"{gateway_url}/traces/{trace_id}/events", headers=HEADERS, timeout=60)
         assert answer.status_code in (200, 404), answer.text
         return [] if answer.status_code == 404 else answer.json()
 

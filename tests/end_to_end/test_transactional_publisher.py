@@ -77,7 +77,7 @@ def test_a_read_behind_a_marker_is_fresh(stack_settings: Settings, gateway_url: 
     async def story() -> None:
         await initialise(stack_settings)
         traces = some_traces()
-        async with httpx.AsyncClient(base_url=gateway_url, headers=HEADERS, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=gateway_url, headers=HEADERS, timeout=60) as client:
             await publish(stack_settings, traces)
             for path in (f"/traces/{traces[0]}/summary", f"/traces/{traces[0]}/events", "/traces?limit=1"):
                 answer = await client.get(path)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
+from kit.printed import end, read_on
 from kit.until import until
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
@@ -33,11 +34,11 @@ def worker(part: str, settings: Settings) -> Generator[subprocess.Popen[str]]:
     kept = {name: value for name, value in os.environ.items() if not name.endswith("_INSTANCE")}
     command = [sys.executable, "-m", "deploy.cli", part]
     process = subprocess.Popen(command, env={**kept, **given}, stdout=subprocess.PIPE, text=True)
+    read_on(process)
     try:
         yield process
     finally:
-        process.kill()
-        process.communicate()
+        end(process)
 
 
 async def members_of(group: str, settings: Settings) -> int:

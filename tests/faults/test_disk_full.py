@@ -68,7 +68,7 @@ def test_clickhouse_on_a_full_disk(kafka_bootstrap: str, tmp_path: Path, soak_re
                         HEALS_WITHIN_S,
                     )
                     await load.until_every_trace_gains(GAIN, HEALS_WITHIN_S)
-                    async with httpx.AsyncClient(headers=HEADERS, timeout=30) as client:
+                    async with httpx.AsyncClient(headers=HEADERS, timeout=60) as client:
                         answer = await client.get(f"{stack.urls[0]}/traces?limit=1")
                     assert "X-Axonstream-Stale" in answer.headers
                 finally:

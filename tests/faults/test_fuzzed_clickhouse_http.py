@@ -22,7 +22,7 @@ from deploy.clickhouse_http.insert_statement import split_insert
 from deploy.clickhouse_http.wire_format import decompress
 from kit.clickhouse_process import ClickHouseProcess, serving
 
-ANSWER_S = 20.0
+ANSWER_S = 60.0
 LIMIT = 1 << 20
 OWNER = ("default", User("", readonly=False))
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {

@@ -166,7 +166,7 @@ def streamed(client: httpx.Client, path: str, tenant: str, since: str, number: i
 
 @pytest.fixture
 def client(gateway_url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=gateway_url, timeout=30) as client:
+    with httpx.Client(base_url=gateway_url, timeout=60) as client:
         yield client
 
 

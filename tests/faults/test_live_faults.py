@@ -112,7 +112,7 @@ def test_a_slow_reader_is_told_what_it_missed_and_can_have_it_all_and_slows_nobo
         ):
             for number in range(1, 25):  # 19 MB, of which connections and ring hold a small part
                 await load.publish_batch()
-                await until(lambda number=number: len(fast.received) == number * BATCH, "the fast one has it", 20)
+                await until(lambda number=number: len(fast.received) == number * BATCH, "the fast one has it", 60)
             names: list[str] = []
             while (received := await slow.next()).event == "message":
                 names.append(received.data["identifier"])
@@ -175,7 +175,7 @@ def test_a_stream_outlives_a_restart_of_kafka(one_broker: KafkaCluster) -> None:
         async def restart() -> None:
             broker.kill()
             async with (
-                httpx.AsyncClient(base_url=gateways.urls[0], headers=HEADERS, timeout=30) as client,
+                httpx.AsyncClient(base_url=gateways.urls[0], headers=HEADERS, timeout=60) as client,
                 live(client, "/live", follower.position) as resumed,  # which catches up once Kafka is back
             ):
                 await resumed.comment()
@@ -203,12 +203,12 @@ def test_without_kafka_a_first_stream_is_refused_for_now(one_broker: KafkaCluste
     async def scenario() -> None:
         broker.freeze()
         try:
-            async with httpx.AsyncClient(base_url=gateways.urls[0], headers=HEADERS, timeout=30) as client:
+            async with httpx.AsyncClient(base_url=gateways.urls[0], headers=HEADERS, timeout=60) as client:
                 answer = await client.get("/live")
                 assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         finally:
             broker.thaw()
-        async with httpx.AsyncClient(base_url=gateways.urls[0], headers=HEADERS, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=gateways.urls[0], headers=HEADERS, timeout=60) as client:
 
             async def opens() -> bool:
                 async with client.stream("GET", "/live") as response:

@@ -36,7 +36,7 @@ def test_a_partition_that_is_added_is_read_from_its_start(kafka_bootstrap: str) 
     async def scenario() -> None:
         topic = Topics(gateways.settings.topic_prefix).events
         async with (
-            httpx.AsyncClient(base_url=gateways.urls[0], timeout=30) as client,
+            httpx.AsyncClient(base_url=gateways.urls[0], timeout=60) as client,
             live(client, "/live") as stream,
             admin_of(gateways) as admin,
             AIOKafkaProducer(bootstrap_servers=kafka_bootstrap) as producer,

@@ -38,7 +38,7 @@ def settings(kafka_bootstrap: str, clickhouse_url: str, tmp_path: Path) -> Itera
         topic_prefix=f"{name}-",
         clickhouse_database=name,
         topic_partitions=4,
-        session_timeout_ms=6000,
+        session_timeout_ms=15_000,  # a busy machine must not take a member for dead
         insert_timeout_ms=3000,
         data_dir=tmp_path,
     )

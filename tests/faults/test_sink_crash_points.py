@@ -31,7 +31,7 @@ SMALL = [
     ("after dead letters to Kafka", 1),
     ("before commit events", 1),
 ]
-DIES_WITHIN_S = 40.0
+DIES_WITHIN_S = 120.0
 
 
 class Batches:

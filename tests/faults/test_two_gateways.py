@@ -82,7 +82,7 @@ def test_each_of_two_gateways_reads_at_once_what_the_other_acknowledged(two_gate
     stack, trace = two_gateways.stack, f"tr_{uuid4().hex}"
 
     async def scenario() -> None:
-        async with httpx.AsyncClient(headers=HEADERS, timeout=30) as client:
+        async with httpx.AsyncClient(headers=HEADERS, timeout=60) as client:
             for number in range(1, 301 if soak else 51):
                 written, read = stack.urls[number % 2], stack.urls[(number + 1) % 2]
                 event = {"identifier": f"step {number}", "payload": {}, "channel_id": 1, "traceId": trace}
@@ -114,7 +114,7 @@ def test_an_event_published_ten_times_counts_once_across_a_restart_of_the_proces
             assert len((await _fresh(client, f"{url}/traces/{trace}/events")).json()) == 1
 
     async def scenario() -> None:
-        async with httpx.AsyncClient(headers=HEADERS, timeout=30) as client:
+        async with httpx.AsyncClient(headers=HEADERS, timeout=60) as client:
             await publish_ten_times(client)
             await shows_once(client)
             await stack.kill("processor-0")

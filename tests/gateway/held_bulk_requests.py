@@ -24,7 +24,7 @@ async def held_bulk_requests(offline: OfflineGateway) -> AsyncGenerator[httpx.As
         posts = (client.post("/events", json=[event], headers=HEADERS) for _ in range(BULK_AT_ONCE))
         held = [asyncio.create_task(post) for post in posts]
         try:
-            await until(lambda: offline.log.waiting >= BULK_OF_A_TENANT, "bulk requests are under way", 10)
+            await until(lambda: offline.log.waiting >= BULK_OF_A_TENANT, "bulk requests are under way", 60)
             yield client
         finally:
             for task in held:

@@ -20,14 +20,23 @@ from gateway.publishing.body_room import BodyRoom
 from gateway.publishing.request_body import RequestBody
 from gateway.request_counts import RequestCounts
 from gateway.request_head import RequestHead
+from kit.until import until
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+held: list[asyncio.Future[None]] = []  # the answers to the body "slow"
+
+
+async def let_go() -> None:
+    """The answer that is held is given."""
+    await until(lambda: bool(held), "an answer is held", PATIENCE_S)
+    held.pop().set_result(None)
 
 
 async def echo(_: Headers, body: RequestBody) -> tuple[int, bytes]:
     sent = await body.read(1 << 20, "1")
     if sent == b"slow":
-        await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=3)
+        held.append(asyncio.get_running_loop().create_future())
+        await held[-1]
     if sent == b"refuse":
         raise RefusedError(400, "refused", "send something else")
     return 201, b'{"bytes":%d,"last":"%b"}' % (len(sent), sent[-3:])

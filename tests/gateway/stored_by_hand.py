@@ -65,7 +65,7 @@ async def commit(settings: Settings, offset: int) -> None:
         events = {TopicPartition(topics.events, p): OffsetAndMetadata(offset, "") for p in partitions}
         summaries = {TopicPartition(topics.summaries, p): OffsetAndMetadata(0, str(offset)) for p in partitions}
         consumer.assign([*events, *summaries])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await consumer.commit({**events, **summaries})
     finally:
         await consumer.stop()

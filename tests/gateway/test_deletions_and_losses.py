@@ -7,13 +7,15 @@ import signal
 import subprocess
 
 import pytest
-from test_deletions_end_to_end import Story, story
+from test_deletions_end_to_end import WITHIN_S, Story, story
 
 from kit.processor_process import processor
 from kit.sink_load import ended
 from kit.sink_process import sink
+from kit.until import until
 from producers.settings import Settings
 from sinks.comparison import Comparison
+from sinks.gaps import Gap
 from sinks.repair import Range, Repaired, repair
 from sinks.verification import verify
 from stream_processors.rebuild import order_rebuild
@@ -32,13 +34,19 @@ async def stopped(process: subprocess.Popen[str]) -> None:
     assert await ended(process) == 0
 
 
-async def missing(test: Story) -> int:
-    """How many offsets a sink that begins would look for."""
-    committed = await test.pipe.committed()
-    partitions = range(test.pipe.settings.topic_partitions)
-    bounds = {p: (0, committed[test.pipe.topics.events, p][0]) for p in partitions}
-    found = await Comparison(test.pipe.client, test.pipe.topics.events, 1).gaps(bounds)
-    return sum(gap.last - gap.first + 1 for some in found.values() for gap in some)
+async def until_missing(test: Story, expected: int, what: str) -> None:
+    """So many offsets a sink that begins would look for, once this one has said what it found and committed it."""
+    found: dict[int, list[Gap]] = {}
+
+    async def holds() -> bool:
+        nonlocal found
+        committed = await test.pipe.committed()
+        partitions = range(test.pipe.settings.topic_partitions)
+        bounds = {p: (0, committed[test.pipe.topics.events, p][0]) for p in partitions}
+        found = await Comparison(test.pipe.client, test.pipe.topics.events, 1).gaps(bounds)
+        return sum(gap.last - gap.first + 1 for some in found.values() for gap in some) == expected
+
+    await until(holds, lambda: f"{what}: {found}", WITHIN_S)
 
 
 async def deleted_and_clean(test: Story) -> None:
@@ -63,7 +71,7 @@ def test_a_sink_that_begins_and_a_repair_store_again_what_is_lost_and_not_what_i
                     await test.delete("/traces/tr_a")
                     await test.until_finished("tr_a")
                     await deleted_and_clean(test)
-                    assert await missing(test) == at_once.topic_partitions, "more than the markers"
+                    await until_missing(test, at_once.topic_partitions, "the markers alone")
                     await stopped(process)
                 for loss in ("", "absent_offsets", "events_log", "trace_summaries"):
                     if loss:
@@ -72,7 +80,7 @@ def test_a_sink_that_begins_and_a_repair_store_again_what_is_lost_and_not_what_i
                         await test.pipe.until("SELECT count() FROM events_log", 3)
                         await test.pipe.until("SELECT count() FROM trace_summaries FINAL", 1)
                         await deleted_and_clean(test)
-                        assert await missing(test) == 0, f"after {loss} was lost, offsets are looked for again"
+                        await until_missing(test, 0, f"{loss or 'nothing'} was lost, and all is looked for")
                         await stopped(process)
                 await test.pipe.client.command("TRUNCATE TABLE events_log")
                 await test.pipe.client.command("TRUNCATE TABLE trace_summaries")

@@ -98,7 +98,8 @@ class Story:
 
 @asynccontextmanager
 async def story(settings: Settings) -> AsyncGenerator[Story]:
-    async with pipeline(settings) as pipe, gateway_in_process(settings) as http:
+    # a read waits for as long as a busy machine takes to store what was published before it
+    async with pipeline(settings) as pipe, gateway_in_process(settings, read_wait_ms=60_000) as http:
         yield Story(http, pipe)
 
 

@@ -122,7 +122,7 @@ def gateways(kafka_bootstrap: str) -> Iterator[LiveGateways]:
 @pytest.mark.services
 def test_live_streams_show_the_app_also_when_they_resume(gateways: LiveGateways) -> None:
     async def scenario() -> None:
-        async with httpx.AsyncClient(base_url=gateways.urls[0], timeout=30) as client:
+        async with httpx.AsyncClient(base_url=gateways.urls[0], timeout=60) as client:
 
             async def post(path: str, headers: dict[str, str] = HEADERS, **fields: object) -> Any:
                 answer = await client.post(path, json={"name": "n", **fields}, headers=headers)

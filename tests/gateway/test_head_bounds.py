@@ -10,7 +10,7 @@ import tracemalloc
 from functools import partial
 
 import pytest
-from http_by_hand import PATIENCE_S, answer, request, serving, statuses
+from http_by_hand import PATIENCE_S, answer, let_go, request, serving, statuses
 
 from gateway.connections import Connections
 from gateway.http_protocol import MOST_HEAD_BYTES, MOST_HEAD_LINES, PIECE, GatewayProtocol
@@ -124,7 +124,7 @@ def test_requests_that_come_ahead_of_their_turn_are_not_read() -> None:
 
     async def scenario() -> None:
         watched = partial(Watched, connections=Connections(100, 100))
-        async with asyncio.timeout(60), serving(protocol=watched) as port:
+        async with asyncio.timeout(PATIENCE_S), serving(protocol=watched) as port:
             came = await answer(port, [one * number + GET + CLOSE + b"\r\n"])
         assert statuses(came) == [404] * (number + 1)
         assert 0 < Watched.longest <= PIECE // len(one) + 1
@@ -156,7 +156,7 @@ def test_connections_that_send_no_whole_head_are_closed(monkeypatch: pytest.Monk
                 answer(port, [request(b"0123456789").replace(b"/event", b"/nothing")[:-5]]),
                 dripping(port),
             )
-            await until(lambda: connections.open == 0, "all places are free again", 5)
+            await until(lambda: connections.open == 0, "all places are free again", PATIENCE_S)
         assert silent == b""
         assert (statuses(half), statuses(later), statuses(dripped)) == ([408], [201, 408], [408])
         assert statuses(rest) == [404]  # answered before its body had come, which never ended
@@ -177,6 +177,7 @@ def test_an_idle_connection_is_closed_and_one_that_is_answered_is_not(monkeypatc
             came = await answer(port, [request(b"whole")])
             assert statuses(came) == [201]
             assert not slow.done()
+            await let_go()
             assert statuses(await slow) == [201, 408]
 
     asyncio.run(scenario())
@@ -192,7 +193,7 @@ def test_connections_are_capped_in_total_and_an_idle_one_makes_room() -> None:
             idle, idle_writer = await asyncio.open_connection("127.0.0.1", port)
             idle_writer.write(request(b"whole"))
             assert (await idle.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201")
-            await until(lambda: bool(connections.idle), "one is idle", 5)
+            await until(lambda: bool(connections.idle), "one is idle", PATIENCE_S)
             assert statuses(await answer(port, [request(b"x", head=CLOSE)])) == [201]
             assert (await idle.read()).endswith(b"}")  # closed
             fourth = await asyncio.open_connection("127.0.0.1", port)
@@ -202,7 +203,7 @@ def test_connections_are_capped_in_total_and_an_idle_one_makes_room() -> None:
             assert connections.refused == {"total": 1, "address": 0}
             for _, writer in [*silent, fourth, (idle, idle_writer)]:
                 writer.close()
-            await until(lambda: connections.open == 0, "all have left", 5)
+            await until(lambda: connections.open == 0, "all have left", PATIENCE_S)
             assert statuses(await answer(port, [request(b"x", head=CLOSE)])) == [201]
 
     asyncio.run(scenario())
@@ -216,14 +217,15 @@ def test_who_says_nothing_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> N
     async def scenario() -> None:
         async with asyncio.timeout(PATIENCE_S), serving(connections) as port:
             slow = asyncio.create_task(answer(port, [request(b"slow", head=CLOSE)]))
-            await until(lambda: connections.open == 1, "it is being answered", 5)
+            await until(lambda: connections.open == 1, "it is being answered", PATIENCE_S)
             half = asyncio.create_task(answer(port, [GET]))
-            await until(lambda: connections.open == 2, "half a head has come", 5)
+            await until(lambda: connections.open == 2, "half a head has come", PATIENCE_S)
             silent = asyncio.create_task(answer(port))
-            await until(lambda: connections.open == 3, "all places are taken", 5)
+            await until(lambda: connections.open == 3, "all places are taken", PATIENCE_S)
             for _ in range(2):
                 assert statuses(await answer(port, [request(b"x", head=CLOSE)])) == [201]
             assert (statuses(await half), await silent) in (([408], b""), ([], b""))
+            await let_go()
             assert statuses(await slow) == [201]
             assert connections.refused == {"total": 0, "address": 0}
 

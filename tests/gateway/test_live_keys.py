@@ -36,7 +36,7 @@ def test_a_stream_ends_when_its_key_is_revoked_or_expires(kafka_bootstrap: str) 
         )  # fmt: skip
         try:
             await control.write([kept.record, revoked.record, expiring.record], an_entry())
-            async with httpx.AsyncClient(base_url=gateways.urls[0], timeout=30) as client:
+            async with httpx.AsyncClient(base_url=gateways.urls[0], timeout=60) as client:
                 headers = [{"X-API-Key": key.key, "x-tenant-id": "1"} for key in (kept, revoked, expiring)]
                 async with (
                     live(client, "/live", headers=headers[0]) as stays,

@@ -34,7 +34,7 @@ def gateways(kafka_bootstrap: str) -> Iterator[LiveGateways]:
 def run(gateways: LiveGateways) -> Callable[[Callable[[httpx.AsyncClient], Coroutine[Any, Any, None]]], None]:
     def run(scenario: Callable[[httpx.AsyncClient], Coroutine[Any, Any, None]]) -> None:
         async def with_client() -> None:
-            async with httpx.AsyncClient(base_url=gateways.urls[0], timeout=30) as client:
+            async with httpx.AsyncClient(base_url=gateways.urls[0], timeout=60) as client:
                 await scenario(client)
 
         asyncio.run(with_client())

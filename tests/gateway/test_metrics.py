@@ -164,14 +164,14 @@ async def scraped_once(client: httpx.AsyncClient, name: str, is_so: Callable[[fl
         found = await scraped(client)
         return is_so(found.value(name))
 
-    await until(shown, lambda: f"{name}, now {found.value(name)}", 20)
+    await until(shown, lambda: f"{name}, now {found.value(name)}", 60)
     return found
 
 
 @pytest.mark.services
 def test_a_running_gateway_counts_what_kafka_has_acknowledged_and_what_streams_were_sent(kafka_bootstrap: str) -> None:
     async def scenario(url: str) -> None:
-        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             before = await scraped(client)
             assert before.value("control_data_known") == 1
             assert before.value("events_acknowledged_total") == before.value("live_streams") == 0

@@ -149,11 +149,11 @@ def test_the_log_warns_of_a_pipeline_that_stands_and_says_when_it_moves(
     async def scenario() -> None:
         watched.offsets.end = 10
         looking = asyncio.create_task(watched.lag.run())
-        await until(lambda: watched.lag.state().state == "ok", "a look", 10)
+        await until(lambda: watched.lag.state().state == "ok", "a look", 60)
         watched.now += STANDS_S
-        await until(lambda: said("stands: nothing moves"), "a warning", 10)
+        await until(lambda: said("stands: nothing moves"), "a warning", 60)
         watched.offsets.stored = watched.offsets.folded = 10
-        await until(lambda: said("well again"), "the end of it", 10)
+        await until(lambda: said("well again"), "the end of it", 60)
         looking.cancel()
         await asyncio.wait([looking])
 
@@ -205,7 +205,7 @@ def test_readiness_says_that_nothing_moves_and_publishing_stays_ready(
                 assert seen["eventsLagSeconds"] >= 0
                 return seen["state"].startswith("stands") and seen["as told"]
 
-            await until(stands, "it says that nothing moves", 20)
+            await until(stands, "it says that nothing moves", 60)
         [partition] = [p for p, end in (await log_ends(server_settings)).items() if end]
         offsets = PipelineOffsets(server_settings)
         try:

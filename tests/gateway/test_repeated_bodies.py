@@ -60,7 +60,7 @@ class SlowLog(MemoryLog):
 @asynccontextmanager
 async def gateway(**changes: Any) -> AsyncGenerator[tuple[httpx.AsyncClient, SlowLog]]:
     offline = OfflineGateway(SlowLog(), **changes)
-    async with asyncio.timeout(20), offline.client() as client:
+    async with asyncio.timeout(60), offline.client() as client:
         assert isinstance(offline.log, SlowLog)
         yield client, offline.log
 
@@ -72,7 +72,7 @@ def posting(
 
 
 async def appended(log: SlowLog, number: int) -> None:
-    await until(lambda: len(log.appends) == number, f"{number} appends", 10)
+    await until(lambda: len(log.appends) == number, f"{number} appends", 60)
 
 
 async def turns() -> None:
@@ -340,7 +340,7 @@ def test_a_503_that_is_sent_again_is_one_event_on_kafka(server_settings: Setting
                 async def answered() -> bool:
                     return (await client.post("/event", content=body, headers=HEADERS)).is_success
 
-                await until(answered, "an answer", 30)
+                await until(answered, "an answer", 60)
                 assert await records_on_kafka(server_settings) == before + 1
 
     asyncio.run(scenario())

@@ -19,7 +19,7 @@ OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}
 
 @pytest.fixture
 def client(gateway_url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=gateway_url, headers=HEADERS, timeout=30) as client:
+    with httpx.Client(base_url=gateway_url, headers=HEADERS, timeout=60) as client:
         yield client
 
 

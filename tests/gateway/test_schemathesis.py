@@ -75,7 +75,7 @@ def running(stack_settings: Settings) -> Iterator[httpx.Client]:
     port = free_port()
     with gateway_process(stack_settings, port, "ak_drawn=77") as (_, printed):
         assert printed.readline() == "ready gateway\n"
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             event = {"identifier": "a", "payload": {}, "channel_id": 1, "traceId": TRACE, "eventType": "agent.error"}
             assert client.post("/event", json=event, headers=GENERATIONS["early"]).status_code == 201
             yield client

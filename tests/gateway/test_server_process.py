@@ -69,5 +69,5 @@ def test_without_kafka_it_is_alive_not_ready_and_answers_503(server_settings: Se
                 assert answer.status_code == 503
                 assert answer.headers["Retry-After"].isdecimal()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert printed.read() == ""

@@ -46,21 +46,21 @@ def test_handshakes_are_counted_and_end(tmp_path: Path, monkeypatch: pytest.Monk
     async def scenario() -> None:
         async with asyncio.timeout(PATIENCE_S), serving(protocol=http_protocol(server, connections)) as port:
             silent = [asyncio.create_task(answer(port)) for _ in range(20)]
-            await until(lambda: connections.refused["total"] == 15, "those beyond the limit are refused", 5)
+            await until(lambda: connections.refused["total"] == 15, "those beyond the limit are refused", PATIENCE_S)
             assert connections.open == 5
             assert b"".join(await asyncio.gather(*silent)) == b""
-            await until(lambda: connections.open == 0, "all places are free again", 5)
+            await until(lambda: connections.open == 0, "all places are free again", PATIENCE_S)
             plain = await answer(port, [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"])
             assert statuses(plain) == []
             monkeypatch.setattr("gateway.connections._LONG_FOR_A_HEAD_S", 0.0)
             silent = [asyncio.create_task(answer(port)) for _ in range(5)]
-            await until(lambda: connections.open == 5, "all places are taken", 5)
+            await until(lambda: connections.open == 5, "all places are taken", PATIENCE_S)
             assert await ask(port, trusting) == [201]  # which one of them has made room for
             await asyncio.gather(*silent)
             monkeypatch.undo()
             for _ in range(20):
                 assert await asyncio.gather(*(ask(port, trusting) for _ in range(4))) == [[201]] * 4
-            await until(lambda: connections.open == 0, "all have left", 5)
+            await until(lambda: connections.open == 0, "all have left", PATIENCE_S)
 
     with asyncio.Runner(loop_factory=loop) as runner:  # pyright: ignore[reportArgumentType]  the loops' own makers
         runner.run(scenario())

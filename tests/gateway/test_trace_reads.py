@@ -71,7 +71,7 @@ def test_a_read_is_404_503_stale_or_true_by_what_is_visible(server_settings: Set
 
 def test_a_waiting_read_answers_as_soon_as_the_sink_has_committed(server_settings: Settings) -> None:
     async def scenario() -> None:
-        async with _gateway(server_settings, read_wait_ms=20_000) as client:
+        async with _gateway(server_settings, read_wait_ms=60_000) as client:
             sent = {"identifier": "step", "payload": {}, "channel_id": 1, "traceId": "t"}
             await client.post("/event", json=sent)
             read = asyncio.create_task(client.get("/traces/t/summary"))

@@ -12,7 +12,7 @@ import orjson
 
 from kit.running_stack import HEADERS
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Received(NamedTuple):

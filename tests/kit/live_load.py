@@ -79,7 +79,7 @@ class Follower:
 
     async def follow(self) -> None:
         """Until it is cancelled."""
-        async with httpx.AsyncClient(headers=HEADERS, timeout=20) as client:
+        async with httpx.AsyncClient(headers=HEADERS, timeout=60) as client:
             for url in self._urls:
                 self.url = url
                 with suppress(*LOST):
@@ -103,7 +103,7 @@ class Follower:
 
     async def until_connected(self, connections: int) -> None:
         """So many connections have been made."""
-        await until(lambda: self.connections >= connections, f"connection {connections} is made", 30)
+        await until(lambda: self.connections >= connections, f"connection {connections} is made", 60)
 
     async def until_received(self, more: int) -> None:
         """So many more events have come."""

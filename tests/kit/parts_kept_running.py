@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Callable
 from typing import Self
 
-from kit.processor_process import end, read_on, start_processor
+from kit.printed import end, read_on
+from kit.processor_process import start_processor
 from kit.sink_process import start_sink
 from producers.settings import Settings
 

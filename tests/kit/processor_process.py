@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from axonstream.event_contract import EventInput
+from kit.printed import end, read_on
 from producers.event_record import encode_event
 from producers.settings import Settings
 from producers.topics import WATERMARK_KEY, Topics, event_key
@@ -50,22 +49,6 @@ def wait_until_ready(process: subprocess.Popen[str]) -> None:
             read_on(process)
             return
     raise AssertionError(f"the processor ended with {process.wait()} before it was ready")
-
-
-def read_on(process: subprocess.Popen[str]) -> None:
-    """Read what it prints, to nowhere, until it ends: a pipe that nobody reads is full after 64 KiB of log, and then
-    whoever logs stands still.
-    """
-    assert process.stdout is not None
-    threading.Thread(target=collections.deque, args=(process.stdout, 0), daemon=True).start()
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    """Kill it, if it still runs."""
-    process.kill()
-    process.wait()
-    assert process.stdout is not None
-    process.stdout.close()
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class PublishingLoad:
 
     async def check_every_trace(self, deadline_s: float) -> None:
         """At every gateway: the summary of each trace is read, fresh, and as large as was acknowledged."""
-        async with httpx.AsyncClient(headers=HEADERS, timeout=30) as client:
+        async with httpx.AsyncClient(headers=HEADERS, timeout=60) as client:
             for url, trace in itertools.product(self.urls, self.traces):
                 if self._acknowledged_of[trace]:
                     await until(

@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import CommitFailedError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from kit.printed import end, read_on
 from kit.until import until
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
@@ -56,12 +57,11 @@ def sink(settings: Settings) -> Generator[subprocess.Popen[str]]:
     process = start_sink(settings)
     assert process.stdout is not None
     try:
-        assert process.stdout.readline() == "ready sink\n", f"the sink ended with {process.wait(5)}"
+        assert process.stdout.readline() == "ready sink\n", f"the sink ended with {process.wait(60)}"
+        read_on(process)
         yield process
     finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        end(process)
 
 
 class Pipeline:

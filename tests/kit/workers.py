@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from kit.event_load import EventLoad
-from kit.processor_process import end, start_processor, wait_until_ready
+from kit.printed import end
+from kit.processor_process import start_processor, wait_until_ready
 from kit.summaries_watch import SummariesWatch
 from producers.settings import Settings
 from stream_processors.fail_stop import EXIT_CODE

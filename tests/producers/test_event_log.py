@@ -27,9 +27,9 @@ from producers.trace_partitions import partition_of
 
 pytestmark = pytest.mark.services
 
-TIMEOUT_MS = 5000
-SHORT_TIMEOUT_MS = 500
-LATE_S = 1.5  # beyond the deadline, on a busy machine
+TIMEOUT_MS = 60_000
+SHORT_TIMEOUT_MS = 4000  # the first append must be within it
+LATE_S = 10.0  # beyond the deadline, on a busy machine
 SMALLEST_LIMIT_BYTES = 1000
 
 
@@ -88,7 +88,7 @@ def test_an_append_that_is_not_acknowledged_ends_at_its_deadline(server_settings
                 proxy.answers = Answers.HOLD
                 began = monotonic()
                 with pytest.raises(NotAcknowledgedError):
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(60):
                         await log.append([record(b"second")])
                 assert monotonic() - began < SHORT_TIMEOUT_MS / 1000 + LATE_S
                 assert proxy.lost
@@ -102,13 +102,13 @@ def test_what_is_not_acknowledged_is_told_as_long_as_it_is_not(server_settings: 
     async def scenario() -> None:
         async with (
             lost_answers(server_settings.kafka_bootstrap_servers) as proxy,
-            event_log(server_settings, kafka_bootstrap_servers=proxy.address, publish_timeout_ms=3000) as log,
+            event_log(server_settings, kafka_bootstrap_servers=proxy.address, publish_timeout_ms=15_000) as log,
         ):
             await log.append([record(b"first")])
             assert log.backlog() == Backlog(0, 0, 0, 0)
             proxy.answers = Answers.HOLD
             sent = asyncio.create_task(log.append([record(b"sent")]))
-            await until(lambda: proxy.lost > 0, "an answer is held", 10)
+            await until(lambda: proxy.lost > 0, "an answer is held", 60)
             waiting = [asyncio.create_task(log.append([record(b"waits"), record(b"too")])) for _ in range(2)]
             await under_way()
             assert log.backlog() == Backlog(callers=3, events=4, event_bytes=2 * len(b"waitstoo"), batches=1)

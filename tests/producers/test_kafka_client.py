@@ -23,7 +23,7 @@ def test_a_write_to_a_connection_that_uvloop_has_closed_is_a_broken_connection(k
         connection._read_task.cancel()
         transport = connection._writer.transport
         transport.abort()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "closed=True" not in repr(transport):
                 await asyncio.sleep(0)
         with pytest.raises(KafkaConnectionError):

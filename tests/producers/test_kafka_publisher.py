@@ -32,7 +32,7 @@ async def records_of(settings: Settings, count: int) -> list[Any]:
     )
     await consumer.start()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return [await consumer.getone() for _ in range(count)]
     finally:
         await consumer.stop()

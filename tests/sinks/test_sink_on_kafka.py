@@ -42,7 +42,7 @@ def test_each_event_is_one_row_with_the_bytes_that_were_sent(server_settings: Se
                 ]
                 await pipe.until("SELECT count() FROM events_log", 50)
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(6) == 0
+                assert process.wait(60) == 0
             assert [tuple(row) for row in await pipe.query(STORED_PLACES)] == sorted(sent)
             row = await pipe.query(
                 "SELECT DISTINCT tenant_id, payload, metadata, agent_id, toUnixTimestamp64Milli(occurred_at), "
@@ -216,7 +216,7 @@ def test_a_recreated_topic_stops_the_sink_until_a_new_epoch_is_made(server_setti
                 await pipe.until("SELECT count() FROM events_log", 1)
             await recreate()
             with start_sink(server_settings) as process:
-                assert process.wait(30) == EXIT_MISMATCH
+                assert process.wait(60) == EXIT_MISMATCH
             with pytest.raises(EpochError, match="--new-epoch"):
                 await ensure_epoch(server_settings)
 

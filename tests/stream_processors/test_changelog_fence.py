@@ -51,7 +51,7 @@ async def values(settings: Settings, partition: TopicPartition) -> list[bytes | 
         end = (await consumer.end_offsets([partition]))[partition]
         consumer.seek(partition, 0)
         found: list[bytes | None] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await consumer.position(partition) < end:
                 fetched = await consumer.getmany(timeout_ms=200)
                 found += [record.value for records in fetched.values() for record in records]

@@ -113,7 +113,7 @@ def test_fetching_waits_for_the_acknowledgement_of_a_full_backlog(monkeypatch: p
             await asyncio.sleep(0)
             assert not waiting.done()
             outputs[0].set_result(None)
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, 60)
 
     asyncio.run(scenario())
 
@@ -133,7 +133,7 @@ def test_fetching_waits_for_a_commit_when_too_much_is_fetched_beyond_it(monkeypa
                 return True
 
             monkeypatch.setattr(consumer, "commit", commit)
-            await asyncio.wait_for(consumer._wait_for_backlog(), 5)
+            await asyncio.wait_for(consumer._wait_for_backlog(), 60)
             assert len(commits) == 1
 
     asyncio.run(scenario())
@@ -291,7 +291,7 @@ def test_nothing_is_produced_without_a_lease(monkeypatch: pytest.MonkeyPatch) ->
                 await asyncio.sleep(0)  # turns of the loop, in which it could have sent
             assert not sent
             consumer.lease.renew(boot_clock())
-            await asyncio.wait_for(sending, 5)
+            await asyncio.wait_for(sending, 60)
             assert sent == [request]
             producer._closed = True  # it was never started; aiokafka would warn
 

@@ -30,6 +30,7 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport import conductor, consumer
 from faust.transport.drivers import aiokafka as driver
+from mode import Service
 
 VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "clickhouse-connect": "1.12.0"}
 
@@ -37,6 +38,7 @@ OVERRIDDEN: list[Any] = [
     consumer.ThreadDelegateConsumer._getmany,
     consumer.ThreadDelegateConsumer._commit,
     consumer.Consumer.perform_seek,
+    consumer.Consumer.resume_flow,
     consumer.Consumer.on_buffer_full,
     consumer.Consumer.on_partitions_revoked,
     consumer.Consumer.on_partitions_assigned,
@@ -53,6 +55,8 @@ OVERRIDDEN: list[Any] = [
     Collection.apply_changelog_batch,
     Collection.on_recovery_completed,
     TableManager.on_start,
+    TableManager.recovery.fget,
+    Recovery._wait,
     App.on_first_start,
 ]
 RELIED_UPON: list[Any] = [
@@ -68,6 +72,7 @@ RELIED_UPON: list[Any] = [
     driver.AIOKafkaConsumerThread._create_worker_consumer,
     driver.AIOKafkaConsumerThread._commit,
     driver.AIOKafkaConsumerThread.seek,
+    driver.AIOKafkaConsumerThread._seek_wait,
     driver.ConsumerRebalanceListener.on_partitions_revoked,
     driver.ConsumerRebalanceListener.on_partitions_assigned,
     conductor.Conductor._subscriber,
@@ -80,6 +85,8 @@ RELIED_UPON: list[Any] = [
     TableManager.wait_until_tables_registered,
     Recovery.on_rebalance,
     Recovery._restart_recovery,
+    Recovery._seek_offsets,
+    Service.wait_first,
     Recovery.on_recovery_completed,
     Recovery._slurp_changelogs,
     Recovery.need_recovery,
@@ -138,6 +145,12 @@ HASHES: dict[str, str] = {
     "faust.tables.base.Collection.on_recovery_completed": "b1526fb39ea0",
     "faust.tables.manager.TableManager.on_start": "365dd25fbc0e",
     "faust.app.base.App.on_first_start": "ec655d9c2234",
+    "faust.transport.consumer.Consumer.resume_flow": "db59630f25b5",
+    "faust.tables.manager.TableManager.recovery": "f0bf5de78b4c",
+    "faust.tables.recovery.Recovery._wait": "ec7429b70176",
+    "faust.tables.recovery.Recovery._seek_offsets": "19598ca63d94",
+    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread._seek_wait": "9d221e816d94",
+    "mode.services.Service.wait_first": "feade6a31f8a",
     "faust.transport.consumer.Consumer.getmany": "4b168d84882a",
     "faust.transport.consumer.Consumer._wait_next_records": "6218e1969a63",
     "faust.transport.consumer.Consumer._drain_messages": "44a2500309e8",

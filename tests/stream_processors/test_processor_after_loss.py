@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from test_processor_on_kafka import check_summaries, delete_events_below
 
 from deploy.cli import main
-from kit.processor_process import EventsTopic, Record, end, events_topic, processor, start_processor, wait_until_ready
+from kit.printed import end
+from kit.processor_process import EventsTopic, Record, events_topic, processor, start_processor, wait_until_ready
 from kit.until import until
 from producers.settings import Settings
 from producers.topic_admin import make_topics
@@ -48,7 +49,7 @@ async def make_anew(settings: Settings, topic: str) -> None:
         async def gone() -> bool:
             return topic not in await admin.list_topics()
 
-        await until(gone, f"{topic} is deleted", 20)
+        await until(gone, f"{topic} is deleted", 60)
     finally:
         await admin.close()
     await make_topics(settings)
@@ -63,7 +64,7 @@ async def folded(settings: Settings, *traces: str) -> AsyncGenerator[EventsTopic
                 await events.publish(number, trace, event_type="custom")
             await events.output()
             process.terminate()
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
         yield events
 
 
@@ -156,7 +157,7 @@ def test_following_the_advice_after_a_version_with_another_format(
                 with processor(settings) as process:
                     output = await events.output()
                     process.terminate()
-                    assert process.wait(20) == 0
+                    assert process.wait(60) == 0
             return events.stored, output
 
     check_summaries(*asyncio.run(scenario()))

@@ -54,7 +54,7 @@ def test_summaries_and_watermarks_come_out_of_published_events(settings: Setting
     with processor(settings) as process:
         output = asyncio.run(scenario())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     summary = {key: value for _, _, key, value in output if key != WATERMARK_KEY}[state_key("1", "tr_a")]
     assert summary["event_count"] == 3
     assert (summary["tool_call_count"], summary["error_count"], summary["exact"]) == (1, 1, 1)
@@ -185,7 +185,7 @@ def test_folding_starts_at_a_log_that_begins_late_but_never_passes_over_unfolded
             with processor(settings) as process:
                 output = await events.output()
                 process.send_signal(signal.SIGTERM)
-                process.wait(10)
+                process.wait(60)
             assert max(value["event_count"] for _, _, key, value in output if key != WATERMARK_KEY) == 2
             for number in range(5):
                 await events.publish(number, "tr_a")
@@ -210,7 +210,7 @@ def test_topics_that_differ_in_partitions_stop_the_start_with_words(
             async def known() -> bool:
                 return counts.keys() <= set(await admin.list_topics())
 
-            await until(known, "the broker knows the new topics", 10)
+            await until(known, "the broker knows the new topics", 60)
         finally:
             await admin.close()
 
