@@ -20,14 +20,14 @@ class Append:
         self.ends_at = ends_at
         self.failure = ""
         self.partitions_changed = False
-        self._acknowledged: list[list[int]] = []
+        self._acknowledged: list[tuple[list[int], int | None]] = []
         self._settled: asyncio.Future[None] | None = None
 
-    def acknowledge(self, places: list[int]) -> None:
-        """These of its records are on Kafka."""
+    def acknowledge(self, places: list[int], at_ms: int | None) -> None:
+        """These of its records are on Kafka, which took them at `at_ms` by its clock; None where it does not say."""
         self.left -= len(places)
         self.under_way -= len(places)
-        self._acknowledged.append(places)
+        self._acknowledged.append((places, at_ms))
         if not self.left and not self.ended.done():
             self.ended.set_result(None)
         self._settle()
@@ -48,13 +48,18 @@ class Append:
         """See `producers.errors.Fate`."""
         return self.under_way > 0 or bool(self._acknowledged)
 
-    async def stored(self) -> list[int]:
+    @property
+    def at_ms(self) -> int | None:
+        """When Kafka took the records of its last batch."""
+        return self._acknowledged[-1][1]
+
+    async def stored(self) -> dict[int, int | None]:
         """See `producers.errors.Fate`; for a caller that was told."""
         if self.under_way:
             if self._settled is None:
                 self._settled = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._settled)
-        return [place for places in self._acknowledged for place in places]
+        return {place: at_ms for places, at_ms in self._acknowledged for place in places}
 
     def _settle(self) -> None:
         if self._settled is not None and not self.under_way:

@@ -8,7 +8,7 @@ ProducerError
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Protocol
 
 from axonstream.errors import APIConnectionError
@@ -21,8 +21,9 @@ class Fate(Protocol):
         """Whether Kafka has one of them, or may still come to have it."""
         ...
 
-    async def stored(self) -> Iterable[int]:
-        """Waits until Kafka has answered for each that was sent to it: the places, among all, of those that it has."""
+    async def stored(self) -> Mapping[int, int | None]:
+        """Waits until Kafka has answered for each that was sent to it: the places, among all, of those that it has, and
+        when it took them (ms since 1970, by its clock; None where it does not say)."""
         ...
 
 

@@ -101,10 +101,14 @@ class EventLog:
             for closing in late:
                 closing.cancel()
 
-    async def append(self, records: Sequence[EventRecord]) -> None:
-        """Append and wait for the acknowledgement of every record."""
+    async def append(self, records: Sequence[EventRecord]) -> int | None:
+        """Append and wait for the acknowledgement of every record.
+
+        Returns when Kafka took the last of them, in ms since 1970 by its clock: the `received_at` that a single record
+        has in every read. None where Kafka does not say (see `outbox`).
+        """
         if not records:
-            return
+            return None
         loop = asyncio.get_running_loop()
         began, ends_at = monotonic(), loop.time() + self._timeout_ms / 1000
         outbox = self._outbox or await self._outbox_until(ends_at)
@@ -122,6 +126,7 @@ class EventLog:
         if append.failure:
             raise NotAcknowledgedError(append.failure, append)
         self.counts.acknowledgement.add(monotonic() - began)
+        return append.at_ms
 
     def backlog(self) -> Backlog:
         """What is not acknowledged now; takes a look at every event that waits."""

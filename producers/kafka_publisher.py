@@ -119,6 +119,7 @@ class KafkaPublisher:
     ) -> EventRecord:
         """Publish one event; without `trace_id` in the current trace, or else in a trace of its own.
 
+        The record's `received_at` is Kafka's time, which every read shows; without waiting it is this process's.
         Raises axonstream's ValidationError and PayloadTooLargeError for an event that breaks the contract, and
         NotAcknowledgedError (when waiting).
         """
@@ -140,11 +141,11 @@ class KafkaPublisher:
         self._not_closed()
         fields = {name: value for name, value in given.items() if value is not None}
         record = self._encode(outgoing_event(fields, self._environment))
-        if wait:
-            await self._log.append([record])
-        else:
+        if not wait:
             await self._buffer(record)
-        return record
+            return record
+        at_ms = await self._log.append([record])
+        return record if at_ms is None else record._replace(received_at=at_ms)
 
     async def publish_many(self, events: Iterable[EventInput | Mapping[str, Any]]) -> BatchResult:
         """Publish many events and wait for all; one that is wrong is in `rejected` and takes no other with it.

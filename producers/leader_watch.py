@@ -139,20 +139,30 @@ async def _asked(client: Any, partitions: Sequence[TopicPartition]) -> dict[Topi
         if node is None or node == -1:
             raise LeaderNotAvailableError(tp)
         by_node[node].append(tp)
-    answers = await asyncio.gather(*(_ask(client, node, tps) for node, tps in by_node.items()))
-    return {tp: end for answer in answers for tp, end in answer.items()}
+    answers = await asyncio.gather(*(ask_leader(client, node, tps) for node, tps in by_node.items()))
+    found: dict[TopicPartition, LogEnd] = {}
+    for answer in answers:
+        for tp, end in answer.items():
+            if isinstance(end, KafkaError):
+                raise end
+            found[tp] = end
+    return found
 
 
-async def _ask(client: Any, node: int, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, LogEnd]:
+async def ask_leader(
+    client: Any, node: int, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, LogEnd | KafkaError]:
+    """What a broker answers for each of the partitions that it leads. Raises KafkaError when it does not answer."""
     answer = await client.send(node, _ListOffsetsRequest(partitions))
     connection = connection_of(client, node)
-    found: dict[TopicPartition, LogEnd] = {}
+    found: dict[TopicPartition, LogEnd | KafkaError] = {}
     for topic, parts in answer.topics:
         for partition, code, _, offset, epoch in parts:
+            tp = TopicPartition(topic, partition)
+            found[tp] = LogEnd(offset, Leader(epoch, connection))
             if code:
                 error = cast("type[KafkaError]", for_code(code))
-                raise error(f"{topic} {partition} does not say where it ends")
-            found[TopicPartition(topic, partition)] = LogEnd(offset, Leader(epoch, connection))
+                found[tp] = error(f"{topic} {partition} does not say where it ends")
     return found
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import RecordMetadata, TopicPartition
 
 from producers.append import Append
 from producers.append_counts import AppendCounts
@@ -211,7 +211,7 @@ class Outbox:
             if not isinstance(error, KafkaError):
                 raise
         else:
-            sent.add_done_callback(lambda done: end(done.exception()))
+            sent.add_done_callback(lambda done: end(done.exception(), None if done.exception() else _taken_at(done)))
 
     def _begin(self, partition: int, broker: int | None) -> None:
         loop = asyncio.get_running_loop()
@@ -244,6 +244,7 @@ class Outbox:
         owners: dict[Append, list[int]],
         size: int,
         error: BaseException | None,
+        at_ms: int | None = None,
     ) -> None:
         del self._batches[partition]
         self._under_way.discard(partition)
@@ -253,7 +254,7 @@ class Outbox:
             self._counts.events += sum(map(len, owners.values()))
             self._counts.event_bytes += size
             for append, places in owners.items():
-                append.acknowledge(places)
+                append.acknowledge(places, at_ms)
         else:
             self._counts.refused_batches += 1
             for append, places in owners.items():
@@ -262,3 +263,10 @@ class Outbox:
         self.go_on()
         if self._hand_over is not None:
             self._on_freed()
+
+
+def _taken_at(acknowledged: asyncio.Future[RecordMetadata]) -> int | None:
+    """By the broker's clock, which all records of a batch have; None of a topic that keeps the senders' times, and of a
+    batch that was sent again after the broker had forgotten its first answer."""
+    at_ms = acknowledged.result().timestamp
+    return None if at_ms is None or at_ms < 0 else at_ms

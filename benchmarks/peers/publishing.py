@@ -26,7 +26,7 @@ from benchmarks.measuring.sample_events import NOW_MS, TRACES, event_fields, sam
 from benchmarks.peers.job import OUTPUT_BATCH_BYTES, PublishJob, say, set_gc, told
 from producers.event_record import EventRecord, encode_event
 
-Publish = Callable[[Sequence[Any]], Awaitable[None]]
+Publish = Callable[[Sequence[Any]], Awaitable[object]]
 
 
 def encoded(fields: dict[str, Any], number: int) -> EventRecord:

@@ -116,8 +116,8 @@ class Deleting:
         """Of a session or a user, as the metadata of their events say. Raises when it cannot be said of all."""
         if len(value.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES or "\x00" in value:
             raise RefusedError(400, f"{name} must be 1 to {MAX_NAME_BYTES} bytes without NUL", f"Correct {name}.")
-        if not await self._visibility.of_everything():
-            raise nothing_yet()
+        if not (fresh := await self._visibility.of_everything()):
+            raise nothing_yet(fresh)
         names = dict(zip(("name", "other"), _SELECTIONS[name], strict=True))
         given = {"tenant": identity.tenant_id, "value": value, "most": MOST_TRACES_OF_A_REQUEST + 1, **names}
         found = [row[0] for row in await self._queries.reads.rows(identity.tenant_id, _TRACES_OF, given)]

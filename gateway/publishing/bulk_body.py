@@ -1,9 +1,7 @@
 """A bulk body, cut into its events one by one: nothing of it is parsed, and nothing is read beyond the first excess.
 
-msgspec passes over one JSON value in C, makes nothing of it, and says where the text goes on. It says so in the message
-of an error, which a test and this module's first lines hold to the version that is locked. Where a value is malformed
-(NaN, a comma before a bracket), `value_end` finds its end by its quotes and brackets: it is refused by itself, and the
-events around it are taken.
+A valid value is passed over in C (`whole_value`). Where one is malformed (NaN, a comma before a bracket, a bracket too
+few), `value_end` finds its end: it is refused by itself, and the events around it are taken.
 """
 
 from __future__ import annotations
@@ -11,18 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from msgspec import MsgspecError, Raw
-from msgspec.json import Decoder
-
 from axonstream.event_contract import MAX_EVENT_BYTES
 from gateway.publishing.sender_bytes import BOM, BodyError
 from gateway.publishing.value_end import LostError, TooFarError, ValueEnds
+from gateway.publishing.whole_value import is_cut_off, whole_value
 
 _LONGEST_ELEMENT = 4 * MAX_EVENT_BYTES  # passed over in 20 ms at the most; a longer one goes to `value_end`
 _MOST_SPACE = 4 << 20  # between two events: passed over in 10 ms
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_MORE_FOLLOWS = re.compile(r"JSON is malformed: trailing characters \(byte (\d+)\)")
-_pass_over = Decoder(Raw).decode
 
 
 class TooLargeError(ValueError):
@@ -62,73 +56,43 @@ def _lines(body: bytes, start: int) -> Iterator[bytes]:
 def _not_over_several_lines(body: bytes, start: int) -> None:
     """An object around the list, or an indented one, is no NDJSON: lines of it that look like events are not sent."""
     line_end = body.find(b"\n", start)
-    if line_end < 0 or _strict_end(memoryview(body)[start : min(line_end, start + _LONGEST_ELEMENT)]) is not None:
+    if line_end < 0 or whole_value(memoryview(body)[start : min(line_end, start + _LONGEST_ELEMENT)]) is not None:
         return
     text = memoryview(body)[start : start + _LONGEST_ELEMENT]
-    if _strict_end(text) is not None or (len(text) == _LONGEST_ELEMENT and _is_cut_off(text)):
+    if whole_value(text) is not None or (len(text) == _LONGEST_ELEMENT and is_cut_off(text)):
         raise BodyError("the body is one JSON value over several lines, neither an array nor one event a line")
-
-
-def _strict_end(text: memoryview) -> int | None:
-    """The end of the valid JSON value that `text` begins with, or of the space after it; None when there is none."""
-    try:
-        _pass_over(text)
-    except MsgspecError as error:
-        follows = _MORE_FOLLOWS.fullmatch(str(error))
-        return int(follows[1]) - 1 if follows else None
-    except RecursionError:
-        return None
-    return len(text)
-
-
-def _is_cut_off(text: memoryview) -> bool:
-    try:
-        _pass_over(text)
-    except MsgspecError as error:
-        return "truncated" in str(error)
-    except RecursionError:
-        pass
-    return False
 
 
 def _elements(body: bytes, start: int) -> Iterator[bytes | None]:
     view, ends = memoryview(body), ValueEnds(body)
     at = _after_space(body, start)
-    if body[at : at + 1] == b"]":
-        _end(body, at + 1)
+    if _ends_the_array(body, at):
         return
     count = 0
     while True:
-        length = _strict_end(view[at : at + _LONGEST_ELEMENT])
-        if length is None or at + length >= min(len(body), at + _LONGEST_ELEMENT):
+        length = whole_value(view[at : at + _LONGEST_ELEMENT])
+        is_whole = length is not None and at + length < min(len(body), at + _LONGEST_ELEMENT)
+        end = at + (length or 0)
+        if not is_whole or (body[end : end + 1] != b"," and not _ends_the_array(body, end)):
             try:
-                for found in ends.after(at):
+                for found in ends.after(at, is_lost=is_whole):
                     if found is None:
                         yield None
                     else:
-                        length = found - at
+                        end = found
             except LostError as error:
                 raise BodyError(f"not valid JSON: event {count} {error}") from None
             except TooFarError:
                 raise TooLargeError(f"event {count} is larger than can be read, or too much is malformed") from None
-        end = at + (length or 0)
-        if end == at:
-            raise BodyError(f"not valid JSON: event {count}, at byte {at}, is empty")
         yield body[at:end].rstrip(b" \t\r\n")
         count += 1
-        separator, at = body[end : end + 1], end + 1
-        if separator == b"]":
-            _end(body, at)
+        if body[end : end + 1] == b"]":
             return
-        if separator != b",":
-            raise BodyError(f"not valid JSON: a comma or ] must follow the event that ends at byte {end}")
-        at = _after_space(body, at)
+        at = _after_space(body, end + 1)
 
 
-def _end(body: bytes, at: int) -> None:
-    at = _after_space(body, at)
-    if at < len(body):
-        raise BodyError(f"not valid JSON: text follows the array, at byte {at}")
+def _ends_the_array(body: bytes, at: int) -> bool:
+    return body[at : at + 1] == b"]" and _after_space(body, at + 1) == len(body)
 
 
 def _after_space(body: bytes, at: int) -> int:
@@ -137,7 +101,3 @@ def _after_space(body: bytes, at: int) -> int:
     if end == at + _MOST_SPACE:
         raise TooLargeError(f"more than {_MOST_SPACE - 1} bytes of white space beside one event")
     return end
-
-
-if _strict_end(memoryview(b'{"a":[1]} ,2')) != 10:
-    raise ImportError("msgspec does not say where a value ends: install the version of the lock file")

@@ -61,7 +61,7 @@ class Log(Protocol):
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
-    async def append(self, records: Sequence[EventRecord]) -> None: ...
+    async def append(self, records: Sequence[EventRecord]) -> int | None: ...
     def backlog(self) -> Backlog: ...
 
 
@@ -121,10 +121,12 @@ class Ingest:
         if event.channel_id not in identity.channels:
             await self._channels.make(identity.tenant_id, event.channel_id, actor_of(identity, body.client))
         await self._late_reads.before_publishing(identity.tenant_id)
-        if not attempt.stored:
+        if attempt.stored:
+            at_ms = attempt.stored[0]
+        else:
             self._late_reads.published(identity.tenant_id, 1)
-            await self._log.append((record,))
-        stored, app_id = _stored(event, record, sent), identity.channels.get(event.channel_id)
+            at_ms = await self._log.append((record,))
+        stored, app_id = _stored(event, record, sent, at_ms), identity.channels.get(event.channel_id)
         answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
         status = 201 if identity.generation is Generation.EARLY else 200
         return status, orjson.dumps(answer)
@@ -281,7 +283,8 @@ async def _split(body: bytes, share: LoopShare) -> list[bytes]:
     return raw_events
 
 
-def _stored(event: EventInput, record: EventRecord, sent: SentEvent) -> StoredEvent:
+def _stored(event: EventInput, record: EventRecord, sent: SentEvent, at_ms: int | None) -> StoredEvent:
+    """As reads show it. Kafka took it at `at_ms`; where Kafka does not say, the gateway's own time stands in."""
     return StoredEvent(
         event_id=record.event_id,
         identifier=event.identifier,
@@ -298,5 +301,5 @@ def _stored(event: EventInput, record: EventRecord, sent: SentEvent) -> StoredEv
         environment=event.environment or "",
         source="app",
         occurred_at=record.occurred_at,
-        received_at=record.received_at,
+        received_at=record.received_at if at_ms is None else at_ms,
     )

@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
@@ -49,11 +48,12 @@ class Attempt:
     """One publish.
 
     Of the first publish of this body it has `first`, what was chosen for the events, and `stored`, those that Kafka
-    has, by their places in the body. Before it appends, it says what was chosen now (`drawn`), and what it sends.
+    has and when it took them, by their places in the body. Before it appends, it says what was chosen now (`drawn`),
+    and what it sends.
     """
 
     first: Mapping[int, Drawn] = MappingProxyType({})
-    stored: AbstractSet[int] = frozenset()
+    stored: Mapping[int, int | None] = MappingProxyType({})
     drawn: Mapping[int, Drawn] = MappingProxyType({})
     sent: Sequence[int] = (0,)
     key: _Key | None = None
@@ -87,7 +87,7 @@ class _Unknown:
 
     key: _Key
     drawn: Mapping[int, Drawn]
-    stored: AbstractSet[int]
+    stored: Mapping[int, int | None]
     sent: Sequence[int]
     fate: Fate | None
     until: float = 0.0
@@ -95,7 +95,8 @@ class _Unknown:
     async def settle(self) -> None:
         """Waits until Kafka has answered for every event that was sent to it, and knows then which are `stored`."""
         if self.fate is not None:
-            self.stored = {*self.stored, *(self.sent[index] for index in await self.fate.stored())}
+            of_sent = {self.sent[index]: at_ms for index, at_ms in (await self.fate.stored()).items()}
+            self.stored = {**self.stored, **of_sent}
             self.fate = None
 
 
@@ -178,7 +179,7 @@ class RepeatedBodies:
                 await unknown.settle()
         except TimeoutError:
             raise NotAcknowledgedError(_NOT_IN_TIME) from None
-        if not unknown.stored >= set(unknown.sent) and self._clock() - began > self._patience_s / 2:
+        if not unknown.stored.keys() >= set(unknown.sent) and self._clock() - began > self._patience_s / 2:
             raise NotAcknowledgedError(_NOT_IN_TIME)  # there is no time left to publish the others
         attempt.first, attempt.stored = unknown.drawn, unknown.stored
 

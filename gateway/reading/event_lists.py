@@ -22,7 +22,7 @@ from gateway.reading.list_cursor import ListCursors, skipped_rows
 from gateway.reading.query_values import MAX_LIMIT, entity_id, positive, time_ms
 from gateway.reading.read_handler import Reads, read_handler
 from gateway.reading.trace_reads import nothing_yet, stale_headers
-from gateway.reading.visibility import Visibility
+from gateway.reading.visibility import Freshness, Visibility
 from gateway.sealed_texts import SealedTexts
 
 _PAGE, _SEARCH = 10, 100
@@ -70,7 +70,7 @@ class EventLists(Reads):
         limit = min(positive(query, "limit", _PAGE), MAX_LIMIT)
         skipped, after = skipped_rows(query, limit), self._place(query, identity)
         wanted = replace(_texts(query), channel_ids=[channel or 0])
-        fresh = await self._visibility.of_everything()
+        fresh = await self._fresh(wanted)
         rows, headers = _NONE, stale_headers(fresh)
         if channel is not None:
             rows, headers = await self._rows(identity, wanted, limit, skipped, after, fresh=fresh)
@@ -81,7 +81,7 @@ class EventLists(Reads):
                     raise not_caught_up()
                 raise RefusedError(404, "there is no such channel", "Check the id; the key must be of its tenant.")
             if not fresh:
-                raise nothing_yet()
+                raise nothing_yet(fresh)
         return Response(rows, 200, headers, media_type="application/json")
 
     @read_handler
@@ -94,11 +94,17 @@ class EventLists(Reads):
             _texts(query), channel_ids=self._channels(identity, query), since_ms=since_ms, until_ms=until_ms
         )
         after = self._place(query, identity)
-        fresh = await self._visibility.of_everything()
+        fresh = await self._fresh(wanted)
         rows, headers = await self._rows(identity, wanted, limit, 0, after, fresh=fresh)
         if rows == _NONE and not fresh:
-            raise nothing_yet()
+            raise nothing_yet(fresh)
         return Response(b'{"events":' + rows + b"}", 200, headers, media_type="application/json")
+
+    async def _fresh(self, wanted: EventFilter) -> Freshness:
+        """Of the events of one trace, its own partition has a say alone."""
+        if wanted.trace_id:
+            return await self._visibility.of_trace(wanted.trace_id)
+        return await self._visibility.of_everything()
 
     async def _rows(
         self,
@@ -108,7 +114,7 @@ class EventLists(Reads):
         skipped: int,
         after: EventPlace | None,
         *,
-        fresh: bool,
+        fresh: Freshness,
     ) -> tuple[bytes, dict[str, str]]:
         """A page, and the headers of its answer."""
         tenant_id = identity.tenant_id

@@ -146,7 +146,9 @@ class EventQueries:
         found: list[_Candidate] = []
         for since_ms in ((now_ms if after is None else after.at) - _HOUR_MS, 0):
             values = given | place | {"limit": most, "window": max(0, since_ms)}
-            found = [_Candidate(*row) for row in await self._reads.rows(given["tenant"], _ids(condition), values)]
+            found = [
+                _Candidate(*row) for row in await self._reads.rows(given["tenant"], events_page_sql(condition), values)
+            ]
             if len(found) == most:
                 break
         return found
@@ -182,8 +184,8 @@ _AFTER = """ AND received_at <= fromUnixTimestamp64Milli({at:Int64})
     OR (_partition, _offset) < ({at_partition:UInt32}, {at_offset:Int64}))"""
 
 
-def _ids(condition: str) -> str:
-    """LIMIT BY leaves one of the rows of a record that was stored in two epochs."""
+def events_page_sql(condition: str) -> str:
+    """The rows that match, the newest first; LIMIT BY leaves one of a record that was stored in two epochs."""
     return f"""SELECT trace_id, event_id, _partition, _offset, toUnixTimestamp64Milli(received_at)
 FROM events_log
 WHERE tenant_id = {{tenant:String}} AND received_at >= fromUnixTimestamp64Milli({{window:Int64}}){condition}

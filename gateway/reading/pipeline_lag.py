@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.reading.lag_history import STANDS_S, LagHistory, Progress
-from gateway.reading.pipeline_offsets import PipelineOffsetsError
+from gateway.reading.pipeline_offsets import PipelineOffsetsError, named
+from gateway.reading.read_barrier import AskedEnd
 from gateway.shared_look import SharedLook
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,9 @@ _ASKED_AT_ONCE = 16  # partitions of which Kafka is asked for an event, in one l
 class Offsets(Protocol):
     """What is needed of `gateway.reading.pipeline_offsets.PipelineOffsets`."""
 
-    async def ends(self) -> dict[int, int]: ...
+    @property
+    def partitions(self) -> Sequence[int]: ...
+    async def told_ends(self) -> Mapping[int, AskedEnd]: ...
     async def progress(self) -> dict[int, Progress]: ...
     async def appended_at_ms(self, places: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], int]: ...
 
@@ -55,6 +58,7 @@ class PipelineLag:
         self._clock = clock
         self._now_ms = now_ms
         self._history = LagHistory()
+        self._ends: dict[int, int] = {}
         self._look = SharedLook(self._look_once)
         self._state = _NOT_LOOKED
         self._looked_at = clock()
@@ -84,19 +88,22 @@ class PipelineLag:
     async def _look_once(self) -> PipelineOffsetsError | bool:
         """Why Kafka does not tell where the events end; not raised, because nobody may wait for it any more."""
         try:
-            ends = await self._offsets.ends()
+            told = await self._offsets.told_ends()
         except PipelineOffsetsError as error:
             self._unknown(error)
             return error
         try:
             progress = await self._offsets.progress()
-            self._history.see(self._clock(), ends, progress)
-            await self._ask_for_old(self._history.older_than_all_looks()[:_ASKED_AT_ONCE])
+            # what nobody leads takes nothing: it ends where it did
+            self._ends |= {partition: end.end for partition, end in told.items()}
+            self._history.see(self._clock(), dict(self._ends), progress)
+            old = [place for place in self._history.older_than_all_looks() if place[0] in told]
+            await self._ask_for_old(old[:_ASKED_AT_ONCE])
         except PipelineOffsetsError as error:
             self._unknown(error)
         else:
             self._looked_at = self._clock()
-            self._state = self._judged()
+            self._state = self._judged([partition for partition in self._offsets.partitions if partition not in told])
         return True
 
     def _unknown(self, error: PipelineOffsetsError) -> None:
@@ -110,11 +117,13 @@ class PipelineLag:
             for place, at_ms in (await self._offsets.appended_at_ms(places)).items():
                 self._history.came(*place, now - (now_ms - at_ms) / 1000)
 
-    def _judged(self) -> PipelineState:
+    def _judged(self, silent: Sequence[int]) -> PipelineState:
         events, summaries = self._history.lag_s("events"), self._history.lag_s("summaries")
         standing, partitions = self._history.standing()
         state = "ok"
-        if partitions:
+        if silent:
+            state = f"no leader answers for {named(silent)} of the events: their traces take none, and reads are stale"
+        elif partitions:
             state = f"stands: nothing moves for {STANDS_S:.0f} s or longer, while events wait"
         elif max(events, summaries) > PART_OF_RETENTION * self.retention_s:
             state = "behind by more than a tenth of Kafka's retention: what Kafka deletes before it is stored is lost"

@@ -22,9 +22,10 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import OffsetAndMetadata
 
 from gateway.reading.lag_history import Progress
+from gateway.reading.leader_questions import LeaderQuestions, ToldEnd
 from producers.committed_offsets import group_offsets
 from producers.kafka_client import kafka_options
-from producers.leader_watch import Leader, log_ends
+from producers.leader_watch import Leader
 from producers.log_trust import LogTrust
 from producers.record_identity import RecordMark, decode_note, standings
 from producers.settings import Settings
@@ -46,32 +47,41 @@ class PipelineOffsets:
         self._settings = settings
         self._timeout_ms = request_timeout_ms
         self._topics = Topics(settings.topic_prefix)
-        self._partitions = range(settings.topic_partitions)
+        self.partitions = range(settings.topic_partitions)
         self._connecting = asyncio.Lock()
         self._consumer: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
+        self._questions: LeaderQuestions | None = None
         self._coordinator = -1
         self._leaders: Mapping[TopicPartition, Leader] = {}
         self._trust = LogTrust(partial(standings, settings))
 
     def partition_of(self, trace_id: str) -> int:
         """The partition that the producers put this trace's events on."""
-        partitions = list(self._partitions)
+        partitions = list(self.partitions)
         return _partition_of_key(event_key(trace_id), partitions, partitions)
 
     async def ends(self) -> dict[int, int]:
-        """Partition -> the offset that its next event will have."""
+        """Partition -> the offset that its next event will have; of every partition."""
+        told = await self.told_ends()
+        if silent := [partition for partition in self.partitions if partition not in told]:
+            raise PipelineOffsetsError(f"no leader says where the events end of {named(silent)}")
+        return {partition: told[partition].end for partition in self.partitions}
+
+    async def told_ends(self) -> dict[int, ToldEnd]:
+        """As `ends`, without the partitions whose leaders do not answer; of one partition at least."""
         consumer, _ = await self._connected()
-        asked = [TopicPartition(self._topics.events, p) for p in self._partitions]
+        questions = self._questions
+        asked = [TopicPartition(self._topics.events, p) for p in self.partitions]
         if known := consumer.partitions_for_topic(self._topics.events):
             self._check_count(len(known))
         try:
-            ends = await log_ends(consumer, asked, self._timeout_ms / 1000)
+            told = await questions.ends(asked) if questions else {}
         except (KafkaError, OSError) as error:
             await self.close()
             raise PipelineOffsetsError("Kafka does not tell where the events end") from error
-        self._leaders = {tp: end.leader for tp, end in ends.items()}
-        return {tp.partition: end.end for tp, end in ends.items()}
+        self._leaders = {tp: end.leader for tp, end in told.items()}
+        return {tp.partition: end for tp, end in told.items()}
 
     async def visible(self) -> dict[int, int]:
         """Partition -> the offset below which events and summaries can be read from ClickHouse."""
@@ -80,8 +90,8 @@ class PipelineOffsets:
     async def progress(self) -> dict[int, Progress]:
         """Partition -> how far its events are stored, and how far they are in stored summaries."""
         _, admin = await self._connected()
-        events = [TopicPartition(self._topics.events, p) for p in self._partitions]
-        summaries = [TopicPartition(self._topics.summaries, p) for p in self._partitions]
+        events = [TopicPartition(self._topics.events, p) for p in self.partitions]
+        summaries = [TopicPartition(self._topics.summaries, p) for p in self.partitions]
         try:
             committed = await group_offsets(admin, self._topics.sink_group, [*events, *summaries], self._coordinator)
         except (KafkaError, OSError) as error:
@@ -90,7 +100,7 @@ class PipelineOffsets:
         lost = await self._lost(committed)
         return {
             p: Progress(0, 0) if events[p] in lost else progress_of(committed, events[p], summaries[p])
-            for p in self._partitions
+            for p in self.partitions
         }
 
     async def _lost(self, committed: Mapping[TopicPartition, OffsetAndMetadata]) -> set[TopicPartition]:
@@ -134,8 +144,10 @@ class PipelineOffsets:
 
     async def close(self) -> None:
         """Let go of the connections; the next call makes new ones."""
-        consumer, admin = self._consumer, self._admin
-        self._consumer = self._admin = None
+        consumer, admin, questions = self._consumer, self._admin, self._questions
+        self._consumer = self._admin = self._questions = None
+        if questions is not None:
+            await questions.close()
         with suppress(KafkaError, OSError):  # a broken connection may be broken in closing, too
             if consumer is not None:
                 await consumer.stop()
@@ -166,6 +178,7 @@ class PipelineOffsets:
                     raise PipelineOffsetsError("Kafka cannot be reached") from error
                 raise
             self._consumer, self._admin = consumer, admin
+            self._questions = LeaderQuestions(consumer._client, self._timeout_ms / 1000)
             return consumer, admin
 
     async def _check_partitions(self, admin: AIOKafkaAdminClient) -> None:
@@ -174,11 +187,16 @@ class PipelineOffsets:
 
     def _check_count(self, count: int) -> None:
         """A trace in a partition that nobody waits for would be called unknown."""
-        if count != len(self._partitions):
+        if count != len(self.partitions):
             raise PipelineOffsetsError(
-                f"{self._topics.events} has {count} partitions on Kafka, the settings say {len(self._partitions)}: set "
+                f"{self._topics.events} has {count} partitions on Kafka, the settings say {len(self.partitions)}: set "
                 "AXONSTREAM_TOPIC_PARTITIONS, run `axonstream init`, and start this gateway again (docs/partitions.md)"
             )
+
+
+def named(partitions: Sequence[int]) -> str:
+    """`partition 3`, or `partitions 3, 5`."""
+    return f"partition{'s' if len(partitions) > 1 else ''} {', '.join(map(str, partitions))}"
 
 
 def progress_of(

@@ -20,10 +20,11 @@ from gateway.errors import RefusedError, UnavailableError
 from gateway.late_reads import LateReads
 from gateway.reading.event_rows import event_rows, event_rows_in_turns
 from gateway.reading.list_cursor import ListCursors, skipped_rows
+from gateway.reading.pipeline_offsets import named
 from gateway.reading.query_values import MAX_LIMIT, positive, time_ms
 from gateway.reading.read_handler import Reads, read_handler
 from gateway.reading.trace_queries import TracePlace, TraceQueries
-from gateway.reading.visibility import Visibility
+from gateway.reading.visibility import Freshness, Visibility
 from gateway.sealed_texts import SealedTexts
 
 READER_STALL_S = 30.0  # a reader that takes nothing for so long is cut off: it holds a query open
@@ -75,7 +76,7 @@ class TraceReads(Reads):
         finished = await self._being_deleted.finished(identity.tenant_id)
         found = await self._queries.page(identity.tenant_id, limit, skipped, bounds, after)
         if not fresh and not found.traces and not skipped and after is None:
-            raise nothing_yet()
+            raise nothing_yet(fresh)
         hidden = self._being_deleted.hidden(identity.tenant_id, finished)
         shown = [figures for figures in found.traces if not hidden.hides(figures.trace_id)]
         rows = [trace_answer(figures, identity.generation) for figures in shown]
@@ -90,7 +91,7 @@ class TraceReads(Reads):
         fresh, known = await self._begin(identity, trace_id)
         figures = await self._queries.trace(identity.tenant_id, trace_id)
         if figures is None:
-            raise _no_such_trace() if fresh else nothing_yet()
+            raise _no_such_trace() if fresh else nothing_yet(fresh)
         head = orjson.dumps(trace_answer(figures, identity.generation))[:-1] + b',"spans":'
         return await self._streamed(identity, trace_id, fresh, known, head, b"}")
 
@@ -104,7 +105,7 @@ class TraceReads(Reads):
         )
         self._being_deleted.check_since(identity.tenant_id, trace_id, known)
         if figures is None:
-            raise _no_such_trace() if fresh else nothing_yet()
+            raise _no_such_trace() if fresh else nothing_yet(fresh)
         rows = event_rows(events, identity)
         body = orjson.dumps(summary_answer(figures, rows, identity.generation))
         return Response(body, 200, stale_headers(fresh), media_type=_JSON)
@@ -124,7 +125,7 @@ class TraceReads(Reads):
         fresh, known = await self._begin(identity, trace_id)
         return await self._streamed(identity, trace_id, fresh, known)
 
-    async def _begin(self, identity: Identity, trace_id: str) -> tuple[bool, Collection[int]]:
+    async def _begin(self, identity: Identity, trace_id: str) -> tuple[Freshness, Collection[int]]:
         """Whether the trace is visible as of now, and the deletions of it that are known now: see `BeingDeleted`.
 
         Raises BeingDeletedError.
@@ -137,7 +138,7 @@ class TraceReads(Reads):
         self,
         identity: Identity,
         trace_id: str,
-        fresh: bool,
+        fresh: Freshness,
         known: Collection[int],
         head: bytes = b"",
         tail: bytes = b"",
@@ -147,7 +148,7 @@ class TraceReads(Reads):
             first = await anext(blocks, [])
             self._being_deleted.check_since(identity.tenant_id, trace_id, known)
             if not first:
-                raise _no_such_trace() if fresh else nothing_yet()
+                raise _no_such_trace() if fresh else nothing_yet(fresh)
             body = _array(identity, first, blocks, head, tail)
             answer = _HoldingResponse(body, 200, stale_headers(fresh), media_type=_JSON)
             answer.held, answer.timeout_s = stack.pop_all(), self._stream_timeout_s
@@ -191,7 +192,7 @@ def _trace_id(request: Request) -> str:
     return trace_id
 
 
-def stale_headers(fresh: bool) -> dict[str, str]:
+def stale_headers(fresh: Freshness) -> dict[str, str]:
     return {} if fresh else dict(_STALE)
 
 
@@ -200,8 +201,12 @@ def _no_such_trace() -> RefusedError:
     return RefusedError(404, "there is no such trace", "Check the trace id, and that the key is of the trace's tenant.")
 
 
-def nothing_yet() -> UnavailableError:
-    return UnavailableError(
-        "what was acknowledged before this request is not readable yet",
-        "Ask again; if this lasts, check that the processor and the sink run.",
-    )
+def nothing_yet(fresh: Freshness) -> UnavailableError:
+    """What is not fresh, and has nothing to show: it may be there all the same."""
+    message = "what was acknowledged before this request is not readable yet"
+    if fresh.silent:
+        return UnavailableError(
+            f"{message}: in Kafka, no leader answers for {named(fresh.silent)} of the events",
+            "Ask again; traces of the other partitions can be read.",
+        )
+    return UnavailableError(message, "Ask again; if this lasts, check that the processor and the sink run.")

@@ -24,6 +24,7 @@ from axonstream import (
     trace_scope,
 )
 from axonstream.event_contract import event_id_of
+from gateway.wire_values import iso_time
 from kit.running_stack import HEADERS
 from producers.settings import Settings
 from producers.topics import Topics
@@ -176,6 +177,24 @@ def test_what_is_left_out_has_the_same_defaults(
     assert (event["eventType"], event["payload"], event["traceId"]) == ("custom", {}, trace_id)
     published, arrived = (datetime.fromisoformat(event[name]) for name in ("occurredAt", "createdAt"))
     assert abs(arrived - published) < timedelta(minutes=1), "by the clocks of the publisher and of Kafka"
+
+
+def test_the_answer_to_a_publish_has_the_time_that_reads_show(
+    gateway_url: str, stack_settings: Settings, trace_id: str, stored: Callable[[], list[dict[str, Any]]]
+) -> None:
+    sent = {"identifier": "a", "payload": {}, "channel_id": 1, "traceId": trace_id}
+    answered = [
+        httpx.post(f"{gateway_url}/event", json=sent, headers=HEADERS, timeout=30).json()["createdAt"] for _ in range(5)
+    ]
+
+    async def straight_to_kafka() -> int:
+        topic = Topics(stack_settings.topic_prefix).events
+        servers = stack_settings.kafka_bootstrap_servers
+        async with KafkaPublisher(bootstrap_servers=servers, tenant_id="1", topic=topic) as publisher:
+            return (await publisher.publish("a", {}, 1, trace_id=trace_id)).received_at
+
+    answered.append(iso_time(asyncio.run(straight_to_kafka())))
+    assert sorted(answered) == sorted(event["createdAt"] for event in stored())
 
 
 def test_many_at_once_are_the_same_as_one_by_one(

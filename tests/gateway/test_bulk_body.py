@@ -30,12 +30,41 @@ def test_ndjson_is_split_into_its_lines_without_blank_ones(objects: list[dict[st
 
 @pytest.mark.parametrize(
     "body",
-    [b"[", b"[1", b"[1,", b"[1,]", b"[1 2]", b"[,1]", b"[1]x", b"[1]]", b'["a', b"[" * 100_000, b"[[}]", b"[{},"],
+    [
+        b"[",
+        b"[1",
+        b"[1,",
+        b"[1]x",
+        b"[]x",
+        b"[]]x",
+        b'["a',
+        b"[" * 100_000,
+        b"[{},",
+        b'[{},{"a":[1}',
+        b'[{},{"a":"x},{}',
+    ],
     ids=lambda body: body[:8].decode(),
 )
-def test_an_array_that_is_malformed_between_its_events_is_refused_whole(body: bytes) -> None:
+def test_an_array_without_an_end_is_refused_whole(body: bytes) -> None:
+    """It was cut off: its sender sends all of it again."""
     with pytest.raises(BodyError, match="not valid JSON"):
         list(split_events(body, 1000))
+
+
+@pytest.mark.parametrize(
+    ("body", "elements"),
+    [
+        (b"[1,]", [b"1", b""]),
+        (b"[,1]", [b"", b"1"]),
+        (b"[1,,2]", [b"1", b"", b"2"]),
+        (b"[1 2]", [b"1 2"]),
+        (b"[1]]", [b"1]"]),
+        (b"[[}]", [b"[}"]),
+    ],
+    ids=lambda value: value.decode() if isinstance(value, bytes) else "",
+)
+def test_what_stands_between_two_commas_is_one_element_whatever_it_is(body: bytes, elements: list[bytes]) -> None:
+    assert list(split_events(body, 1000)) == elements
 
 
 _GOOD = b'{"b":[1,"]"]}'

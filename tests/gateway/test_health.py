@@ -18,6 +18,7 @@ from gateway.errors import error_body
 from gateway.openapi import document
 from gateway.reading.clickhouse_reads import ClickHouseReads
 from gateway.reading.lag_history import Progress
+from gateway.reading.leader_questions import ToldEnd
 from gateway.reading.pipeline_offsets import PipelineOffsets
 from gateway.shared_look import SharedLook
 from kit.offline_gateway import HEADERS, OfflineGateway
@@ -33,7 +34,7 @@ def test_many_who_ask_for_readiness_cost_one_look_a_second(
     looks: list[str] = []
     go_on = asyncio.Event()
 
-    async def ends(_: PipelineOffsets) -> dict[int, int]:
+    async def ends(_: PipelineOffsets) -> dict[int, ToldEnd]:
         looks.append("kafka")
         await go_on.wait()
         return {}
@@ -44,7 +45,7 @@ def test_many_who_ask_for_readiness_cost_one_look_a_second(
     async def ping(_: ClickHouseReads) -> None:
         looks.append("clickhouse")
 
-    monkeypatch.setattr(PipelineOffsets, "ends", ends)
+    monkeypatch.setattr(PipelineOffsets, "told_ends", ends)
     monkeypatch.setattr(PipelineOffsets, "progress", progress)
     monkeypatch.setattr(ClickHouseReads, "ping", ping)
 

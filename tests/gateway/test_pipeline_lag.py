@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from gateway_in_process import gateway_in_process
@@ -23,24 +23,35 @@ from producers.settings import Settings
 RETENTION_S = 1000.0
 
 
+class Told(NamedTuple):
+    end: int
+    asked_at: float = 0.0
+
+
 class ScriptedOffsets:
-    """One partition whose log, sink and watermark are where the test puts them."""
+    """One partition whose log, sink and watermark are where the test puts them, and an idle one.
+
+    With `silent` no leader answers, with `no_leader` that of the first partition does not.
+    """
+
+    partitions = range(2)
 
     def __init__(self) -> None:
         self.end = self.stored = self.folded = 0
-        self.silent = False
+        self.silent = self.no_leader = False
         self.asked_for_old = 0
         self.appended_ms = 0
 
-    async def ends(self) -> dict[int, int]:
+    async def told_ends(self) -> dict[int, Told]:
         if self.silent:
             raise PipelineOffsetsError("Kafka cannot be reached")
-        return {0: self.end}
+        return {1: Told(0)} if self.no_leader else {0: Told(self.end), 1: Told(0)}
 
     async def progress(self) -> dict[int, Progress]:
-        return {0: Progress(self.stored, self.folded)}
+        return {0: Progress(self.stored, self.folded), 1: Progress(0, 0)}
 
     async def appended_at_ms(self, places: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], int]:
+        assert not self.no_leader
         self.asked_for_old += 1
         return dict.fromkeys(places, self.appended_ms)
 
@@ -134,6 +145,22 @@ def test_without_kafka_the_lag_is_not_known(watched: Watched) -> None:
         assert (await watched.after(1)).state == "ok"
         watched.now += 2 * STANDS_S  # nobody has looked since
         assert watched.lag.state().state.startswith("not known")
+
+    asyncio.run(scenario())
+
+
+def test_a_partition_without_a_leader_is_named_and_the_lag_stays_known(watched: Watched) -> None:
+    """It was "not known", for all of them, and the gateway was not ready."""
+
+    async def scenario() -> None:
+        watched.offsets.end, watched.offsets.stored, watched.offsets.folded = 10, 10, 5
+        await watched.after(0)
+        watched.offsets.no_leader = True
+        state = await watched.after(STANDS_S)
+        assert state.state.startswith("no leader answers for partition 0 of the events")
+        assert state[1:] == (0.0, STANDS_S, STANDS_S)  # what waits in it is as late as before
+        watched.offsets.no_leader, watched.offsets.folded = False, 10
+        assert (await watched.after(1)).state == "ok"
 
     asyncio.run(scenario())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,7 +41,7 @@ class SlowLog(MemoryLog):
     appends: list[Sequence[EventRecord]] = field(default_factory=list)
     fates: list[Append] = field(default_factory=list)
 
-    async def append(self, records: Sequence[EventRecord]) -> None:
+    async def append(self, records: Sequence[EventRecord]) -> int | None:
         append = Append(asyncio.get_running_loop().create_future(), len(records), 0.0)
         append.under_way = len(records) if self.sends else 0
         self.appends.append(records)
@@ -51,10 +51,11 @@ class SlowLog(MemoryLog):
         await append.ended
         if append.failure:
             raise NotAcknowledgedError(append.failure, append)
+        return append.at_ms
 
-    def acknowledge(self, number: int = -1) -> None:
+    def acknowledge(self, number: int = -1, at_ms: int | None = None) -> None:
         """All records of that append."""
-        self.fates[number].acknowledge(list(range(len(self.appends[number]))))
+        self.fates[number].acknowledge(list(range(len(self.appends[number]))), at_ms)
 
 
 @asynccontextmanager
@@ -203,6 +204,19 @@ def test_what_kafka_has_not_is_published_again_as_the_same_events(path: str, bod
     asyncio.run(scenario())
 
 
+def test_what_kafka_took_after_a_503_has_its_time_in_the_answer_to_the_retry() -> None:
+    async def scenario() -> None:
+        async with gateway() as (client, log):
+            log.in_time = False
+            assert (await posting(client, "/event", EVENT)).status_code == 503
+            log.acknowledge(at_ms=1_700_000_000_123)
+            answer = await posting(client, "/event", EVENT)
+            assert answer.json()["createdAt"] == "2023-11-14T22:13:20.123Z"
+            assert len(log.appends) == 1
+
+    asyncio.run(scenario())
+
+
 def test_of_a_bulk_of_which_kafka_has_a_part_the_others_are_published() -> None:
     async def scenario() -> None:
         async with gateway() as (client, log):
@@ -210,8 +224,8 @@ def test_of_a_bulk_of_which_kafka_has_a_part_the_others_are_published() -> None:
             assert (await posting(client, "/events", BULK)).status_code == 503
             fate = log.fates[0]
             fate.under_way -= 1  # the second was not sent
-            fate.acknowledge([0])
-            fate.acknowledge([2])
+            fate.acknowledge([0], None)
+            fate.acknowledge([2], None)
             assert (await posting(client, "/events", BULK)).status_code == 503
             assert log.appends[1] == [log.appends[0][1]]
             log.acknowledge()
@@ -274,8 +288,8 @@ class _Never:
     def may_be_stored(self) -> bool:
         return True
 
-    async def stored(self) -> Sequence[int]:
-        return ()
+    async def stored(self) -> Mapping[int, int | None]:
+        return {}
 
 
 def refused(events: int) -> Callable[[Attempt], Awaitable[Answer]]:

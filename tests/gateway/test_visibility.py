@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from time import monotonic
 
 import pytest
 from aiokafka import TopicPartition
@@ -10,15 +12,28 @@ from aiokafka.structs import OffsetAndMetadata
 
 from gateway.errors import UnavailableError
 from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError, visible_offset
-from gateway.reading.visibility import Visibility
+from gateway.reading.visibility import SILENT_S, Visibility
+from kit.until import until
 from producers.settings import Settings
 
 
+@dataclass
+class Told:
+    end: int
+    asked_at: float
+
+
 class ScriptedOffsets:
-    """Two partitions whose progress the test sets; each answer takes one turn of the event loop."""
+    """Two partitions whose progress the test sets; each answer takes one turn of the event loop.
+
+    Of a partition that is `silent` no end is told.
+    """
+
+    partitions = range(2)
 
     def __init__(self) -> None:
         self.end = {0: 0, 1: 0}
+        self.silent: set[int] = set()
         self.seen = {0: 0, 1: 0}
         self.questions = 0
         self.broken = False
@@ -26,9 +41,10 @@ class ScriptedOffsets:
     def partition_of(self, trace_id: str) -> int:
         return int(trace_id)
 
-    async def ends(self) -> dict[int, int]:
+    async def told_ends(self) -> dict[int, Told]:
         self.questions += 1
-        answer = dict(self.end)
+        asked_at = monotonic()
+        answer = {p: Told(end, asked_at) for p, end in self.end.items() if p not in self.silent}
         await asyncio.sleep(0)
         if self.broken:
             raise PipelineOffsetsError("the broker is away")
@@ -95,6 +111,49 @@ def test_kafka_that_cannot_be_asked_is_no_staleness() -> None:
         offsets.broken = False
         assert await Visibility(offsets, 1000).of_trace("0")
         await visibility.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_partition_without_a_leader_delays_the_reads_of_its_own_traces_alone() -> None:
+    async def scenario() -> None:
+        offsets = ScriptedOffsets()
+        offsets.silent = {1}
+        visibility = Visibility(offsets, 60_000)
+        sick = asyncio.create_task(visibility.of_trace("1"))
+        assert await visibility.of_trace("0")
+        began = monotonic()
+        everything = await visibility.of_everything()
+        assert (everything.is_fresh, everything.silent) == (False, (1,))
+        assert monotonic() - began >= SILENT_S / 2, "a new leader is given the time to answer"
+        assert not sick.done()
+        offsets.silent = set()
+        assert await sick
+        assert await visibility.of_everything()
+
+    asyncio.run(scenario())
+
+
+def test_a_list_waits_for_what_is_led_although_another_partition_is_silent() -> None:
+    async def scenario() -> None:
+        offsets = ScriptedOffsets()
+        offsets.silent, offsets.end[0] = {1}, 5
+        visibility = Visibility(offsets, 60_000)
+        began, waits = monotonic(), asyncio.create_task(visibility.of_everything())
+        await until(lambda: monotonic() > began + 2 * SILENT_S, "a silent partition is not waited for any more", 10)
+        assert not waits.done()
+        offsets.seen[0] = 5
+        assert (await waits).silent == (1,)
+
+    asyncio.run(scenario())
+
+
+def test_a_read_of_a_partition_that_stays_silent_is_stale_and_not_unavailable() -> None:
+    async def scenario() -> None:
+        offsets = ScriptedOffsets()
+        offsets.silent = {1}
+        read = await Visibility(offsets, 30).of_trace("1")
+        assert (read.is_fresh, read.silent) == (False, (1,))
 
     asyncio.run(scenario())
 

@@ -33,13 +33,14 @@ class MemoryLog:
     acknowledges: bool = True
     stuck: bytes = b""
     waiting: int = 0  # of those never answered
+    at_ms: int | None = None  # by the broker's clock
     counts: AppendCounts = field(default_factory=AppendCounts)
 
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
 
-    async def append(self, records: Sequence[EventRecord]) -> None:
+    async def append(self, records: Sequence[EventRecord]) -> int | None:
         if self.stuck and any(self.stuck in record.value for record in records):
             self.waiting += 1
             await asyncio.Event().wait()
@@ -47,6 +48,7 @@ class MemoryLog:
             raise NotAcknowledgedError("Kafka did not acknowledge within 10 ms")
         self.records.extend(records)
         self.counts.events += len(records)
+        return self.at_ms
 
     def backlog(self) -> Backlog:
         return Backlog(0, 0, 0, 0)

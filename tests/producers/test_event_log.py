@@ -65,6 +65,22 @@ async def values_on_kafka(settings: Settings) -> list[bytes]:
         return [(await consumer.getone()).value or b"" for _ in range(await records_on_kafka(settings))]
 
 
+def test_an_append_says_when_kafka_took_its_record_also_when_it_was_sent_twice(server_settings: Settings) -> None:
+    async def scenario() -> None:
+        async with lost_answers(server_settings.kafka_bootstrap_servers) as proxy:
+            async with event_log(server_settings, kafka_bootstrap_servers=proxy.address) as log:
+                times = [await log.append([record(b"first")])]
+                proxy.answers = Answers.LOSE_NEXT
+                times += [await log.append([record(b"second")]), await log.append([record(b"third")])]
+            assert proxy.lost == 1
+        topic = Topics(server_settings.topic_prefix).events
+        options = kafka_options(server_settings)
+        async with AIOKafkaConsumer(topic, **options, auto_offset_reset="earliest") as consumer:
+            assert times == [(await consumer.getone()).timestamp for _ in times]
+
+    asyncio.run(scenario())
+
+
 def test_a_record_whose_acknowledgement_was_lost_is_stored_once(server_settings: Settings) -> None:
     async def scenario() -> None:
         async with lost_answers(server_settings.kafka_bootstrap_servers) as proxy:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import time
 from pathlib import Path
 
 import pytest
 
+from gateway.reading.event_queries import EventFilter, events_page_sql
+from kit.until import until
 from producers.settings import Settings
 from sinks.clickhouse import connect_blocking
 from sinks.errors import MigrationError
 from sinks.schema import Migration, migrate, read_migrations
+
+HOUR_MS = 3_600_000
 
 
 def test_the_migrations_are_numbered_without_a_gap(tmp_path: Path) -> None:
@@ -100,6 +107,45 @@ def test_a_tenant_and_trace_reach_the_primary_key_through_the_views(server_setti
             granules = next(line for line in lines[key:] if line.startswith("Granules:"))
             read, of = map(int, granules.removeprefix("Granules:").split("/"))
             assert (read, of > 10) == (1, True), (view, granules)
+    finally:
+        client.command(f"DROP DATABASE {database}")
+        client.close()
+
+
+@pytest.mark.services
+def test_a_window_of_shown_times_reads_the_granules_of_that_time_also_of_rows_that_were_there_before(
+    server_settings: Settings,
+) -> None:
+    """The SQL is that of `GET /events?since=&until=`; without the index each row of the tenant was looked at."""
+    settings = server_settings.model_copy(update={"clickhouse_database": f"{server_settings.clickhouse_database}_old"})
+    every = read_migrations()
+    migrate(settings, [one for one in every if one.version < 14])
+    client = connect_blocking(settings)
+    database = settings.clickhouse_database
+    now_ms, days = time.time_ns() // 1_000_000, 12
+    condition, given = EventFilter(since_ms=now_ms - 30 * HOUR_MS, until_ms=now_ms - 20 * HOUR_MS).condition()
+    given |= {"tenant": "1", "window": 0, "limit": 100}
+    sql = events_page_sql(condition).replace("FROM events_log", f"FROM {database}.events_log")
+
+    def granules() -> tuple[int, int]:
+        """Those that are read, and all."""
+        plan = client.query(f"EXPLAIN indexes = 1, json = 1 {sql}", parameters=given).result_rows
+        found = re.findall(r'"Initial Granules": (\d+),\s+"Selected Granules": (\d+)', plan[0][0])
+        return int(found[-1][1]), int(found[0][0])
+
+    try:
+        for day in range(days):  # a part each, as they have a partition by day
+            client.command(
+                f"INSERT INTO {database}.events_log (tenant_id, trace_id, event_id, occurred_at, received_at, _offset) "
+                f"SELECT '1', 'tr_' || toString(sipHash64(number)), number, at, at, number FROM (SELECT number, "
+                f"fromUnixTimestamp64Milli({now_ms - day * 24 * HOUR_MS} - toInt64(number)) AS at FROM numbers(20000))"
+            )
+        read, of = granules()
+        assert read == of > 2 * days, "all is read where nothing says which times are in a part"
+        migrate(settings, every)
+        asyncio.run(until(lambda: granules()[0] < of / days * 3, "existing parts have the index", 60))
+        found = client.query(sql, parameters=given).result_rows
+        assert len(found) == 100
     finally:
         client.command(f"DROP DATABASE {database}")
         client.close()
