@@ -33,6 +33,7 @@ from sinks.errors import (
     EXIT_UNAVAILABLE,
     DeadLettersError,
     EpochError,
+    MigrationError,
     SettingsError,
     TableRefusesError,
     TooManyBadEventsError,
@@ -68,7 +69,7 @@ def run(settings: Settings) -> None:
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         uvloop.run(_run(settings))
-    except* (EpochError, SettingsError, TableRefusesError, TooManyBadEventsError) as group:
+    except* (EpochError, MigrationError, SettingsError, TableRefusesError, TooManyBadEventsError) as group:
         for error in single_errors(group):
             log.critical("the sink stops: %s", error)
         sys.exit(EXIT_MISMATCH)

@@ -22,6 +22,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import OffsetAndMetadata
 
 from gateway.reading.lag_history import Progress
+from producers.added_partitions import how_to_follow
 from producers.kafka_client import kafka_options
 from producers.leader_watch import Leader, log_ends
 from producers.log_trust import LogTrust
@@ -180,8 +181,8 @@ class PipelineOffsets:
         """A trace in a partition that nobody waits for would be called unknown."""
         if count != len(self._partitions):
             raise PipelineOffsetsError(
-                f"{self._topics.events} has {count} partitions on Kafka, the settings say {len(self._partitions)}: set "
-                "AXONSTREAM_TOPIC_PARTITIONS, run `axonstream init`, and start this gateway again (docs/partitions.md)"
+                f"{self._topics.events} has {count} partitions on Kafka, the settings say {len(self._partitions)}: "
+                f"{how_to_follow(count)}"
             )
 
 
