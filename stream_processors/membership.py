@@ -76,9 +76,7 @@ class Membership:
             self._end(self._taken())
 
     def _taken(self) -> NameTakenError:
-        return NameTakenError(
-            f"another process runs under the same name, {self._named_by}: give each its own name, or none"
-        )
+        return NameTakenError(self._named_by)
 
 
 class StopOrNameTaken(FailStop):

@@ -49,7 +49,7 @@ def axonstream(environment: dict[str, str], *words: str) -> tuple[int, str]:
 
 
 class Part:
-    """`axonstream PART`; all that it prints, errors included, is read at once: a full pipe would make it stop."""
+    """`axonstream PART ...`; all that it prints, errors included, is read at once: a full pipe would make it stop."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -92,10 +92,10 @@ class Part:
 
 
 @contextmanager
-def running_part(environment: dict[str, str], part: str) -> Generator[Part]:
+def running_part(environment: dict[str, str], *words: str) -> Generator[Part]:
     """Not waited for; killed at the end if it still runs."""
     with subprocess.Popen(
-        [*COMMAND, part], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*COMMAND, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         running = Part(process)
         try:

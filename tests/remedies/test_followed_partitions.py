@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
+from deploy.endpoints import Endpoints, read_endpoints
 from deploy.free_ports import free_port
-from kit.command_line import axonstream, environment, running_part
+from kit.command_line import Part, axonstream, environment, running_part
 from kit.until import until
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
@@ -24,6 +27,7 @@ pytestmark = pytest.mark.services
 
 BEFORE, AFTER = 2, 3  # of `server_settings`, and then
 WITHIN_S = 90.0
+REPEATED = 99
 HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
 MOVES = next(f"tr_{n}" for n in range(60) if partition_of(f"tr_{n}".encode(), AFTER) == BEFORE)
 
@@ -82,43 +86,70 @@ async def until_counted(client: httpx.AsyncClient, events: int) -> None:
     await until(holds, f"{events} events of {MOVES} are counted", WITHIN_S)
 
 
+async def refused(url: str) -> str:
+    """What reads and publishes say, once both do."""
+    async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=60) as client:
+        said: list[str] = []
+
+        async def holds() -> bool:
+            read = await client.get(f"/traces/{MOVES}/summary")
+            written = await publish(client, REPEATED)  # it counts once, also where it is taken
+            said[:] = [read.text, written.text]
+            return all("AXONSTREAM_TOPIC_PARTITIONS" in text for text in said)
+
+        await until(holds, lambda: f"both say what to do, but: {said}", WITHIN_S)
+        return "\n".join(said)
+
+
+async def published_and_counted(url: str, *numbers: int, events: int = 0) -> None:
+    """Each is published; with `events` the trace has so many then."""
+    async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=60) as client:
+        for number in numbers:
+            assert (await publish(client, number)).status_code == 201
+        if events:
+            await until_counted(client, events)
+
+
 def test_a_gateway_that_was_told_another_count_publishes_and_reads_after_what_it_says(
     server_settings: Settings,
 ) -> None:
     settings = server_settings.model_copy(update={"publish_timeout_ms": 5000})
     url = f"http://127.0.0.1:{(port := free_port())}"
     own = environment(settings) | {"AXONSTREAM_GATEWAY_PORT": str(port)}
-
-    async def published(*numbers: int) -> None:
-        async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=60) as client:
-            for number in numbers:
-                assert (await publish(client, number)).status_code == 201
-            await until_counted(client, numbers[-1])
-
-    async def refused() -> str:
-        """What reads and publishes say, once both do."""
-        async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=60) as client:
-            said: list[str] = []
-
-            async def holds() -> bool:
-                read = await client.get(f"/traces/{MOVES}/summary")
-                written = await publish(client, 99)
-                said[:] = [read.text, written.text]
-                return all("AXONSTREAM_TOPIC_PARTITIONS" in text for text in said)
-
-            await until(holds, lambda: f"both say what to do, but: {said}", WITHIN_S)
-            return "\n".join(said)
-
     with started(own):
-        asyncio.run(published(1, 2))
+        asyncio.run(published_and_counted(url, 1, REPEATED, events=2))
         asyncio.run(add_by_hand(settings, [Topics(settings.topic_prefix).events]))
-        said = asyncio.run(refused())
-        assert "set AXONSTREAM_TOPIC_PARTITIONS=3, run `axonstream init`" in said
-    told = with_partitions(own, said)  # processor and sink were stopped
+        said = asyncio.run(refused(url))
+        assert "stop processors and sinks, set AXONSTREAM_TOPIC_PARTITIONS=3, run `axonstream init`" in said
+    told = with_partitions(own, said)
     code, answered = axonstream(told, "init")
     assert code == 0, answered
     with started(told):
-        asyncio.run(published(3, 4))
+        asyncio.run(published_and_counted(url, 3, 4, events=4))
+
+
+def test_a_local_stack_that_was_told_another_count_follows_when_it_is_started_again(tmp_path: Path) -> None:
+    """The message says that `axonstream up` does it by itself."""
+    ports = ("--port", "0", "--kafka-port", "0", "--clickhouse-port", "0")
+    up = ("up", *ports, "--data-dir", str(tmp_path))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AXONSTREAM_")}
+    own = clean | {"AXONSTREAM_TOPIC_PARTITIONS": str(BEFORE)}
+
+    def reached(stack: Part) -> Endpoints:
+        stack.until_said("axonstream is ready: ")
+        found = read_endpoints(tmp_path)
+        assert found is not None
+        return found
+
+    with running_part(own, *up) as stack:
+        at = reached(stack)
+        asyncio.run(published_and_counted(at.gateway_url, REPEATED, events=1))
+        asyncio.run(add_by_hand(Settings(kafka_bootstrap_servers=at.kafka_bootstrap_servers), [Topics("").events]))
+        told = with_partitions(own, asyncio.run(refused(at.gateway_url)))
+        assert stack.stop() == 0, stack.said
+    with running_part(told, *up) as stack:
+        asyncio.run(published_and_counted(reached(stack).gateway_url, 2, events=2))
+        assert stack.stop() == 0, stack.said
 
 
 @contextmanager
@@ -145,16 +176,9 @@ def test_partitions_can_be_added_once_what_waits_is_read(server_settings: Settin
     own = environment(server_settings) | {"AXONSTREAM_GATEWAY_PORT": str(port)}
     more = own | {"AXONSTREAM_TOPIC_PARTITIONS": str(AFTER)}
 
-    async def published_and_counted(*published: int, events: int = 0) -> None:
-        async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=60) as client:
-            for number in published:
-                assert (await publish(client, number)).status_code == 201
-            if events:
-                await until_counted(client, events)
-
     with running_part(own, "gateway") as gateway:
         gateway.until_said("ready gateway\n")
-        asyncio.run(published_and_counted(1, 2))
+        asyncio.run(published_and_counted(url, 1, 2))
         code, said = axonstream(more, "init", "--add-partitions")
         assert code != 0
         assert "2 events are not stored and folded yet" in said
@@ -166,8 +190,8 @@ def test_partitions_can_be_added_once_what_waits_is_read(server_settings: Settin
     code, answered = axonstream(more, "init", "--add-partitions")
     assert code == 0, answered
     with started(more):
-        asyncio.run(published_and_counted(events=2))
-        asyncio.run(published_and_counted(3, events=3))
+        asyncio.run(published_and_counted(url, events=2))
+        asyncio.run(published_and_counted(url, 3, events=3))
 
 
 def test_where_only_the_other_topics_have_more_partitions_what_waits_is_read_afterwards(
@@ -179,17 +203,9 @@ def test_where_only_the_other_topics_have_more_partitions_what_waits_is_read_aft
     topics = Topics(server_settings.topic_prefix)
     asyncio.run(add_by_hand(server_settings, [topics.changelog, topics.summaries]))
 
-    async def published() -> None:
-        async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=60) as client:
-            assert (await publish(client, 1)).status_code == 201
-
-    async def counted() -> None:
-        async with httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=60) as client:
-            await until_counted(client, 1)
-
     with running_part(own, "gateway") as gateway:
         gateway.until_said("ready gateway\n")
-        asyncio.run(published())
+        asyncio.run(published_and_counted(url, 1))
         assert gateway.stop() == 0
     with running_part(own, "processor") as processor:
         assert processor.ended() == 1
@@ -201,4 +217,4 @@ def test_where_only_the_other_topics_have_more_partitions_what_waits_is_read_aft
         asyncio.run(until(lambda: nothing_waits(told), "`axonstream verify` says so", WITHIN_S))
         with running_part(told, "gateway") as gateway:
             gateway.until_said("ready gateway\n")
-            asyncio.run(counted())
+            asyncio.run(published_and_counted(url, events=1))
