@@ -71,9 +71,16 @@ class Membership:
         log.warning("another process runs under the same name, %s, or Kafka has lost its groups", self._named_by)
 
     def fenced(self) -> None:
-        """The broker refuses what this member writes, because another one has taken its partitions over (I17)."""
-        if self._named_by and self._clock() - self._accepted_at < self._session_s:
+        """The broker refuses what this member writes, because another one has taken its partitions over (I17).
+
+        Whoever was refused ends. The one that came first is to be started again: it takes its name back.
+        """
+        now = self._clock()
+        if not self._named_by or now - self._accepted_at >= self._session_s:
+            return
+        if now - self._since < self._session_s:
             self._end(self._taken())
+        log.warning("%s", self._taken())
 
     def _taken(self) -> NameTakenError:
         return NameTakenError(self._named_by)

@@ -70,9 +70,13 @@ def test_one_that_was_away_for_longer_than_its_session_was_given_up_by_kafka() -
 
 def test_one_whose_writes_are_refused_within_its_session_has_lost_its_name() -> None:
     member = Member()
-    member.beats_for(2 * SESSION_S)
+    member.beats_for(2)
     member.membership.fenced()
     assert "AXONSTREAM_SINK_INSTANCE=sink-0" in str(member.ended[0])
+    first = Member()
+    first.beats_for(2 * SESSION_S)
+    first.membership.fenced()
+    assert not first.ended, "it is started again, and takes its name back"
     zombie = Member()
     zombie.beats_for(2)
     zombie.now += SESSION_S
