@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import ProducerFenced, UnknownMemberIdError
+from aiokafka.protocol.group import SyncGroupRequest
 
 from stream_processors.boot_clock import boot_clock
 from stream_processors.errors import NameTakenError
@@ -124,8 +125,11 @@ def watch_membership(consumer: AIOKafkaConsumer, membership: Membership) -> None
         return joined
 
     async def send_req(request: Any) -> Any:
-        member = coordinator.member_id
+        member, sent_at = coordinator.member_id, boot_clock()
         answer = await send(request)
+        # A join ends with what is done with the partitions. Another one may take the name before that has ended.
+        if isinstance(request, SyncGroupRequest) and not answer.error_code:
+            membership.accepted(sent_at)
         asked_as_member = member and member == coordinator.member_id  # between two memberships nobody is known
         if asked_as_member and any(code in _NOT_KNOWN for code in _error_codes(answer)):
             membership.not_known()
