@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -11,10 +12,13 @@ from deploy.errors import PartFailedError
 from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
 from producers.cluster_id import cluster_id
 from producers.settings import Settings
-from producers.topic_admin import events_partitions, make_topics
+from producers.topic_admin import make_topics, partitions_of_the_pipeline
+from producers.topics import Topics
 from sinks.epochs import ensure_epoch
 from sinks.known_cluster import check_cluster
 from sinks.schema import migrate
+
+log = logging.getLogger(__name__)
 
 
 async def initialise(settings: Settings, *, new_epoch: bool = False, add_partitions: bool = False) -> None:
@@ -51,8 +55,12 @@ async def _initialise(settings: Settings, new_epoch: bool, add_partitions: bool)
 
 
 async def _check_that_all_is_read(settings: Settings) -> None:
-    """A read of a trace waits for the partition that the trace has now. What waited in another one would be missed."""
-    count = await events_partitions(settings)
+    """A read of a trace waits for the partition that the trace has now. What waited in another one would be missed.
+
+    Where the topics differ, no processor starts: what waits is read after this, and a line says what must start last.
+    """
+    counts = await partitions_of_the_pipeline(settings)
+    count = counts.get(Topics(settings.topic_prefix).events, 0)
     if not 0 < count < settings.topic_partitions:
         return
     offsets = PipelineOffsets(settings.model_copy(update={"topic_partitions": count}))
@@ -63,8 +71,16 @@ async def _check_that_all_is_read(settings: Settings) -> None:
         raise PartFailedError(f"it cannot be said whether all events are stored: {error}") from error
     finally:
         await offsets.close()
-    if waiting := sum(max(end - visible[partition], 0) for partition, end in ends.items()):
+    waiting = sum(max(end - visible[partition], 0) for partition, end in ends.items())
+    if waiting and len(set(counts.values())) > 1:
+        log.warning(
+            "%d events are not stored and folded yet, and reads would miss them: start processors and sinks now, and "
+            "the gateways once `axonstream verify` says of 0 records that they are not stored or in no summary yet",
+            waiting,
+        )
+    elif waiting:
         raise PartFailedError(
             f"{waiting} events are not stored and folded yet, and reads would miss them: stop the gateways, let "
-            "processors and sinks finish, stop these, then run `axonstream init --add-partitions` again"
+            "processors and sinks run until `axonstream verify` says of 0 records that they are not stored or in no "
+            "summary yet, stop them, then run `axonstream init --add-partitions` again"
         )

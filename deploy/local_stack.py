@@ -59,6 +59,8 @@ class LocalStack:
         self._mended = Mended(options.data_dir)
         settings = settings.model_copy(update={"gateway_port": self._gateway_port(), "data_dir": options.data_dir})
         self._local = LocalServers(settings, options.data_dir, options.kafka_port, options.clickhouse_port)
+        if "kafka" in self._local.names:  # nobody else sets anything on its topics: without the setting it is off again
+            settings = settings.model_copy(update={"kafka_flush_messages": settings.kafka_flush_messages or 0})
         self._local_clickhouse = "clickhouse" in self._local.names
         if self._local_clickhouse:
             password = settings.clickhouse_password.get_secret_value() or kept_password(options.data_dir)

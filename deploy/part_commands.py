@@ -37,7 +37,7 @@ def kafka(data_dir: Path, port: int, controller_port: int) -> None:
 
     _private(data_dir)
     try:
-        run(data_dir / "kafka", port, controller_port, checked_settings().kafka_flush_messages)
+        run(data_dir / "kafka", port, controller_port, checked_settings().kafka_flush_messages or 0)
     except DeployError as error:
         raise click.ClickException(str(error)) from None
 

@@ -73,7 +73,8 @@ def _members(result: Verification) -> dict[str, Any]:
 
 def _print(result: Verification) -> None:
     looked_at = f"{result.events:,} events, {result.dead_letters:,} dead letters, {result.summaries:,} summaries"
-    say(f"{looked_at} compared with Kafka; {result.pending:,} records are not stored yet")
+    waiting = f"{result.pending:,} records are not stored yet, {result.behind:,} are in no summary yet"
+    say(f"{looked_at} compared with Kafka; {waiting}")
     say(f"of {result.compared:,} records the content was compared, too")
     if result.inexact or result.expired:
         say(f"{result.inexact:,} summaries are recomputed by each read, {result.expired:,} have expired events")

@@ -47,7 +47,15 @@ class _Server(uvicorn.Server):
         self._announcing: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn has logged what the operating system says
+            log.critical(
+                "the gateway cannot listen on %s port %d: stop what listens there, or set AXONSTREAM_GATEWAY_PORT",
+                self.config.host,
+                self.config.port,
+            )
+            raise
         self._announcing = asyncio.create_task(self._announce())
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:

@@ -14,6 +14,18 @@ from producers.errors import TopicMismatchError
 from producers.topics import Topics
 
 
+def how_to_follow(count: int) -> str:
+    """For a process that was told another count of agent-events than the topic has.
+
+    The processors are stopped because they look for new partitions every few minutes only, and the sinks because
+    `init` commits where they begin.
+    """
+    return (
+        f"stop processors and sinks, set AXONSTREAM_TOPIC_PARTITIONS={count}, run `axonstream init` (`axonstream up` "
+        "does it by itself), and start everything again (docs/partitions.md)"
+    )
+
+
 async def add_partitions(
     admin: AIOKafkaAdminClient, topics: Topics, counts: Mapping[str, int], wanted: int, *, asked_for: bool
 ) -> None:

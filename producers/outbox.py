@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata, TopicPartition
 
+from producers.added_partitions import how_to_follow
 from producers.append import Append
 from producers.append_counts import AppendCounts
 from producers.event_record import EventRecord
@@ -168,8 +169,8 @@ class Outbox:
             for one in self._waiting:
                 one.append.partitions_changed = True
                 one.append.fail(
-                    f"{self._topic} has {partitions} partitions, and this process was told {self._partitions}: set "
-                    "AXONSTREAM_TOPIC_PARTITIONS, run `axonstream init`, and start it again (docs/partitions.md)"
+                    f"{self._topic} has {partitions} partitions, and this process was told {self._partitions}: "
+                    f"{how_to_follow(partitions)}"
                 )
             self._waiting = []
         while self._waiting:

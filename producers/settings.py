@@ -56,12 +56,13 @@ class Settings(BaseSettings):
         default=1, ge=1, description="made by init; from 3 on, an acknowledged record is on two brokers at least"
     )
     topic_retention_hours: int = Field(default=7 * 24, ge=1, description="of agent-events and trace-summaries")
-    kafka_flush_messages: int = Field(
-        default=0,
+    kafka_flush_messages: int | None = Field(
+        default=None,
         ge=0,
         description="Kafka writes a partition to the disk after so many records, before it acknowledges them; 1: each "
-        "batch, so that a power cut of one machine loses nothing. 0: when the system does, in some 30 s. Set when "
-        "`axonstream up` or `axonstream init` makes broker and topics",
+        "batch, so that a power cut of one machine loses nothing. 0: when the brokers say, in some 30 s if nobody has "
+        "set them. Not set: what the topics have stays; the broker of `axonstream up` takes it for 0. `axonstream "
+        "init` and `axonstream up` bring new topics and those that exist to it",
     )
 
     # ClickHouse

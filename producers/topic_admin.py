@@ -1,13 +1,13 @@
 """Make the topics, and bring those that exist up to date: idempotent.
 
 Partitions are added only when that is asked for. Of the configs, an existing topic gets what keeping time and a short
-restart need (`_Wanted.kept_up`); whatever else somebody has set on it stays.
+restart need (`_Wanted.kept_up`), and what a setting decides (`_Wanted.as_set`); whatever else somebody has set stays.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -19,7 +19,7 @@ from producers.added_partitions import add_partitions
 from producers.errors import TopicMismatchError
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
-from producers.topic_configs import ConfigNotChangedError, change_configs, read_configs
+from producers.topic_configs import ConfigNotChangedError, TopicConfig, change_configs, read_configs
 from producers.topics import Topics
 from producers.verdict import MAX_RECORD_BYTES
 
@@ -48,16 +48,33 @@ _CONTROL = {
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """`kept_up` are configs that a topic gets also when it exists, where nobody has set them on it."""
+    """`kept_up` are configs that a topic gets also when it exists, where nobody has set them on it.
+
+    `as_set` are those that a setting decides, whatever the topic has; None stands for what the brokers have.
+    """
 
     name: str
     partitions: int
     configs: Mapping[str, str]
     kept_up: Mapping[str, str] = field(default_factory=dict[str, str])
+    as_set: Mapping[str, str | None] = field(default_factory=dict[str, "str | None"])
 
     @property
     def all_configs(self) -> dict[str, str]:
-        return {**_BROKERS_CLOCK, **self.kept_up, **self.configs}
+        as_set = {name: value for name, value in self.as_set.items() if value is not None}
+        return {**_BROKERS_CLOCK, **self.kept_up, **self.configs, **as_set}
+
+    def changes(self, found: Mapping[str, TopicConfig]) -> dict[str, str | None]:
+        """What a topic that exists with the configs `found` must get."""
+        changes: dict[str, str | None] = {
+            name: value for name, value in _BROKERS_CLOCK.items() if name in found and found[name].value != value
+        }
+        changes |= {name: value for name, value in self.kept_up.items() if name in found and not found[name].is_own}
+        for name, value in self.as_set.items():
+            own = found[name].value if name in found and found[name].is_own else None
+            if own != value:
+                changes[name] = value
+        return changes
 
 
 def _wanted(settings: Settings) -> list[_Wanted]:
@@ -70,18 +87,27 @@ def _wanted(settings: Settings) -> list[_Wanted]:
     every = {"max.message.bytes": str(MAX_RECORD_BYTES + (64 << 10))}
     if settings.topic_replication_factor > _COPIES_ACKNOWLEDGED:
         every["min.insync.replicas"] = str(_COPIES_ACKNOWLEDGED)
-    if settings.kafka_flush_messages:
-        every["flush.messages"] = str(settings.kafka_flush_messages)
+    flush = _flush(settings)
     return [
-        _Wanted(topics.events, partitions, every | {"retention.ms": retention}),
-        _Wanted(topics.summaries, partitions, every | {"retention.ms": retention}),
-        _Wanted(topics.changelog, partitions, every | {"cleanup.policy": "compact"}, _CHANGELOG),
+        _Wanted(topics.events, partitions, every | {"retention.ms": retention}, as_set=flush),
+        _Wanted(topics.summaries, partitions, every | {"retention.ms": retention}, as_set=flush),
+        _Wanted(topics.changelog, partitions, every | {"cleanup.policy": "compact"}, _CHANGELOG, flush),
         # A dead letter holds the refused bytes as base64, so its limit is above that of what it quotes.
         _Wanted(
-            topics.dead_letters, 1, every | {"retention.ms": retention, "max.message.bytes": str(4 * MAX_RECORD_BYTES)}
+            topics.dead_letters,
+            1,
+            every | {"retention.ms": retention, "max.message.bytes": str(4 * MAX_RECORD_BYTES)},
+            as_set=flush,
         ),
-        _Wanted(topics.control, 1, every | _CONTROL),
+        _Wanted(topics.control, 1, every | _CONTROL, as_set=flush),
     ]
+
+
+def _flush(settings: Settings) -> dict[str, str | None]:
+    """0 puts a topic back to what the brokers do. Not set, what a person has set on it stays."""
+    if settings.kafka_flush_messages is None:
+        return {}
+    return {"flush.messages": str(settings.kafka_flush_messages) if settings.kafka_flush_messages else None}
 
 
 async def make_topics(settings: Settings, *, add: bool = False) -> None:
@@ -104,9 +130,7 @@ async def make_topics(settings: Settings, *, add: bool = False) -> None:
         await add_partitions(admin, topics, counts, settings.topic_partitions, asked_for=add)
         counts = await _partition_counts(admin, names, {topic.name: topic.partitions for topic in wanted})
         await _check_compacted(admin, topics.control)
-        for topic in wanted:
-            if topic.name in existing:
-                await _bring_up_to_date(admin, topic)
+        await _bring_up_to_date(admin, [topic for topic in wanted if topic.name in existing])
     finally:
         await admin.close()
     for topic in wanted:
@@ -117,15 +141,14 @@ async def make_topics(settings: Settings, *, add: bool = False) -> None:
             )
 
 
-async def events_partitions(settings: Settings) -> int:
-    """How many agent-events has; 0 where there is no such topic."""
-    name = Topics(settings.topic_prefix).events
+async def partitions_of_the_pipeline(settings: Settings) -> dict[str, int]:
+    """By topic, of those of events, summaries and changelog that exist: they must have the same."""
+    topics = Topics(settings.topic_prefix)
     admin = AIOKafkaAdminClient(**kafka_options(settings))
     try:
         await admin.start()
-        if name not in await admin.list_topics():
-            return 0
-        return (await _partition_counts(admin, [name])).get(name, 0)
+        existing = {topics.events, topics.summaries, topics.changelog} & set(await admin.list_topics())
+        return await _partition_counts(admin, sorted(existing)) if existing else {}
     finally:
         await admin.close()
 
@@ -153,21 +176,24 @@ async def _check_compacted(admin: AIOKafkaAdminClient, name: str) -> None:
         )
 
 
-async def _bring_up_to_date(admin: AIOKafkaAdminClient, topic: _Wanted) -> None:
-    """Raises TopicMismatchError when the broker does not allow it."""
-    found = await read_configs(admin, topic.name, [*_BROKERS_CLOCK, *topic.kept_up])
-    changes = {name: value for name, value in _BROKERS_CLOCK.items() if name in found and found[name].value != value}
-    changes |= {name: value for name, value in topic.kept_up.items() if name in found and not found[name].is_own}
-    if not changes:
-        return
-    try:
-        await change_configs(admin, topic.name, changes)
-    except ConfigNotChangedError as error:
-        wanted = ",".join(f"{name}={value}" for name, value in changes.items())
+async def _bring_up_to_date(admin: AIOKafkaAdminClient, topics: Iterable[_Wanted]) -> None:
+    """Raises TopicMismatchError, which names all that the broker does not allow."""
+    refused: list[str] = []
+    answer: ConfigNotChangedError | None = None
+    for topic in topics:
+        names = [*_BROKERS_CLOCK, *topic.kept_up, *topic.as_set]
+        if changes := topic.changes(await read_configs(admin, topic.name, names)):
+            try:
+                await change_configs(admin, topic.name, changes)
+            except ConfigNotChangedError as error:
+                wanted = (name + (f"={value}" if value else " as the brokers") for name, value in changes.items())
+                refused.append(f"{topic.name} must have {', '.join(wanted)}")
+                answer = error
+    if refused:
         raise TopicMismatchError(
-            f"topic {topic.name} must have {wanted}, and Kafka does not let this client change it ({error}): allow it "
-            "AlterConfigs of the topic, or set them yourself, then run `axonstream init` again"
-        ) from error
+            f"{'; '.join(refused)}. Kafka does not let this client change them ({answer}): allow it AlterConfigs of "
+            "the topics, or allow it DescribeConfigs and set them yourself, then run `axonstream init` again"
+        ) from answer
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: list[_Wanted], replication: int) -> None:

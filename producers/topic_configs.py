@@ -18,7 +18,7 @@ from aiokafka.protocol.types import Array, Boolean, Int8, Int16, Int32, Schema, 
 from typing_extensions import override
 
 _OF_THE_TOPIC = 1  # config_source: set on this very topic, and no default of the broker or the cluster
-_SET = 0
+_SET, _TAKE_OFF = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,11 @@ async def read_configs(admin: AIOKafkaAdminClient, topic: str, names: Sequence[s
     return {entry[0]: TopicConfig(entry[1], entry[3] == _OF_THE_TOPIC) for entry in entries}
 
 
-async def change_configs(admin: AIOKafkaAdminClient, topic: str, configs: Mapping[str, str]) -> None:
-    """Set these configs on the topic, and leave all others as they are. Raises ConfigNotChangedError."""
+async def change_configs(admin: AIOKafkaAdminClient, topic: str, configs: Mapping[str, str | None]) -> None:
+    """Set these configs on the topic, take those off that are None, and leave all others as they are.
+
+    Raises ConfigNotChangedError.
+    """
     answer: Any = await admin._send_request(_AlterRequest(topic, configs))
     for code, said, *_ in answer.responses:
         if code:
@@ -95,10 +98,10 @@ class _AlterRequestStruct(RequestStruct):
 class _AlterRequest(Request[_AlterRequestStruct]):
     API_KEY = 44
 
-    def __init__(self, topic: str, configs: Mapping[str, str]) -> None:
+    def __init__(self, topic: str, configs: Mapping[str, str | None]) -> None:
         self._topic = topic
         self._configs = configs
 
     def build(self, request_struct_class: type[_AlterRequestStruct]) -> _AlterRequestStruct:
-        changes = [(name, _SET, value) for name, value in self._configs.items()]
+        changes = [(name, _TAKE_OFF if value is None else _SET, value) for name, value in self._configs.items()]
         return request_struct_class([(int(ConfigResourceType.TOPIC), self._topic, changes)], False)

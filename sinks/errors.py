@@ -2,7 +2,7 @@
 
 SinkError
 +- EpochError              Kafka's topics are not those that ClickHouse was filled from; going on would lose or double
-+- MigrationError          the schema cannot be brought to this version
++- MigrationError          the schema is not that of this version, or cannot be brought to it
 +- SettingsError           the settings contradict each other
 +- TooManyBadEventsError   more dead letters a minute than a person allowed; nothing of the batch is committed
 +- TableRefusesError       ClickHouse takes no event at all; nothing more is set aside or committed
@@ -33,7 +33,7 @@ class EpochError(SinkError):
 
 
 class MigrationError(SinkError):
-    """The message says which migration, and what to do."""
+    """The message says which migration, and what to do; the sink ends with EXIT_MISMATCH."""
 
 
 class SettingsError(SinkError):

@@ -28,6 +28,7 @@ from sinks.lost_ends import after_lost_end, summaries_again
 from sinks.mending import Mending
 from sinks.offset_ledger import NOTHING_STORED, OffsetLedger
 from sinks.positions import Position, read_positions
+from sinks.schema import check_schema
 from sinks.summary_store import TABLE as SUMMARIES
 from sinks.table_writer import TableWriter
 from sinks.tenure import Tenure
@@ -68,7 +69,7 @@ class EventFlow(TopicFlow):
     async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> EventStore:
         """Before anything is read:
 
-        1. the topics are those of the newest epoch;
+        1. the schema is that of this version, and the topics are those of the newest epoch;
         2. nothing of an earlier owner is still being inserted;
         3. only then look: the committed offset, and the highest offset stored at or above it;
         4. the record before the committed offset is the one that was committed, and the highest one that is stored is
@@ -78,6 +79,7 @@ class EventFlow(TopicFlow):
         6. the tables are compared with the log below the committed offset (`mend` then fills what they lack);
         7. what is read next is what was committed. Only now summaries are begun: step 4 takes some back.
         """
+        await check_schema(self._client)
         epoch = await current_epoch(self._settings, self._client)
         self.installation = await installation_id(self._client)
         await self._writer.kill(TABLE, {tp.partition for tp in partitions})

@@ -11,7 +11,9 @@ from hashlib import sha256
 from pathlib import Path
 from string import Template
 
+from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
 
 from producers.settings import Settings
 from sinks.clickhouse import connect_blocking
@@ -19,6 +21,7 @@ from sinks.errors import MigrationError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
+_UNKNOWN_TABLE = 60  # ClickHouse's code
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,24 @@ def migrate(settings: Settings, migrations: list[Migration] | None = None) -> No
         _set_fsync(client, settings, values)
     finally:
         client.close()
+
+
+async def check_schema(client: AsyncClient) -> None:
+    """Raises MigrationError where the database lacks a migration of this version: what is stored there would be wrong.
+
+    One that this version does not know is of a newer one, which runs beside it while parts are replaced.
+    """
+    try:
+        applied = {row[0] for row in (await client.query("SELECT version FROM schema_migrations")).result_rows}
+    except Error as error:
+        if error.code != _UNKNOWN_TABLE:
+            raise
+        applied = set[int]()
+    if missing := [migration.name for migration in read_migrations() if migration.version not in applied]:
+        raise MigrationError(
+            f"the schema in ClickHouse is that of an earlier version, it lacks {', '.join(missing)}: run `axonstream "
+            "init` of this version, then start the sink again"
+        )
 
 
 def _values(settings: Settings) -> dict[str, str]:
@@ -149,7 +170,7 @@ def _set_ttls(client: Client, settings: Settings, values: dict[str, str]) -> Non
 
 
 # What is only here, and a row or two a day: written to the disk before it is acknowledged, whatever the settings say.
-_ALWAYS_ON_DISK = ("schema_migrations", "topic_epochs", "dead_letter_decisions")
+_ALWAYS_ON_DISK = ("schema_migrations", "topic_epochs", "installation", "lost_ends", "dead_letter_decisions")
 
 
 def _set_fsync(client: Client, settings: Settings, values: dict[str, str]) -> None:

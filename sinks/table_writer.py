@@ -88,8 +88,7 @@ class TableWriter:
             if error.code in _TABLE_CODES:
                 raise TableRefusesError(
                     f"{table} cannot take what this sink writes: {text[:500]}. Nothing is set aside or committed. "
-                    "Run `axonstream init` of this version, mend the table or the materialized view that is named, and "
-                    "start the sink again"
+                    "Mend the table or the materialized view that is named, and start the sink again"
                 ) from error
             raise (OutOfTimeError if error.code in _TIME_CODES else OutcomeUnknownError)(text) from error
         except TimeoutError as error:

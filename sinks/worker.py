@@ -34,6 +34,7 @@ from sinks.errors import (
     EXIT_UNAVAILABLE,
     DeadLettersError,
     EpochError,
+    MigrationError,
     SettingsError,
     TableRefusesError,
     TooManyBadEventsError,
@@ -44,8 +45,11 @@ from sinks.server_restarts import ServerLives, watch_restarts
 from sinks.summary_flow import SummaryFlow
 from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from stream_processors.consumed import consume_lightly
+from stream_processors.errors import NameTakenError
+from stream_processors.fail_stop import stop_process
 from stream_processors.lease import MARGIN_S, Lease
 from stream_processors.membership import Membership, watch_membership
+from stream_processors.own_name import own_name
 from stream_processors.patient_fetch import fetch_patiently
 
 log = logging.getLogger(__name__)
@@ -68,8 +72,12 @@ def run(settings: Settings) -> None:
     log_to_stderr(settings.log_level)
     gc.set_threshold(*GC_THRESHOLDS)
     try:
-        uvloop.run(_run(settings))
-    except* (EpochError, SettingsError, TableRefusesError, TooManyBadEventsError) as group:
+        with own_name(settings, "sink", settings.sink_instance):
+            uvloop.run(_run(settings))
+    except* NameTakenError as group:
+        for error in single_errors(group):
+            stop_process(error, EXIT_MISMATCH)
+    except* (EpochError, MigrationError, SettingsError, TableRefusesError, TooManyBadEventsError) as group:
         for error in single_errors(group):
             log.critical("the sink stops: %s", error)
         sys.exit(EXIT_MISMATCH)

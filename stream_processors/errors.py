@@ -19,7 +19,10 @@ class BrokenInvariantError(ProcessorError):
 
 
 class NameTakenError(ProcessorError):
-    """The message names the setting; the process, a sink as well, ends with exit code 78."""
+    """`named_by` is the setting and the name in it; the process, a sink as well, ends with exit code 78."""
+
+    def __init__(self, named_by: str) -> None:
+        super().__init__(f"another process runs under the same name, {named_by}: give each its own name, or none")
 
 
 class StateFormatError(ProcessorError):

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import ProducerFenced, UnknownMemberIdError
+from aiokafka.protocol.group import SyncGroupRequest
 
 from stream_processors.boot_clock import boot_clock
 from stream_processors.errors import NameTakenError
@@ -71,14 +72,19 @@ class Membership:
         log.warning("another process runs under the same name, %s, or Kafka has lost its groups", self._named_by)
 
     def fenced(self) -> None:
-        """The broker refuses what this member writes, because another one has taken its partitions over (I17)."""
-        if self._named_by and self._clock() - self._accepted_at < self._session_s:
+        """The broker refuses what this member writes, because another one has taken its partitions over (I17).
+
+        Whoever was refused ends. The one that came first is to be started again: it takes its name back.
+        """
+        now = self._clock()
+        if not self._named_by or now - self._accepted_at >= self._session_s:
+            return
+        if now - self._since < self._session_s:
             self._end(self._taken())
+        log.warning("%s", self._taken())
 
     def _taken(self) -> NameTakenError:
-        return NameTakenError(
-            f"another process runs under the same name, {self._named_by}: give each its own name, or none"
-        )
+        return NameTakenError(self._named_by)
 
 
 class StopOrNameTaken(FailStop):
@@ -119,8 +125,11 @@ def watch_membership(consumer: AIOKafkaConsumer, membership: Membership) -> None
         return joined
 
     async def send_req(request: Any) -> Any:
-        member = coordinator.member_id
+        member, sent_at = coordinator.member_id, boot_clock()
         answer = await send(request)
+        # A join ends with what is done with the partitions. Another one may take the name before that has ended.
+        if isinstance(request, SyncGroupRequest) and not answer.error_code:
+            membership.accepted(sent_at)
         asked_as_member = member and member == coordinator.member_id  # between two memberships nobody is known
         if asked_as_member and any(code in _NOT_KNOWN for code in _error_codes(answer)):
             membership.not_known()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
@@ -30,7 +32,14 @@ async def check_topics(settings: Settings) -> int:
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
         raise TopicsNotReadyError(
-            f"these topics must have the same partition count, but {found}; set AXONSTREAM_TOPIC_PARTITIONS to that of "
-            f"{topics.events} and run `axonstream init`, which adds what the others lack"
+            f"these topics must have the same partition count, but {found}; {_mending(counts, topics.events)}"
         )
     return counts[topics.events]
+
+
+def _mending(counts: Mapping[str, int], events: str) -> str:
+    """What makes the counts equal. Plain `init` never adds partitions to the events, and Kafka takes none away."""
+    most = max(counts.values())
+    if counts[events] == most:
+        return f"set AXONSTREAM_TOPIC_PARTITIONS={most} and run `axonstream init`, which adds what the others lack"
+    return f"set AXONSTREAM_TOPIC_PARTITIONS={most} and run `axonstream init --add-partitions`, which adds the others"

@@ -9,7 +9,9 @@ from producers.harmless_text import harmless
 from producers.log_lines import harmless_errors
 from producers.settings import Settings
 from stream_processors.application import create_app
-from stream_processors.errors import TopicsNotReadyError
+from stream_processors.errors import NameTakenError, TopicsNotReadyError
+from stream_processors.fail_stop import EXIT_MISMATCH, stop_process
+from stream_processors.own_name import own_name
 from stream_processors.topic_check import check_topics
 
 
@@ -17,9 +19,18 @@ def run(settings: Settings) -> None:
     """Fold until SIGTERM or SIGINT, then stop cleanly and return.
 
     Prints "ready processor" when partitions are assigned and recovered. Ends the process with exit code 70 when an
-    invariant is broken (see fail_stop), and with 1 and a message when the topics are not as they must be.
+    invariant is broken (see fail_stop), with 78 and a message when another process has its name, with 1 and a message
+    when the topics are not as they must be.
     """
     harmless_errors()
+    try:
+        with own_name(settings, "processor", settings.processor_instance):
+            _work(settings)
+    except NameTakenError as error:
+        stop_process(error, EXIT_MISMATCH)
+
+
+def _work(settings: Settings) -> None:
     try:
         asyncio.run(check_topics(settings))
     except TopicsNotReadyError as error:

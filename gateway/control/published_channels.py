@@ -78,12 +78,15 @@ class PublishedChannels:
 
 
 def _no_such_channel(channel_id: int) -> RefusedError:
-    return RefusedError(404, f"there is no channel {channel_id}", "Make the channel first: POST /channel.")
+    return RefusedError(
+        404, f"there is no channel {channel_id}", "Make one with POST /channel, and publish to the id that it answers."
+    )
 
 
 def _too_many(channel_id: int) -> RefusedError:
     return RefusedError(
         409,
         f"there is no channel {channel_id}, and publishing has made {MAX_PUBLISHED_CHANNELS} channels already",
-        "Publish to a channel that exists, make it with POST /channel, or delete channels that are not used.",
+        "Publish to a channel that exists, make one with POST /channel and publish to its id, or delete channels that "
+        "are not used.",
     )

@@ -23,6 +23,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from gateway.reading.lag_history import Progress
 from gateway.reading.leader_questions import LeaderQuestions, ToldEnd
+from producers.added_partitions import how_to_follow
 from producers.committed_offsets import group_offsets
 from producers.kafka_client import kafka_options
 from producers.leader_watch import Leader
@@ -189,8 +190,8 @@ class PipelineOffsets:
         """A trace in a partition that nobody waits for would be called unknown."""
         if count != len(self.partitions):
             raise PipelineOffsetsError(
-                f"{self._topics.events} has {count} partitions on Kafka, the settings say {len(self.partitions)}: set "
-                "AXONSTREAM_TOPIC_PARTITIONS, run `axonstream init`, and start this gateway again (docs/partitions.md)"
+                f"{self._topics.events} has {count} partitions on Kafka, the settings say {len(self.partitions)}: "
+                f"{how_to_follow(count)}"
             )
 
 

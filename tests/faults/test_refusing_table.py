@@ -32,7 +32,7 @@ BROKEN = {
     "a column that is missing": (
         "ALTER TABLE events_log DROP COLUMN environment",
         "ALTER TABLE events_log ADD COLUMN environment LowCardinality(String)",
-        "axonstream init",
+        "Mend the table",
     ),
 }
 

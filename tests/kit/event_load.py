@@ -30,14 +30,15 @@ class EventLoad:
     chance: random.Random
     acknowledged: list[str] = field(default_factory=list[str])
     unknown: list[str] = field(default_factory=list[str])
+    pace_s: float = PACE_S
     stopping: bool = False
     events_of: dict[str, int] = field(default_factory=dict[str, int])
 
     async def publish(self) -> None:
-        """About a thousand events a second, until `stopping`."""
+        """BATCH events every `pace_s`, at most, until `stopping`."""
         while not self.stopping:
             await self.publish_a_batch()
-            await asyncio.sleep(PACE_S)
+            await asyncio.sleep(self.pace_s)
 
     async def publish_a_batch(self) -> None:
         number = len(self.acknowledged) + len(self.unknown)
@@ -73,13 +74,13 @@ class EventLoad:
 
 
 @asynccontextmanager
-async def event_load(settings: Settings, seed: int) -> AsyncGenerator[EventLoad]:
-    """Publishes until the block ends."""
+async def event_load(settings: Settings, seed: int, pace_s: float = PACE_S) -> AsyncGenerator[EventLoad]:
+    """Publishes until the block ends: about a thousand events a second, unless another pace is given."""
     topic = Topics(settings.topic_prefix).events
     async with KafkaPublisher(
         bootstrap_servers=settings.kafka_bootstrap_servers, tenant_id="1", topic=topic
     ) as publisher:
-        load = EventLoad(publisher, random.Random(seed))
+        load = EventLoad(publisher, random.Random(seed), pace_s=pace_s)
         publishing = asyncio.create_task(load.publish())
         try:
             yield load

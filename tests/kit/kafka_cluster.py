@@ -113,7 +113,7 @@ class KafkaCluster:
 
     def __init__(self, directory: Path, brokers: int) -> None:
         nodes = range(1, brokers + 1)
-        ports = {node: (_new_port(), _new_port()) for node in nodes}
+        ports = {node: (new_port(), new_port()) for node in nodes}
         voters = ",".join(f"{node}@127.0.0.1:{controller}" for node, (_, controller) in ports.items())
         cluster_id = new_cluster_id()
         self.brokers: dict[int, KafkaBroker] = {}
@@ -204,7 +204,7 @@ def kafka_cluster(directory: Path, brokers: int) -> Generator[KafkaCluster]:
 _given: set[int] = set()
 
 
-def _new_port() -> int:
+def new_port() -> int:
     """A free port that this function has not given before."""
     while (port := free_port()) in _given:
         pass

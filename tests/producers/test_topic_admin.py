@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from producers.errors import TopicMismatchError
 from producers.settings import Settings
 from producers.topic_admin import make_topics
 from producers.topic_configs import change_configs, read_configs
@@ -114,5 +115,73 @@ def test_new_topics_are_as_those_that_were_brought_up_to_date(settings: Settings
             assert await configs_of(settings, topic, CLOCK) == {CLOCK: "LogAppendTime"}
         changelog = Topics(settings.topic_prefix).changelog
         assert await configs_of(settings, changelog, "segment.bytes") == {"segment.bytes": str(16 << 20)}
+
+    asyncio.run(scenario())
+
+
+FLUSH = "flush.messages"
+
+
+async def flush_of(settings: Settings) -> set[tuple[str, bool]]:
+    """What all topics have, and whether it is their own."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    try:
+        await admin.start()
+        found = [(await read_configs(admin, topic, [FLUSH]))[FLUSH] for topic in all_topics(settings)]
+        return {(config.value, config.is_own) for config in found}
+    finally:
+        await admin.close()
+
+
+def flushing_each(settings: Settings, messages: int | None) -> Settings:
+    return settings.model_copy(update={"kafka_flush_messages": messages})
+
+
+def test_new_topics_are_flushed_as_often_as_the_settings_say(settings: Settings) -> None:
+    asyncio.run(make_topics(flushing_each(settings, 1)))
+    assert asyncio.run(flush_of(settings)) == {("1", True)}
+
+
+def test_topics_that_exist_are_flushed_as_often_as_the_settings_say_and_0_puts_them_back(settings: Settings) -> None:
+    async def scenario() -> None:
+        await topics_of_an_earlier_version(settings)
+        [of_the_broker] = await flush_of(settings)
+        assert not of_the_broker[1]
+        for messages in (1, 7, 7):
+            await make_topics(flushing_each(settings, messages))
+            assert await flush_of(settings) == {(str(messages), True)}
+        await make_topics(flushing_each(settings, 0))
+        await make_topics(flushing_each(settings, 0))
+        assert await flush_of(settings) == {of_the_broker}
+        kept = await configs_of(settings, Topics(settings.topic_prefix).changelog, "delete.retention.ms")
+        assert kept == {"delete.retention.ms": "12345"}, "nothing else is taken off"
+
+    asyncio.run(scenario())
+
+
+def test_without_the_setting_topics_keep_what_a_person_has_set(settings: Settings) -> None:
+    async def scenario() -> None:
+        await make_topics(flushing_each(settings, 1))
+        await make_topics(flushing_each(settings, None))
+        assert await flush_of(settings) == {("1", True)}
+
+    asyncio.run(scenario())
+
+
+def test_a_control_topic_that_would_lose_keys_is_refused_until_it_is_compacted(settings: Settings) -> None:
+    control = Topics(settings.topic_prefix).control
+
+    async def scenario() -> None:
+        await topics_of_an_earlier_version(settings)
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+        await admin.start()
+        try:
+            await change_configs(admin, control, {"cleanup.policy": "delete"})
+            with pytest.raises(TopicMismatchError, match=f"{control} .*set its cleanup.policy to compact"):
+                await make_topics(settings)
+            await change_configs(admin, control, {"cleanup.policy": "compact"})
+            await make_topics(settings)
+        finally:
+            await admin.close()
 
     asyncio.run(scenario())

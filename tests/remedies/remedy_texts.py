@@ -14,12 +14,13 @@ PACKAGES = ("axonstream", "producers", "stream_processors", "sinks", "gateway", 
 # They describe what there is, and tell nobody what to do.
 DESCRIPTIONS = {"gateway/metrics.py", "gateway/openapi.py", "gateway/managing/openapi.py"}
 COMMAND = re.compile(
-    r"(?<!an )axonstream (?:audit|clickhouse|dead-letters|demo|gateway|init|kafka|keys|processor|repair|sink|sql|trace|"
-    r"up|verify)\b(?!:)(?: (?:create|discard|list|replay|revoke|show)\b)?"
+    r"(?<!an )axonstream (?:audit|clickhouse|dead-letters|demo|gateway|init|kafka|keys|processor|rebuild-summaries|"
+    r"repair|sink|sql|trace|up|verify)\b(?!:)(?: (?:create|discard|list|replay|revoke|show)\b)?"
 )
 _REMEDY = re.compile(
     COMMAND.pattern + r"|AXONSTREAM_[A-Z_]*[A-Z]|(?<![\w-])--[a-z][a-z-]*[a-z]|\bmake [a-z-]+(?=  )|kafka-[a-z-]+\.sh|"
-    r"openssl rand|pip install|\bchown\b|\b[Dd]elete (?!a\b)"
+    r"openssl rand|pip install|\bchown\b|\b[Dd]elete (?!a\b)|give each its own name|set its [a-z.]+|Mend the table|"
+    r"Start the newer version|restore the file|stop what listens there"
 )
 _LEAST_WORDS = 3
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +19,7 @@ from axonstream import AxonPush
 from deploy.endpoints import Endpoints
 from deploy.free_ports import free_port
 from deploy.init import initialise
+from kit.command_line import axonstream, environment, running_part
 from kit.gateway_process import gateway_process
 from producers.errors import TopicMismatchError
 from producers.kafka_client import kafka_options
@@ -49,22 +48,6 @@ def bare(server_settings: Settings) -> Settings:
     )
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    names = ("kafka_bootstrap_servers", "clickhouse_url", "clickhouse_database", "topic_prefix", "topic_partitions")
-    given = {f"AXONSTREAM_{name.upper()}": str(getattr(settings, name)) for name in names}
-    secret = {"AXONSTREAM_SERVER_SECRET": settings.server_secret.get_secret_value()}
-    return {**os.environ, **given, **(secret if secret["AXONSTREAM_SERVER_SECRET"] else {})}
-
-
-def axonstream(environment: dict[str, str], *words: str) -> tuple[int, str]:
-    """Exit code, and all that was printed."""
-    command = [sys.executable, "-m", "deploy.cli", *words]
-    done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False
-    )
-    return done.returncode, done.stdout
-
-
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncGenerator[AsyncClient]:
     client = await connect(settings)
@@ -90,11 +73,8 @@ def test_what_names_init_works_after_init(bare: Settings) -> None:
             code, said = axonstream(own, *words)
             assert code == 0, (words, said)
         assert any(line.startswith("ready gateway") for line in printed)
-    command = [sys.executable, "-m", "deploy.cli", "processor"]
-    with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, text=True) as processor:
-        assert processor.stdout is not None
-        assert any(line == "ready processor\n" for line in processor.stdout)
-        processor.kill()
+    with running_part(own, "processor") as processor:
+        processor.until_said("ready processor\n")
 
 
 def test_a_sink_that_knows_no_topic_or_no_epoch_goes_on_after_init(bare: Settings) -> None:
@@ -213,3 +193,20 @@ def test_the_partition_count_that_exists_or_a_new_prefix_is_taken(bare: Settings
         asyncio.run(make_topics(other))
     asyncio.run(make_topics(bare))
     asyncio.run(make_topics(other.model_copy(update={"topic_prefix": f"new-{other.topic_prefix}"})))
+
+
+def test_a_second_gateway_on_a_port_ends_and_leaves_the_first_alone(server_settings: Settings) -> None:
+    port, another = free_port(), free_port()
+    own = environment(server_settings) | {"AXONSTREAM_GATEWAY_PORT": str(port)}
+    with running_part(own, "gateway") as first:
+        first.until_said("ready gateway\n")
+        with running_part(own, "gateway") as second:
+            assert second.ended() != 0
+            assert f"cannot listen on 127.0.0.1 port {port}" in second.said
+            assert "stop what listens there, or set AXONSTREAM_GATEWAY_PORT" in second.said
+        assert httpx.get(f"http://127.0.0.1:{port}/health/live").status_code == 200
+        with running_part(own | {"AXONSTREAM_GATEWAY_PORT": str(another)}, "gateway") as elsewhere:
+            elsewhere.until_said("ready gateway\n")
+        assert first.stop() == 0
+    with running_part(own, "gateway") as second:  # "stop what listens there"
+        second.until_said("ready gateway\n")

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from gateway.reading.event_queries import EventFilter, events_page_sql
 from kit.until import until
@@ -67,6 +68,7 @@ def test_a_changed_or_unknown_migration_is_refused_and_a_new_one_applied(server_
         migrate(server_settings, [*known, new])
         with pytest.raises(MigrationError, match="newer version"):
             migrate(server_settings, known)
+        migrate(server_settings, [*known, new])
     finally:
         client.command(f"DROP DATABASE {database}")
         client.close()
@@ -148,4 +150,48 @@ def test_a_window_of_shown_times_reads_the_granules_of_that_time_also_of_rows_th
         assert len(found) == 100
     finally:
         client.command(f"DROP DATABASE {database}")
+        client.close()
+
+
+WITH_THE_SETTING = {"events_log", "trace_summaries", "dead_letters"}
+ALWAYS = {"schema_migrations", "topic_epochs", "installation", "lost_ends", "dead_letter_decisions"}
+MADE_AGAIN = {"absent_offsets", "finished_deletions"}  # from Kafka, by whoever finds that they are missing
+
+
+def on_disk(client: Client, database: str) -> set[str]:
+    """The tables whose INSERTs are on the disk when they are acknowledged: the files, and their directory."""
+    found: set[str] = set()
+    for (table,) in client.query(
+        f"SELECT name FROM system.tables WHERE database = '{database}' AND engine LIKE '%MergeTree'"
+    ).result_rows:
+        made = str(client.command(f"SHOW CREATE TABLE {database}.{table}"))
+        both = ["fsync_after_insert = 1" in made, "fsync_part_directory = 1" in made]
+        assert len(set(both)) == 1, made
+        found |= {table} if all(both) else set()
+    return found
+
+
+@pytest.mark.services
+def test_new_and_old_tables_write_to_the_disk_as_the_setting_says_and_back(server_settings: Settings) -> None:
+    """Of what nothing else has, always: a power cut that took the database's name had its commits refused."""
+    synced = server_settings.model_copy(update={"fsync_after_insert": True})
+    new = synced.model_copy(update={"clickhouse_database": f"new_{server_settings.clickhouse_database}"})
+    client = connect_blocking(server_settings)
+    database = server_settings.clickhouse_database
+    try:
+        assert on_disk(client, database) == ALWAYS
+        migrate(new)
+        assert on_disk(client, new.clickhouse_database) == ALWAYS | WITH_THE_SETTING
+        migrate(synced)
+        migrate(synced)
+        assert on_disk(client, database) == ALWAYS | WITH_THE_SETTING
+        every = client.query(
+            f"SELECT name FROM system.tables WHERE database = '{database}' AND engine LIKE '%MergeTree'"
+        ).result_rows
+        assert {row[0] for row in every} == ALWAYS | WITH_THE_SETTING | MADE_AGAIN, "where does a new table belong?"
+        migrate(server_settings)
+        assert on_disk(client, database) == ALWAYS
+    finally:
+        for name in (database, new.clickhouse_database):
+            client.command(f"DROP DATABASE IF EXISTS {name}")
         client.close()

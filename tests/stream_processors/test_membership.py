@@ -7,9 +7,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from aiokafka.errors import UnknownMemberIdError
+from aiokafka.protocol.group import SyncGroupRequest
 
 from sinks import errors
 from stream_processors import fail_stop
+from stream_processors.boot_clock import boot_clock
 from stream_processors.errors import NameTakenError
 from stream_processors.lease import Lease
 from stream_processors.membership import MOST_LOSSES, Membership, watch_membership
@@ -70,9 +72,13 @@ def test_one_that_was_away_for_longer_than_its_session_was_given_up_by_kafka() -
 
 def test_one_whose_writes_are_refused_within_its_session_has_lost_its_name() -> None:
     member = Member()
-    member.beats_for(2 * SESSION_S)
+    member.beats_for(2)
     member.membership.fenced()
     assert "AXONSTREAM_SINK_INSTANCE=sink-0" in str(member.ended[0])
+    first = Member()
+    first.beats_for(2 * SESSION_S)
+    first.membership.fenced()
+    assert not first.ended, "it is started again, and takes its name back"
     zombie = Member()
     zombie.beats_for(2)
     zombie.now += SESSION_S
@@ -117,6 +123,28 @@ def test_the_answers_of_a_coordinator_are_watched() -> None:
         coordinator.member_id = ""
         await coordinator._send_req(None)
         assert len(member.ended) == 2, "who is no member at the moment is not known"
+
+    asyncio.run(scenario())
+
+
+def test_one_whose_name_is_taken_before_its_join_has_ended_ends() -> None:
+    """Its partitions were being taken over: it was no member to itself yet, hung there, and never said why."""
+    member = Member()
+    codes = [0, UnknownMemberIdError.errno]
+
+    async def answer(_: Any) -> Any:
+        return SimpleNamespace(error_code=codes.pop(0))
+
+    async def scenario() -> None:
+        coordinator = SimpleNamespace(
+            member_id="sink-0-id", _send_req=answer, _do_heartbeat=answer, _do_rejoin_group=answer
+        )
+        member.now = boot_clock()
+        watch_membership(cast("Any", SimpleNamespace(_coordinator=coordinator)), member.membership)
+        await coordinator._send_req(SyncGroupRequest("group", 1, "sink-0-id", "sink-0", []))
+        assert not member.ended
+        await coordinator._send_req(None)  # the first heartbeat
+        assert member.ended
 
     asyncio.run(scenario())
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -163,8 +164,10 @@ def test_following_the_advice_after_a_version_with_another_format(
     check_summaries(*asyncio.run(scenario()))
 
 
-def test_of_two_processors_of_one_name_one_ends_with_a_message(settings: Settings) -> None:
-    """Unnoticed, each would take the place of the other, again and again."""
+def test_of_two_processors_of_one_name_one_ends_with_a_message(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unnoticed, each would take the place of the other, again and again: on two machines, that share no lock."""
 
     async def one_has_ended(both: list[subprocess.Popen[str]]) -> subprocess.Popen[str]:
         async def ended() -> bool:
@@ -178,6 +181,7 @@ def test_of_two_processors_of_one_name_one_ends_with_a_message(settings: Setting
             both = [start_processor(settings)]
             try:
                 await asyncio.to_thread(wait_until_ready, both[0])
+                monkeypatch.setenv("TMPDIR", str(tmp_path))
                 both.append(start_processor(settings))
                 ended = await one_has_ended(both)
                 assert ended.returncode == EXIT_MISMATCH
