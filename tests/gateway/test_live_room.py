@@ -12,6 +12,7 @@ from gateway.control.credentials import Generation
 from gateway.live.catch_up import CatchUps
 from gateway.live.counts import LiveCounts
 from gateway.live.filter import LiveFilter
+from gateway.live.position import Position
 from gateway.live.reader import LiveReader
 from kit.live_gateways import live_gateways
 from kit.running_stack import HEADERS
@@ -101,7 +102,8 @@ def test_streams_of_one_tenant_that_catch_up_hold_up_no_other(server_settings: S
         await asyncio.sleep(0)
         wanted = LiveFilter("2", trace_id="t")
         cursor = reader.open(wanted, Generation.EARLY, resumes=True)
-        catch_up = catch_ups.begin(cursor, reader.read.places(wanted), positions=False)
+        since = Position(wanted.kind, {p: reader.read.place(p) for p in reader.read.places(wanted)})
+        catch_up = catch_ups.begin(cursor, since, positions=False)
         async with asyncio.timeout(20):
             while await catch_up.next(1) is not None:
                 pass
