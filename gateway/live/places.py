@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from gateway.live.position import MOST_NAMED, Kind, Place, former_position, trace_position, vector_position
+from gateway.live.position import (
+    MOST_NAMED,
+    Kind,
+    Place,
+    former_position,
+    head_of,
+    trace_position,
+    vector_position,
+)
 from producers.record_identity import IdentifiedRecord, short_digest
 
 _LATEST_MS = (1 << 48) - 1
@@ -26,7 +34,8 @@ class Places:
     """
 
     def __init__(self, mark: bytes, places: Mapping[int, Place], newest_ms: int = 0) -> None:
-        self.mark = mark
+        self._mark = mark
+        self._trace_head, self._vector_head = head_of(Kind.TRACE, mark), head_of(Kind.VECTOR, mark)
         self._newest_ms = newest_ms
         self._places = dict(sorted(places.items()))
         self._encoded = {partition: place.encoded() for partition, place in self._places.items()}
@@ -69,11 +78,11 @@ class Places:
         """The position after all that was read, not sealed, for a stream of this kind; `partition` is a trace's."""
         self.settle()
         if kind is Kind.TRACE:
-            return trace_position(self.mark, self._newest_ms, partition, self._encoded[partition])
+            return trace_position(self._trace_head, self._newest_ms, partition, self._encoded[partition])
         if len(self._encoded) > MOST_NAMED:
             offsets = [self._places[p].offset for p in self._encoded]
-            return former_position(kind, self.mark, offsets)
-        return vector_position(self.mark, self._newest_ms, tuple(self._encoded.values()))
+            return former_position(kind, self._mark, offsets)
+        return vector_position(self._vector_head, self._newest_ms, self._encoded.values())
 
     def _set(self, partition: int, place: Place) -> None:
         is_new = partition not in self._places

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import IntEnum
 from hashlib import blake2b
 from typing import NamedTuple
@@ -93,15 +93,20 @@ def mark_of(cluster_id: str, topic_id: str) -> bytes:
     return blake2b(f"{cluster_id}\x00{topic_id}".encode(), digest_size=_MARK_BYTES).digest()
 
 
-def trace_position(mark: bytes, newest_ms: int, partition: int, place: bytes) -> bytes:
+def head_of(kind: Kind, mark: bytes) -> bytes:
+    """How the positions of this kind begin, whose places name records."""
+    return bytes((kind + _NAMED,)) + mark
+
+
+def trace_position(head: bytes, newest_ms: int, partition: int, place: bytes) -> bytes:
     """The position after a trace's event; `place` is an encoded one."""
-    return _padded(_head(Kind.TRACE, mark, newest_ms) + _varint(partition) + place, _TIME_BYTES + _PLACE_BYTES)
+    return _padded(head + newest_ms.to_bytes(_TIME_BYTES) + _varint(partition) + place, _TIME_BYTES + _PLACE_BYTES)
 
 
-def vector_position(mark: bytes, newest_ms: int, places: Sequence[bytes]) -> bytes:
+def vector_position(head: bytes, newest_ms: int, places: Collection[bytes]) -> bytes:
     """The position that names the place of every partition, each encoded. It is made for each event."""
-    head = _head(Kind.VECTOR, mark, newest_ms) + _varint(len(places))
-    return _padded(head + b"".join(places), _TIME_BYTES + len(places) * _PLACE_BYTES)
+    raw = head + newest_ms.to_bytes(_TIME_BYTES) + _varint(len(places)) + b"".join(places)
+    return _padded(raw, _TIME_BYTES + len(places) * _PLACE_BYTES)
 
 
 def former_position(kind: Kind, mark: bytes, numbers: Sequence[int]) -> bytes:
@@ -172,10 +177,6 @@ def _read_former(raw: bytes, mark: bytes) -> Position:
 def _check_mark(raw: bytes, mark: bytes) -> None:
     if raw[1 : 1 + _MARK_BYTES] != mark:
         raise PositionError("it is of another Kafka cluster, or of a topic that has been made anew since")
-
-
-def _head(kind: Kind, mark: bytes, newest_ms: int) -> bytes:
-    return bytes((kind + _NAMED,)) + mark + newest_ms.to_bytes(_TIME_BYTES)
 
 
 def _padded(raw: bytes, most: int) -> bytes:
