@@ -55,7 +55,7 @@ def tenant_stream(*, errors_only: bool, **filters: EventType | str | None) -> Li
 class Following:
     """The state of one subscription over all of its connections.
 
-    `position` is that of the last event that was handed out; `missed` counts the gaps: how often events had expired
+    `position` is that of the last event that was handed out; `missed` counts the gaps: how often events were gone
     before they could be read.
     """
 

@@ -44,7 +44,9 @@ class Subscription:
 
     @property
     def missed(self) -> int:
-        """How often events had expired before they could be read; 0 unless this reader was days late."""
+        """How often events were gone before they could be read: they had expired, because this reader was days late, or
+        Kafka has lost the end of its log. After such a loss the last events before it may come again.
+        """
         return self._following.missed
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ from producers.settings import Settings
 
 FORMAT = 1
 NO_EPOCH = -1  # the leader epoch was not known
+SHORT_DIGEST_BYTES = 4
 _DIGEST_BYTES = 8
 _NO_KEY = b"\x00"
 _A_KEY = b"\x01"
@@ -110,12 +111,21 @@ class Standing(Enum):
 
 def mark_of(record: IdentifiedRecord, leader_epoch: int = NO_EPOCH) -> RecordMark:
     """The mark of a record that was read from Kafka. Takes about 1 us, and 1 ms for a megabyte."""
+    return RecordMark(record.offset, _digest(record).hex(), leader_epoch)
+
+
+def short_digest(record: IdentifiedRecord) -> bytes:
+    """The beginning of the record's digest, where many have to fit: one of 4 billion other records has the same."""
+    return _digest(record)[:SHORT_DIGEST_BYTES]
+
+
+def _digest(record: IdentifiedRecord) -> bytes:
     digest = blake2b(digest_size=_DIGEST_BYTES)
     key = record.key
     digest.update(_NO_KEY if key is None else _A_KEY + len(key).to_bytes(4, "big") + key)
     digest.update(record.timestamp.to_bytes(8, "big", signed=True))
     digest.update(record.value or b"")
-    return RecordMark(record.offset, digest.hexdigest(), leader_epoch)
+    return digest.digest()
 
 
 def decode_note(metadata: str | None) -> CommitNote:

@@ -276,5 +276,4 @@ class ControlLog:
             async with self._progress:
                 self._next = position
                 self.data.loaded = True
-                self._same_log.known()
                 self._progress.notify_all()

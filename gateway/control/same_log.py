@@ -7,7 +7,6 @@ this gateway was cut off for so long that a tombstone may have been compacted aw
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
@@ -15,15 +14,16 @@ from aiokafka.errors import OffsetOutOfRangeError
 from producers.leader_watch import Leader, LeaderWatch, log_ends
 from producers.record_identity import IdentifiedRecord, RecordMark, Standing, mark_of, standings
 from producers.settings import Settings
+from stream_processors.boot_clock import boot_clock
 
 LOOK_S = 1.0
 TOMBSTONES_S = 24 * 3600.0  # delete.retention.ms, Kafka's default: so long a reader that was away still finds them
 
 
 class SameLog:
-    """Kept from one connection to the next; `clock` counts seconds."""
+    """Kept from one connection to the next; `clock` counts seconds, also while the machine sleeps."""
 
-    def __init__(self, settings: Settings, partition: TopicPartition, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, settings: Settings, partition: TopicPartition, clock: Callable[[], float] = boot_clock) -> None:
         self._settings = settings
         self._partition = partition
         self._clock = clock
@@ -47,12 +47,17 @@ class SameLog:
 
     async def goes_on(self) -> bool:
         """Any doubt means no: what is read anew is whole. Raises KafkaError."""
-        if self._clock() - self._known_at > TOMBSTONES_S / 2:
+        if self._was_away:
             return False
         if self._last is None:
             return True
         found = await standings(self._settings, {self._partition: [self._last]})
         return found[self._partition, self._last] is Standing.SAME
+
+    @property
+    def _was_away(self) -> bool:
+        """For so long that tombstones may be gone; also on a connection that has outlived the sleep of this machine."""
+        return self._clock() - self._known_at > TOMBSTONES_S / 2
 
     async def check(
         self, consumer: AIOKafkaConsumer, watch: LeaderWatch, reached: int, fetched_to: int, timeout_s: float
@@ -61,7 +66,7 @@ class SameLog:
 
         Raises OffsetOutOfRangeError when the topic must be read anew, and KafkaError.
         """
-        in_doubt = bool(watch.doubts(self._partition, fetched_to))
+        in_doubt = bool(watch.doubts(self._partition, fetched_to)) or self._was_away
         if self._clock() >= self._look_at:
             self._look_at = self._clock() + LOOK_S
             end = (await log_ends(consumer, [self._partition], timeout_s))[self._partition]

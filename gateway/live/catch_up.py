@@ -4,6 +4,10 @@
 and note the offsets that were read up to then: the target; 3. read Kafka from the position up to the target; 4. if
 the cursor has not fallen behind meanwhile, the stream goes on at it, with no hole and no double; else again from 2.
 
+Each turn begins to read a little before the position, and so comes by the records that the position names. Where
+another record stands there, or none, the log has lost its end: the reader is told (`lost_end`), and goes on at the
+first record that may have been appended since the loss.
+
 A reader that is slower than the log grows never joins the feed and costs no memory: it reads Kafka at its own pace.
 """
 
@@ -12,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -19,12 +24,15 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from gateway.live.counts import LiveCounts
 from gateway.live.frames import event_data, event_frame, gap_frame, position_frame
 from gateway.live.log import BATCH_RECORDS, is_cancelled, live_consumer, stop_consumer
-from gateway.live.position import Kind, Positions, Vector, trace_position
+from gateway.live.lost_end import offset_after_loss
+from gateway.live.places import Places
+from gateway.live.position import Place, Position, Positions
 from gateway.live.reader import LiveReader
 from gateway.live.repeats import Repeats
 from gateway.live.ring import NO_REPEAT, Cursor
 from gateway.turns import Turns
 from producers.loop_share import LoopShare
+from producers.record_identity import short_digest
 from producers.settings import Settings
 from producers.topics import Topics, event_key
 from producers.verdict import Refusal, verdict
@@ -38,6 +46,7 @@ _PATIENCE_S = 1.0  # a reader that takes nothing for so long gives up its turn
 _RETRY_S = 0.5
 _POLL_MS = 250
 _AHEAD_S = 0.05
+_END_PATIENCE_S = 5.0  # a broker that has just started may tell an end below what it has acknowledged
 _REMEMBERED = 8192
 
 
@@ -51,8 +60,8 @@ class CatchUps:
         self.topic = Topics(settings.topic_prefix).events
         self.turns = Turns(at_once, at_once * 3 // 4 or 1, None, "too many live streams catch up")
 
-    def begin(self, cursor: Cursor, since: Positions, *, positions: bool) -> CatchUp:
-        """Catch up from `since`, of which no offset is beyond the end of its partition.
+    def begin(self, cursor: Cursor, since: Position, *, positions: bool) -> CatchUp:
+        """Catch up from `since`, all of whose partitions the reader knows.
 
         `positions`: between turns, tell the position also where no event has it.
         """
@@ -62,16 +71,17 @@ class CatchUps:
 class CatchUp:
     """Hands out the frames between `since` and the feed; after the last of them the cursor is where to go on."""
 
-    def __init__(self, shared: CatchUps, cursor: Cursor, since: Positions, positions: bool) -> None:
+    def __init__(self, shared: CatchUps, cursor: Cursor, since: Position, positions: bool) -> None:
         self._shared = shared
         self._cursor = cursor
         self._positions = positions
         self._wanted = cursor.feed.wanted
         self._key = None if self._wanted.trace_id is None else event_key(self._wanted.trace_id)
         self._form = cursor.feed.form
-        self._mark = shared.reader.read.mark
-        self._at = dict(since)
-        self._vector: Vector | None = None
+        self._places = Places(shared.reader.read.mark, since.places, since.newest_ms)
+        self._at = {partition: place.next for partition, place in since.places.items()}
+        self._unproven: set[int] = set()  # partitions whose last record has not been met in this turn
+        self._lost: set[int] = set()  # partitions that had other records than are there now
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue(1)
         self._task = asyncio.create_task(self._run())
 
@@ -98,6 +108,7 @@ class CatchUp:
 
     async def _run(self) -> None:
         left: bytes | None = b""
+        await self._until_not_ahead()
         while left is not None:
             if left:
                 await self._chunks.put(left)
@@ -120,12 +131,16 @@ class CatchUp:
         ends_at = monotonic() + _TURN_S
         seen = Repeats(_REMEMBERED)
         reached: Positions = {}  # by the consumer, which begins a little before the stream's position
+        newest_ms = self._places.newest_ms  # a loss that this turn finds came later, or shortly before
+        self._unproven.clear()
         while True:
+            if left := await self._leave_what_is_lost(consumer, reached, newest_ms):
+                return left
             await self._until_not_ahead()
             target = self._place()
             if left := await self._seek(consumer, target, reached):
                 return left
-            while any(reached[p] < offset for p, offset in target.items()):
+            while not self._lost and any(reached[p] < offset for p, offset in target.items()):
                 try:
                     batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH_RECORDS)
                 except OffsetOutOfRangeError:  # expired meanwhile
@@ -135,23 +150,48 @@ class CatchUp:
                 await self._pass_markers(consumer, target, reached)
                 if monotonic() > ends_at and self._shared.turns.contended(self._wanted.tenant_id):
                     return position_frame(self._position()) if self._positions else b""
-            if not self._cursor.fell_behind:
+            if not self._lost and not self._cursor.fell_behind:
                 self._cursor.position = self._position()
                 return None
 
     async def _until_not_ahead(self) -> None:
-        """Another gateway may have read further than this one."""
-        offsets = self._shared.reader.read.offsets
-        while any(offset > offsets[p] for p, offset in self._at.items()):
+        """Another gateway may have read further than this one; what is beyond the end for long is lost."""
+        ask_at = monotonic() + _END_PATIENCE_S
+        while ahead := self._ahead():
+            if monotonic() > ask_at:
+                ends = await self._shared.reader.ends_or_none()
+                self._lost.update(p for p in ahead if self._at[p] > ends.get(p, self._at[p]))
+                ask_at = monotonic() + _END_PATIENCE_S
             await asyncio.sleep(_AHEAD_S)
+
+    def _ahead(self) -> list[int]:
+        offsets = self._shared.reader.read.offsets
+        return [p for p, offset in self._at.items() if offset > offsets[p] and p not in self._lost]
+
+    async def _leave_what_is_lost(self, consumer: AIOKafkaConsumer, reached: Positions, newest_ms: int) -> bytes:
+        """Go on at what came since the loss. Returns what could not be told of it."""
+        if not self._lost:
+            return b""
+        for number in self._lost:
+            partition = TopicPartition(self._shared.topic, number)
+            self._at[number] = await offset_after_loss(consumer, partition, self._at[number], newest_ms)
+            self._places.put(number, Place(self._at[number]))
+            reached.pop(number, None)
+        self._unproven -= self._lost
+        self._lost.clear()
+        self._shared.counts.gaps["lost_end"] += 1
+        told = gap_frame("lost_end", self._position())
+        if self._positions:
+            told += position_frame(self._position())
+        return b"" if await self._hand_out(told) else told
 
     def _place(self) -> Positions:
         """The cursor at the end of its feed, and the offsets below which nothing will come to it."""
         read = self._shared.reader.read
         for partition in read.places(self._wanted):
-            self._at.setdefault(partition, 0)  # added since
-        if self._form.kind is Kind.VECTOR:
-            self._vector = Vector(self._mark, [self._at[p] for p in range(len(read.offsets))])
+            if partition not in self._at:  # added since
+                self._at[partition] = 0
+                self._places.put(partition, Place(0))
         self._cursor.skip_to_end()
         return {p: read.offsets[p] for p in self._at}
 
@@ -161,11 +201,15 @@ class CatchUp:
         new = [TopicPartition(self._shared.topic, p) for p in target if p not in reached]
         if new:
             for partition, start in (await consumer.beginning_offsets(new)).items():
-                if start > self._at[partition.partition]:
-                    self._advance(partition.partition, start)
+                number, place = partition.partition, self._places.at(partition.partition)
+                if start > place.offset:
+                    self._at[number] = start
+                    self._places.put(number, Place(start))
                     self._shared.counts.gaps["expired"] += 1
                     gaps += gap_frame("expired", self._position())
-                reached[partition.partition] = max(start, self._at[partition.partition] - LOOK_BACK)
+                elif place.digest and place.last >= start:
+                    self._unproven.add(number)
+                reached[number] = max(start, self._at[number] - LOOK_BACK)
             consumer.assign([TopicPartition(self._shared.topic, p) for p in reached])
         for number, offset in reached.items():
             consumer.seek(TopicPartition(self._shared.topic, number), offset)
@@ -182,6 +226,9 @@ class CatchUp:
             for record in records:
                 if share.is_over():
                     await share.give_way()
+                if number in self._unproven and not self._may_be(record):
+                    self._lost.add(number)
+                    break
                 reached[number] = min(record.offset + 1, target[number])
                 if record.offset >= target[number]:
                     break
@@ -192,12 +239,21 @@ class CatchUp:
                     chunk.clear()
         return b"" if await self._hand_out(bytes(chunk)) else bytes(chunk)
 
+    def _may_be(self, record: ConsumerRecord) -> bool:
+        """False when it shows that the last record that was read of its partition is not there any more."""
+        place = self._places.at(record.partition)
+        if record.offset == place.last and short_digest(cast("Any", record)) == place.digest:
+            self._unproven.discard(record.partition)
+            return True
+        return record.offset < place.last
+
     def _frame(self, record: ConsumerRecord, seen: Repeats) -> bytes:
         """The frame of the record where it is wanted, b"" otherwise; the position is behind it then."""
         partition, offset = record.partition, record.offset
         is_new = offset >= self._at[partition]
         if is_new:
-            self._advance(partition, offset + 1)
+            self._at[partition] = offset + 1
+            self._places.read(cast("Any", record))
         if self._key is not None and record.key != self._key:
             return b""
         event = verdict(record.key, record.value)
@@ -220,8 +276,11 @@ class CatchUp:
             if reached[partition] < offset:
                 place = await consumer.position(TopicPartition(self._shared.topic, partition))
                 reached[partition] = min(max(reached[partition], place), offset)
-            if reached[partition] > self._at[partition]:
-                self._advance(partition, reached[partition])
+            if partition in self._unproven and reached[partition] > self._places.at(partition).last:
+                self._lost.add(partition)
+            elif partition not in self._lost and reached[partition] > self._at[partition]:
+                self._at[partition] = reached[partition]
+                self._places.pass_markers(partition, reached[partition])
 
     async def _hand_out(self, chunk: bytes) -> bool:
         """Whether the reader took it in time."""
@@ -233,17 +292,8 @@ class CatchUp:
             return False
         return True
 
-    def _advance(self, partition: int, offset: int) -> None:
-        self._at[partition] = offset
-        if self._vector is not None:
-            self._vector.advance(partition, offset)
-
     def _position(self, partition: int | None = None) -> bytes:
         """The position after what was read; for a trace, that of its partition or the one given."""
-        if self._vector is not None:
-            return self._sealed(self._vector.position())
         home = self._shared.reader.read.home(self._wanted) if partition is None else partition
-        return self._sealed(trace_position(self._mark, home, self._at[home]))
-
-    def _sealed(self, position: bytes) -> bytes:
+        position = self._places.position(self._form.kind, home)
         return self._shared.reader.delivery.sealed.text(self._wanted.tenant_id, position)

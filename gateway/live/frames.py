@@ -62,12 +62,13 @@ def position_frame(position: bytes) -> bytes:
 
 
 def gap_frame(reason: str, resume: bytes, missed: int | None = None) -> bytes:
-    """Says that events are missing before what comes next.
+    """Says that events are missing, or may be, before what comes next.
 
     `slow`: `missed` events of this stream; resuming at `resume` misses none of them. `expired`: retention has deleted
-    a part of the log. `old_position`: the reader came with a position of a version whose positions are not sealed.
-    The stream goes on at `resume`; `deleted`: the trace was deleted, and the stream ends. How much is missing is known
-    of `slow` alone: otherwise there are only offsets, which count the events of all tenants.
+    a part of the log. `lost_end`: the log lost its end and goes on with other records; events that this reader has had,
+    of the last half minute before, may come again. `old_position`: the reader came with a position of a version whose
+    positions are not sealed. The stream goes on at `resume`; `deleted`: the trace was deleted, and the stream ends. How
+    much is missing is known of `slow` alone: otherwise there are only offsets, which count the events of all tenants.
     """
     data = {"reason": reason, "resume": resume.decode()} | ({} if missed is None else {"missed": missed})
     return b"event: gap\ndata: %b\n\n" % orjson.dumps(data)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from gateway.live.filter import LiveFilter
-from gateway.live.position import Kind, Positions, Vector, trace_position
+from gateway.live.places import PlacedRecord, Places
+from gateway.live.position import Kind, Place, Positions
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topics import event_key
@@ -31,26 +32,43 @@ _STOP_S = 5.0
 class ReadSoFar:
     """The next offset of every partition, and the ids that follow from them."""
 
-    def __init__(self, mark: bytes, offsets: Iterable[int]) -> None:
+    def __init__(self, mark: bytes, places: Sequence[Place], newest_ms: int = 0) -> None:
         self.mark = mark
-        self.offsets = list(offsets)
-        self._vector = Vector(mark, self.offsets)
+        self.offsets = [place.offset for place in places]
+        self._places = Places(mark, dict(enumerate(places)), newest_ms)
 
-    def advance(self, partition: int, offset: int) -> None:
-        """Everything of `partition` below `offset` has been read."""
+    def advance(self, record: PlacedRecord) -> None:
+        """Everything of its partition has been read, up to this record."""
+        self.offsets[record.partition] = record.offset + 1
+        self._places.read(record)
+
+    def settle(self) -> None:
+        """No record of a batch is kept any longer."""
+        self._places.settle()
+
+    def pass_markers(self, partition: int, offset: int) -> None:
+        """Below `offset` there are only markers of transactions behind what has been read."""
         self.offsets[partition] = offset
-        self._vector.advance(partition, offset)
+        self._places.pass_markers(partition, offset)
+
+    def skip(self, partition: int, offset: int) -> None:
+        """What there was below `offset` has expired."""
+        self.offsets[partition] = offset
+        self._places.put(partition, Place(offset))
 
     def grow(self, partitions: int) -> None:
         """Partitions were added; they are read from their start."""
-        self.offsets += [0] * (partitions - len(self.offsets))
-        self._vector = Vector(self.mark, self.offsets)
+        for partition in range(len(self.offsets), partitions):
+            self.offsets.append(0)
+            self._places.put(partition, Place(0))
+
+    def place(self, partition: int) -> Place:
+        """Where the partition goes on, and after which record."""
+        return self._places.at(partition)
 
     def position(self, kind: Kind, partition: int) -> bytes:
         """The position after all that was read, not sealed, for a stream of this kind; `partition` is a trace's."""
-        if kind is Kind.TRACE:
-            return trace_position(self.mark, partition, self.offsets[partition])
-        return self._vector.position()
+        return self._places.position(kind, partition)
 
     def home(self, wanted: LiveFilter) -> int:
         """The partition of the trace that is wanted; 0 where no trace is."""

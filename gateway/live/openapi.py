@@ -16,7 +16,8 @@ _MORE_FILTERS = {**_FILTERS, "identifier": "events of this identifier"}
 _DESCRIPTION = (
     "Server-sent events without end: `event: message` with an event as JSON in `data` and the position after it in "
     "`id`; `event: gap` with `{reason, resume, missed}` where events are missing (`missed`: how many of this stream a "
-    "slow reader missed; left out for other reasons; reason `deleted`: the trace is, and the stream ends); "
+    "slow reader missed; left out for other reasons; `expired`: retention deleted them; `lost_end`: Kafka lost the end "
+    "of its log, and some events may come again; `deleted`: the trace is, and the stream ends); "
     "a comment at least every 10 s. Last-Event-ID resumes at every gateway: nothing is missed, nothing comes twice."
 )
 

@@ -25,6 +25,7 @@ from gateway.errors import UnavailableError
 from gateway.live.delivery import Delivery
 from gateway.live.filter import LiveFilter
 from gateway.live.frames import AppOf
+from gateway.live.last_records import read_from_the_end
 from gateway.live.log import BATCH_RECORDS, ReadSoFar, is_cancelled, live_consumer, stop_consumer
 from gateway.live.position import Positions, mark_of
 from gateway.live.ring import Cursor, Feed
@@ -146,7 +147,7 @@ class LiveReader:
         """However it ended, the next stream starts it anew; a stream that is open now would wait in vain."""
         defect = None if task.cancelled() else task.exception()
         if isinstance(defect, _OtherLogError):
-            log.warning("live streams end, and cannot be resumed: %s", defect)
+            log.warning("live streams end, and begin anew when they are resumed: %s", defect)
         elif defect is not None:
             log.error("the live reader failed", exc_info=defect)
         self._task = self._read = None
@@ -161,10 +162,11 @@ class LiveReader:
             consumer = live_consumer(self._settings)
             try:
                 await consumer.start()
-                await self._place(consumer)
+                watch = LeaderWatch(consumer)
+                await self._place(consumer, watch)
                 self._consumer = consumer
                 self._ready.set()
-                await self._follow(consumer)
+                await self._follow(consumer, watch)
             except (KafkaError, OSError, EpochError, asyncio.CancelledError) as error:
                 if is_cancelled():
                     raise
@@ -174,15 +176,15 @@ class LiveReader:
                 await stop_consumer(consumer)
             await asyncio.sleep(_RETRY_S)
 
-    async def _place(self, consumer: AIOKafkaConsumer) -> None:
-        """Where it was, or at the end."""
+    async def _place(self, consumer: AIOKafkaConsumer, watch: LeaderWatch) -> None:
+        """Where it was, or at the end: the last records count as read there, so that their loss is noticed."""
         [identity] = await topic_identities(self._settings, [self._topic])
         self.delivery.topic_id = identity.topic_id
         mark = mark_of(identity.cluster_id, identity.topic_id)
         partitions = len(await consumer._client._wait_on_metadata(self._topic))
         if self._read is None:
-            ends = await consumer.end_offsets([TopicPartition(self._topic, p) for p in range(partitions)])
-            self._read = ReadSoFar(mark, [ends[TopicPartition(self._topic, p)] for p in range(partitions)])
+            self._read, marks = await read_from_the_end(consumer, watch, self._topic, mark, partitions)
+            self._marks.update(marks)
         elif self._read.mark != mark:
             raise _OtherLogError(f"{self._topic} is not the topic that it was")
         self._read.grow(partitions)
@@ -195,16 +197,17 @@ class LiveReader:
         for partition, offset in places.items():
             consumer.seek(partition, offset)
 
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-        self._stuck = False
+    async def _follow(self, consumer: AIOKafkaConsumer, watch: LeaderWatch) -> None:
+        self._stuck = self._in_hand = False
         looking = asyncio.create_task(self._look(consumer))
-        guard = LogGuard(self._settings, consumer, LeaderWatch(consumer))
+        guard = LogGuard(self._settings, consumer, watch)
         guard.marks = self._marks
         guarding = asyncio.create_task(guard.watch())
         try:
             while not self._stuck and not looking.done() and not guarding.done():
                 try:
                     batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH_RECORDS)
+                    self._in_hand = bool(batch)
                     await guard.fetched(batch)
                 except OffsetOutOfRangeError:
                     await self._skip_what_expired(consumer)
@@ -239,17 +242,17 @@ class LiveReader:
         The streams are woken once, after the last piece: each is a write.
         """
         touched: set[Feed] = set()
-        self._in_hand = True
         try:
             share = LoopShare()
             for record in (record for records in batch.values() for record in records):
                 if record.offset >= self.read.offsets[record.partition]:  # else it was fetched before a new assignment
-                    self.read.advance(record.partition, record.offset + 1)
+                    self.read.advance(record)
                     touched.update(self.delivery.take(self.read, record))
                 if share.is_over():
                     await share.give_way()
         finally:
             self._in_hand = False
+            self.read.settle()
             for feed in touched:
                 feed.announce()
 
@@ -269,7 +272,7 @@ class LiveReader:
                     return
                 raise _OtherLogError(f"{partition} ends at {ends[partition]} and was read up to {at}")
             if start > at:
-                self.read.advance(number, start)
+                self.read.skip(number, start)
                 consumer.seek(partition, start)
                 self.delivery.tell_expired(self.read, number)
 
@@ -283,7 +286,7 @@ class LiveReader:
                 # markers of transactions are no records: only the consumer knows that it has passed them
                 place = await consumer.position(TopicPartition(self._topic, number))
                 if place > self.read.offsets[number] and not self._in_hand:  # else it may be ahead of the ring
-                    self.read.advance(number, place)
+                    self.read.pass_markers(number, place)
             ends = await self.ends_or_none()
             now = list(self.read.offsets)
             if any(p < len(before) and now[p] == before[p] < end for p, end in ends_before.items()):

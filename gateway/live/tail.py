@@ -21,7 +21,7 @@ from gateway.live.counts import LiveCounts
 from gateway.live.filter import LiveFilter, flag, read_filter
 from gateway.live.frames import AppOf
 from gateway.live.log import ReadSoFar
-from gateway.live.position import Kind, PositionError, Positions, beyond, is_plain_position, read_position
+from gateway.live.position import Kind, Place, Position, PositionError, is_plain_position, read_position
 from gateway.live.reader import LiveReader
 from gateway.live.stream import HEADERS, LiveStream
 from gateway.sealed_texts import NotSealedHereError
@@ -118,7 +118,7 @@ class LiveTail:
         last_id = _last_event_id(request)
         await self.reader.started()
         is_old = last_id is not None and is_plain_position(last_id, self.reader.read.mark)
-        since = None if last_id is None or is_old else await self._since(last_id, wanted)
+        since = None if last_id is None or is_old else self._since(last_id, wanted)
         if request.method == "HEAD":
             return Response(headers=HEADERS)
         self._check_room(identity.tenant_id)  # many may have waited for Kafka together
@@ -140,7 +140,7 @@ class LiveTail:
         request: Request,
         identity: Identity,
         wanted: LiveFilter,
-        since: Positions | None,
+        since: Position | None,
         *,
         positions: bool,
         from_old_position: bool,
@@ -164,34 +164,36 @@ class LiveTail:
         self._streams.discard(stream)
         self._shares.give_back(tenant_id)
 
-    async def _since(self, last_id: str, wanted: LiveFilter) -> Positions:
-        """The offsets to resume from. Raises RefusedError 400 for what is no position in this log."""
+    def _since(self, last_id: str, wanted: LiveFilter) -> Position:
+        """The places to resume from. Raises RefusedError 400 for what is no position in this log.
+
+        Whether the log still has what it names is looked at while the stream catches up: its headers need not wait.
+        """
         read = self.reader.read
         try:
-            kind, named = read_position(self.reader.delivery.sealed.content(wanted.tenant_id, last_id), read.mark)
+            named = read_position(self.reader.delivery.sealed.content(wanted.tenant_id, last_id), read.mark)
         except NotSealedHereError:
             message = "Last-Event-ID is not an event id that this server gave to this tenant"
             raise RefusedError(400, message, _ANEW) from None
         except PositionError as error:
             raise RefusedError(400, f"Last-Event-ID cannot be resumed from: {error}", _ANEW) from None
-        since = _resumed(read, wanted, kind, named)
-        if beyond(since, dict(enumerate(read.offsets))) is None:
-            return since  # that far has been read here already
-        if (partition := beyond(since, await self.reader.ends())) is not None:
-            message = f"Last-Event-ID is beyond the end of partition {partition}, which the log has lost or never had"
+        since = _resumed(read, wanted, named)
+        if unknown := [partition for partition in since.places if partition >= len(read.offsets)]:
+            message = f"Last-Event-ID is of partition {unknown[0]}, which the topic never had"
             raise RefusedError(400, message, _ANEW)
         return since
 
 
-def _resumed(read: ReadSoFar, wanted: LiveFilter, kind: Kind, named: Positions) -> Positions:
+def _resumed(read: ReadSoFar, wanted: LiveFilter, named: Position) -> Position:
     """Where each partition that can hold what is wanted goes on; one that was added since goes on at its start."""
     partitions = read.places(wanted)
+    places = {p: named.places.get(p, Place(0)) for p in partitions}
     if wanted.kind is Kind.TRACE:
-        return {p: named.get(p, 0) for p in partitions} | (named if kind is Kind.TRACE else {})
-    if kind is Kind.TRACE:
+        return named._replace(places=places | (named.places if named.kind is Kind.TRACE else {}))
+    if named.kind is Kind.TRACE:
         message = "Last-Event-ID is of a trace's stream, which says nothing of other traces"
         raise RefusedError(400, message, "Send it to the stream it came from. " + _ANEW)
-    return {p: named.get(p, 0) for p in partitions} | {p: at for p, at in named.items() if p not in partitions}
+    return named._replace(places=places | named.places)
 
 
 def _last_event_id(request: Request) -> str | None:

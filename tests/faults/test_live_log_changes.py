@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -57,6 +58,43 @@ def test_a_partition_that_is_added_is_read_from_its_start(kafka_bootstrap: str) 
                     await send("tr_c", 4, 2)
                 async with live(client, "/live", since) as resumed:
                     assert {received.data["id"] for received in await resumed.take(len(ids))} == ids
+
+    with live_gateways(kafka_bootstrap, partitions=1) as gateways:
+        asyncio.run(scenario())
+
+
+def test_a_position_behind_the_markers_of_transactions_is_resumed_from_without_a_gap(kafka_bootstrap: str) -> None:
+    """The record that it names stands before them; also when retention has deleted all of it."""
+
+    async def scenario() -> None:
+        topic = Topics(gateways.settings.topic_prefix).events
+        kafka: dict[str, Any] = {"bootstrap_servers": kafka_bootstrap, "transactional_id": topic}
+        async with (
+            httpx.AsyncClient(base_url=gateways.urls[0], headers=HEADERS, timeout=60) as client,
+            admin_of(gateways) as admin,
+            AIOKafkaProducer(**kafka) as producer,
+        ):
+
+            async def commit(number: int) -> None:
+                async with producer.transaction():
+                    await producer.send(topic, event_value("tr_a", number), event_key("tr_a"))
+
+            async def position_at_the_end() -> str:
+                async with live(client, "/live") as stream:
+                    return stream.position
+
+            async def is_resumed_from(position: str, number: int) -> None:
+                await commit(number)
+                async with live(client, "/live", position) as stream:
+                    received = await stream.next()
+                    assert (received.event, received.data["id"]) == ("message", number)
+
+            await commit(1)
+            await is_resumed_from(await position_at_the_end(), 2)
+            await asyncio.to_thread(gateways.restart, 0)  # whose reader begins at the end
+            position = await position_at_the_end()
+            await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=4)})
+            await is_resumed_from(position, 3)
 
     with live_gateways(kafka_bootstrap, partitions=1) as gateways:
         asyncio.run(scenario())

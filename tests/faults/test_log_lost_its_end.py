@@ -9,14 +9,16 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from axonstream import AsyncAxonPush
-from kit.cut_logs import cut_last_batches
+from kit.cut_logs import lose_the_end
 from kit.kafka_cluster import KafkaCluster, kafka_cluster
 from kit.log_ends import log_ends
 from kit.running_stack import running_stack
 from kit.sample_events import event_value
 from kit.sink_process import pipeline
+from kit.summaries_watch import summaries_watch
 from kit.until import until
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
@@ -33,6 +35,12 @@ PARTITIONS = 2
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
     with kafka_cluster(tmp_path_factory.mktemp("broker"), 1) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    with kafka_cluster(tmp_path_factory.mktemp("brokers"), 3) as cluster:
         yield cluster
 
 
@@ -58,15 +66,11 @@ class Story:
                     self.events[trace] = self.events.get(trace, 0) + 1
         return names
 
-    async def lose_the_end(self) -> dict[int, int]:
-        """Kill the broker, cut its logs and start it again; where they ended before."""
+    async def lose_the_end(self, topic: str | None = None) -> dict[int, int]:
+        """Of the events, or of `topic`. Where the logs of the events ended before."""
         before = await log_ends(self.settings)
-        [broker] = self.cluster.brokers.values()
-        broker.kill()
-        for partition in range(PARTITIONS):
-            cut_last_batches(broker.directory, Topics(self.settings.topic_prefix).events, partition, CUT)
-        broker.start()
-        await self.cluster.until_ready()
+        cut = topic or Topics(self.settings.topic_prefix).events
+        await lose_the_end(self.cluster, cut, range(PARTITIONS), CUT)
         return before
 
     async def must_be_shown(self, url: str, traces: list[str]) -> None:
@@ -87,6 +91,21 @@ class Story:
             return self._found.clean and not self._found.pending and not self._found.behind
 
         await until(settled, lambda: f"all is stored and summarised: {self._found}", SETTLES_WITHIN_S)
+
+
+async def _with_an_unclean_leader(settings: Settings, topic: str) -> None:
+    """One partition on the brokers 1 and 2; either takes the lead whatever it has, and acknowledges alone."""
+    configs = {
+        "message.timestamp.type": "LogAppendTime",
+        "unclean.leader.election.enable": "true",
+        "min.insync.replicas": "1",
+    }
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
+    try:
+        await admin.start()
+        await admin.create_topics([NewTopic(topic, -1, -1, replica_assignments={0: [1, 2]}, topic_configs=configs)])
+    finally:
+        await admin.close()
 
 
 def _settings(cluster: KafkaCluster, clickhouse_url: str, directory: Path) -> Settings:
@@ -146,5 +165,71 @@ def test_a_log_that_is_cut_under_a_running_stack_is_noticed_by_every_part(
                 await told.must_be_shown(stack.urls[0], new)
                 await told.must_be_clean()
                 await told.must_be_shown(stack.urls[0], old)
+
+    asyncio.run(story())
+
+
+def test_summaries_that_kafka_has_lost_under_a_running_stack_are_sent_and_stored_again(
+    one: KafkaCluster, clickhouse_url: str, tmp_path: Path
+) -> None:
+    """The events are all there; of the summaries that Kafka has lost, the sink has stored the first alone."""
+    settings = _settings(one, clickhouse_url, tmp_path)
+
+    async def story() -> None:
+        told = Story(one, settings)
+        async with running_stack(settings, tmp_path) as stack:
+            old = await told.publish("old")
+            await told.must_be_shown(stack.urls[0], old)
+            async with stack.without("sink-0"):
+                async with summaries_watch(settings) as summaries:
+                    unstored = await told.publish("unstored", each=2)
+                    await summaries.caught_up()
+                await told.lose_the_end(Topics(settings.topic_prefix).summaries)
+            new = await told.publish("new")
+            for traces in (unstored, new, old):
+                await told.must_be_shown(stack.urls[0], traces)
+            await told.must_be_clean()
+
+    asyncio.run(story())
+
+
+@pytest.mark.timeout(600)
+def test_after_an_unclean_election_nothing_is_falsely_fresh_and_all_that_was_stored_stays(
+    three: KafkaCluster, clickhouse_url: str, tmp_path: Path
+) -> None:
+    """A replica that has missed acknowledged events becomes the leader, and gives their offsets to others."""
+    settings = _settings(three, clickhouse_url, tmp_path).model_copy(
+        update={"topic_partitions": 1, "topic_replication_factor": 3}
+    )
+    topic = Topics(settings.topic_prefix).events
+    has_all, has_missed = three.brokers[1], three.brokers[2]
+
+    async def story() -> None:
+        await _with_an_unclean_leader(settings, topic)
+        told = Story(three, settings)
+        async with running_stack(settings, tmp_path) as stack:
+            [url] = stack.urls
+            old = await told.publish("old", traces=4)
+            await told.must_be_shown(url, old)
+            await three.until_replicated(topic, 0, {1, 2})
+            has_missed.kill()
+            await three.until_replicated(topic, 0, {1})
+            lost = await told.publish("lost", traces=4, each=2)
+            await told.must_be_shown(url, lost)
+            before = await log_ends(settings)
+            has_all.kill()
+            has_missed.start()
+            await three.until_led_by(topic, 0, has_missed)
+            new = await told.publish("new", traces=4)
+            assert (await log_ends(settings))[0] > before[0], "the log has grown over what was lost"
+            await told.must_be_shown(url, new)
+            has_all.start()
+            await three.until_replicated(topic, 0, {1, 2})
+            for traces in (lost, old, new):
+                await told.must_be_shown(url, traces)
+            await told.must_be_clean()
+        async with pipeline(settings) as pipe:
+            apart = await pipe.query("SELECT count() FROM events_log WHERE _topic_epoch > 1")
+            assert apart == [(len(lost) * 2,)], "what only ClickHouse has"
 
     asyncio.run(story())

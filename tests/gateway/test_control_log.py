@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
 
@@ -17,29 +15,21 @@ from deploy.free_ports import free_port
 from gateway.control import log as control_log
 from gateway.control.data import ControlData
 from gateway.control.log import ControlLog
-from gateway.control.records import App, Channel, ControlRecord, Kind, Place, new_id
+from gateway.control.records import App, Channel, ControlRecord, Kind, Place, encode_record, new_id
+from gateway.control.same_log import TOMBSTONES_S
 from gateway.errors import UnavailableError
 from kit.audit_entries import an_entry
+from kit.control_followers import following
 from kit.until import until
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topic_admin import make_topics
 from producers.topics import Topics
+from stream_processors.boot_clock import boot_clock
 
 pytestmark = pytest.mark.services
 
 _KEY = b'{"id":9,"digest":"%b","secret_id":"","name":"n","creator":"c","scopes":["read"],"public":false,"created_at":5}'
-
-
-@asynccontextmanager
-async def following(settings: Settings) -> AsyncGenerator[ControlLog]:
-    control = ControlLog(settings, ControlData())
-    try:
-        async with asyncio.timeout(60):
-            await control.start()
-        yield control
-    finally:
-        await control.stop()
 
 
 def app(name: str, number: int = 7) -> ControlRecord:
@@ -173,5 +163,27 @@ def test_a_topic_that_was_made_anew_is_read_anew(server_settings: Settings) -> N
                 lambda: control.data.tenant("1").apps.get(7) == App(7, "new", 5, 5), "the new topic is read", 60
             )
             assert set(control.data.tenant("1").apps) == {1, 7}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("hours", "stays"), [(11, True), (13, False)])
+def test_a_gateway_that_slept_for_half_as_long_as_tombstones_are_kept_reads_all_anew(
+    server_settings: Settings, hours: int, stays: bool
+) -> None:
+    """Its connection may outlive the sleep. The tombstone of an app that it knows has been compacted away meanwhile."""
+    assert TOMBSTONES_S == 24 * 3600
+
+    async def scenario() -> None:
+        async with following(server_settings) as control:
+            await control.write([app("kept")], an_entry())
+            control.data.read(*encode_record(app("deleted while it slept", 8)))
+            control._same_log._clock = lambda: boot_clock() + hours * 3600
+            looked_at = control._same_log._look_at
+            await until(lambda: control._same_log._look_at > looked_at + 3600, "it has woken up", 20)
+            if not stays:
+                await until(lambda: set(control.data.tenant("1").apps) == {1, 7}, "it has read all anew", 20)
+            await control.write([app("later", 9)], an_entry())
+            assert set(control.data.tenant("1").apps) == ({1, 7, 8, 9} if stays else {1, 7, 9})
 
     asyncio.run(scenario())

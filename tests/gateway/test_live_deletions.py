@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from gateway.control.credentials import Generation
 from gateway.live.counts import LiveCounts
 from gateway.live.filter import LiveFilter
 from gateway.live.log import ReadSoFar
-from gateway.live.position import mark_of
+from gateway.live.position import Place, mark_of
 from gateway.live.reader import LiveReader
 from gateway.live.ring import Cursor
 from gateway.live.stream import LiveStream
+from kit.live_records import LiveRecord
 from kit.sample_events import event_value
 from producers.deleted_traces import DeletedTraces
 from producers.deletion import MARKER_KEY, Deletion, Late, marker_value
@@ -20,23 +20,12 @@ from producers.settings import Settings
 from producers.topics import event_key
 
 
-@dataclass(frozen=True)
-class Read:
-    """What the reader takes of a record."""
-
-    partition: int
-    offset: int
-    key: bytes
-    value: bytes
-    timestamp: int = 1900000000123
+def published(trace_id: str, offset: int) -> LiveRecord:
+    return LiveRecord(0, offset, event_key(trace_id), event_value(trace_id, offset, b'{"n":%d}' % offset))
 
 
-def published(trace_id: str, offset: int) -> Read:
-    return Read(0, offset, event_key(trace_id), event_value(trace_id, offset, b'{"n":%d}' % offset))
-
-
-def marker(offset: int, *traces: str, tenant_id: str = "1", late: Late = Late.REFUSED) -> Read:
-    return Read(0, offset, MARKER_KEY, marker_value(tenant_id, Deletion(9, traces, late, 1)))
+def marker(offset: int, *traces: str, tenant_id: str = "1", late: Late = Late.REFUSED) -> LiveRecord:
+    return LiveRecord(0, offset, MARKER_KEY, marker_value(tenant_id, Deletion(9, traces, late, 1)))
 
 
 class Streams:
@@ -45,15 +34,15 @@ class Streams:
     def __init__(self) -> None:
         self.deleted = DeletedTraces()
         self.reader = LiveReader(Settings(), lambda _: None, lambda *_: None, self.deleted)
-        self.reader._read = ReadSoFar(mark_of("cluster", "topic"), [0])
+        self.reader._read = ReadSoFar(mark_of("cluster", "topic"), [Place(0)])
         self.reader.delivery.topic_id = "log"
 
     def open(self, trace_id: str | None = None, tenant_id: str = "1") -> Cursor:
         return self.reader.open(LiveFilter(tenant_id, trace_id=trace_id), Generation.EARLY, resumes=False)
 
-    def take(self, *records: Read) -> None:
+    def take(self, *records: LiveRecord) -> None:
         for record in records:
-            self.reader.read.advance(record.partition, record.offset + 1)
+            self.reader.read.advance(record)
             self.reader.delivery.take(self.reader.read, record)  # pyright: ignore[reportArgumentType]
 
 

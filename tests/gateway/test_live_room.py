@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 import httpx
 import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from gateway.control.credentials import Generation
 from gateway.live.catch_up import CatchUps
 from gateway.live.counts import LiveCounts
 from gateway.live.filter import LiveFilter
+from gateway.live.position import Position
 from gateway.live.reader import LiveReader
 from kit.live_gateways import live_gateways
 from kit.running_stack import HEADERS
+from kit.sample_events import event_value
 from kit.scraped import Scraped
 from kit.until import until
+from producers.kafka_client import kafka_options
 from producers.settings import Settings
+from producers.topics import Topics, event_key
+from sinks.log_guard import LogGuard
 
 OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}
 pytestmark = pytest.mark.services
@@ -87,6 +94,41 @@ def test_a_stream_that_opens_while_the_idle_reader_ends_is_not_ended_with_it(ser
     asyncio.run(scenario())
 
 
+def test_what_was_fetched_is_delivered_however_long_its_comparison_with_the_log_takes(
+    server_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile the reader looks for markers of transactions, which it tells by how far its consumer has come."""
+    monkeypatch.setattr("gateway.live.reader._LOOK_S", 0.02)
+    looks = 0
+    ends = LiveReader.ends_or_none
+
+    async def counted(self: LiveReader) -> dict[int, int]:
+        nonlocal looks
+        looks += 1
+        return await ends(self)
+
+    async def slow(self: LogGuard, records: Mapping[TopicPartition, Sequence[object]]) -> None:
+        if records:
+            before = looks
+            await until(lambda: looks > before + 2, "the reader has looked", 20)
+
+    monkeypatch.setattr(LiveReader, "ends_or_none", counted)
+    monkeypatch.setattr(LogGuard, "fetched", slow)
+
+    async def scenario() -> None:
+        reader = LiveReader(server_settings, lambda _: None, lambda *_: None)
+        await reader.started()
+        cursor = reader.open(LiveFilter("1"), Generation.EARLY, resumes=False)
+        async with AIOKafkaProducer(**kafka_options(server_settings)) as producer:
+            topic = Topics(server_settings.topic_prefix).events
+            await producer.send_and_wait(topic, event_value("tr_1", 7), event_key("tr_1"))
+        await until(lambda: not cursor.at_end, "the event has come", 20)
+        reader.close(cursor)
+        await reader.stop()
+
+    asyncio.run(scenario())
+
+
 def test_streams_of_one_tenant_that_catch_up_hold_up_no_other(server_settings: Settings) -> None:
     async def scenario() -> None:
         reader = LiveReader(server_settings, lambda _: None, lambda *_: None)
@@ -101,7 +143,8 @@ def test_streams_of_one_tenant_that_catch_up_hold_up_no_other(server_settings: S
         await asyncio.sleep(0)
         wanted = LiveFilter("2", trace_id="t")
         cursor = reader.open(wanted, Generation.EARLY, resumes=True)
-        catch_up = catch_ups.begin(cursor, reader.read.places(wanted), positions=False)
+        since = Position(wanted.kind, {p: reader.read.place(p) for p in reader.read.places(wanted)})
+        catch_up = catch_ups.begin(cursor, since, positions=False)
         async with asyncio.timeout(60):
             while await catch_up.next(1) is not None:
                 pass

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from gateway.live.position import Kind, trace_position, vector_position
+from gateway.live.position import Kind, former_position
 from gateway.sealed_texts import SealedTexts, sealing_key
 from kit.live_events import LiveResponse, live
 from kit.live_gateways import KEYS, LiveGateways, live_gateways
@@ -234,8 +234,7 @@ def test_a_position_of_a_partition_that_is_not_there_is_refused(
 ) -> None:
     async def scenario(client: httpx.AsyncClient) -> None:
         mark = await mark_of_log(client, gateways)
-        position = vector_position(mark, numbers) if kind is Kind.VECTOR else trace_position(mark, *numbers)
-        forged = seal_of(gateways).text("1", position).decode()
+        forged = seal_of(gateways).text("1", former_position(kind, mark, numbers)).decode()
         answer = await client.get(path, params={"lastEventId": forged}, headers=HEADERS)
         assert answer.status_code == 400
         assert "never had" in answer.json()["message"]
@@ -260,7 +259,8 @@ def test_who_comes_with_a_position_of_an_early_version_goes_on_live_and_is_told(
 
     async def scenario(client: httpx.AsyncClient) -> None:
         mark = await mark_of_log(client, gateways)
-        for plain in (vector_position(mark, [0, 0, 0]), vector_position(mark, [1 << 40] * 3)):
+        for offset in (0, 1 << 40):
+            plain = former_position(Kind.VECTOR, mark, [offset] * 3)
             early = urlsafe_b64encode(plain.rstrip(b"\0")[:-1]).decode().rstrip("=")
             async with live(client, "/live", early) as stream:
                 gap = await stream.next()

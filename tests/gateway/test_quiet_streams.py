@@ -8,9 +8,10 @@ from gateway.control.credentials import Generation
 from gateway.live.counts import LiveCounts
 from gateway.live.filter import LiveFilter
 from gateway.live.log import ReadSoFar
-from gateway.live.position import mark_of, read_position
+from gateway.live.position import Place, mark_of, read_position
 from gateway.live.reader import LiveReader
 from gateway.live.stream import LiveStream
+from kit.live_records import LiveRecord
 from producers.settings import Settings
 
 MARK = mark_of("cluster", "topic")
@@ -21,17 +22,17 @@ def test_a_quiet_stream_tells_positions_alike_whether_others_publish_or_not() ->
 
     async def scenario() -> None:
         reader = LiveReader(Settings(), lambda _: None, lambda *_: None)
-        read = reader._read = ReadSoFar(MARK, [5, 5])
+        read = reader._read = ReadSoFar(MARK, [Place(5), Place(5)])
         cursor = reader.open(LiveFilter("1"), Generation.EARLY, resumes=False)
         opened = cursor.position
         stream = LiveStream(reader, cursor, None, lambda: None, lambda _: None, LiveCounts(), positions=True)
         quiet = [await stream._next(), await stream._next()]
-        read.advance(0, 700)  # another tenant's
+        read.advance(LiveRecord(0, 699, None, b"another tenant's"))
         after = await stream._next()
         assert len({len(frame) for frame in (*quiet, after)}) == 1
         assert len({opened, cursor.position, *quiet, after}) == 5
         sealed = reader.delivery.sealed.content("1", cursor.position.decode())
-        assert read_position(sealed, MARK)[1] == {0: 700, 1: 5}
+        assert {p: place.offset for p, place in read_position(sealed, MARK).places.items()} == {0: 700, 1: 5}
         reader.close(cursor)
         await reader.stop()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from deploy.kafka_broker import DATA
+from kit.kafka_cluster import KafkaCluster
 
 _OFFSET_AND_LENGTH = 12  # of a batch's head: base offset 8 bytes, length 4
 
@@ -29,3 +31,15 @@ def cut_last_batches(broker: Path, topic: str, partition: int, batches: int) -> 
     for snapshot in folder.glob("*.snapshot"):
         snapshot.unlink()
     return int.from_bytes(content[cut : cut + 8], "big")
+
+
+async def lose_the_end(cluster: KafkaCluster, topic: str, partitions: Iterable[int], batches: int) -> None:
+    """Kill the only broker, cut the logs of these partitions, and start it again."""
+    [broker] = cluster.brokers.values()
+    broker.kill()
+    try:
+        for partition in partitions:
+            cut_last_batches(broker.directory, topic, partition, batches)
+    finally:
+        broker.start()
+    await cluster.until_ready()

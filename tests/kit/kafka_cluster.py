@@ -145,6 +145,22 @@ class KafkaCluster:
         for broker in self.brokers.values():
             await until(lambda broker=broker: in_sync(broker), f"all in sync for broker {broker.node}", READY_S)
 
+    async def until_replicated(self, topic: str, partition: int, nodes: set[int]) -> None:
+        """Exactly these replicas are in the ISR."""
+
+        async def are_in_sync() -> bool:
+            found = await self._partitions([topic], self.bootstrap_servers)
+            return any(one["partition"] == partition and set(one["isr"]) == nodes for one in found)
+
+        await until(are_in_sync, f"{topic} {partition} is in sync on {nodes}", READY_S)
+
+    async def until_led_by(self, topic: str, partition: int, broker: KafkaBroker) -> None:
+        async def leads() -> bool:
+            found = await self._partitions([topic], self.bootstrap_servers)
+            return any(one["partition"] == partition and one["leader"] == broker.node for one in found)
+
+        await until(leads, f"{topic} {partition} is led by broker {broker.node}", READY_S)
+
     async def leader_of(self, topic: str, partition: int = 0) -> KafkaBroker:
         [leader] = [
             one["leader"]

@@ -73,6 +73,13 @@ class RunningStack:
         await self._parts[part].stop()
         await self._parts[part].start()
 
+    @asynccontextmanager
+    async def without(self, part: str) -> AsyncGenerator[None]:
+        """The part is stopped meanwhile, and ready again afterwards."""
+        await self._parts[part].stop()
+        yield
+        await self._parts[part].start()
+
     def _add(self, name: str, command: str, **environment: str) -> None:
         given = {
             f"AXONSTREAM_{field.upper()}": str(value)

@@ -1,0 +1,23 @@
+"""Control data that follows its topic in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from gateway.control.data import ControlData
+from gateway.control.log import ControlLog
+from producers.settings import Settings
+
+
+@asynccontextmanager
+async def following(settings: Settings) -> AsyncGenerator[ControlLog]:
+    """One that has read the topic to its end."""
+    control = ControlLog(settings, ControlData())
+    try:
+        async with asyncio.timeout(60):
+            await control.start()
+        yield control
+    finally:
+        await control.stop()
