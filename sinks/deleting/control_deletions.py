@@ -76,5 +76,7 @@ class ControlDeletions:
             deletion = DELETION_FORM.validate_json(value)
             self.deleted.put(tenant_id, deletion)
             self.recorded[deletion.id] = (tenant_id, deletion)
+            for number in [number for number in (deletion.id, deletion.repeats) if self.deleted.is_repeated(number)]:
+                self.recorded.pop(number, None)
         except ValidationError:
             log.exception("a deletion of the control topic is not readable, and not done: %r", key)
