@@ -63,9 +63,9 @@ class EventFlow(TopicFlow):
         1. the topics are those of the newest epoch;
         2. nothing of an earlier owner is still being inserted;
         3. only then look: the committed offset, and the highest offset stored at or above it;
-        4. the record before the committed offset is the one that was committed; where the log has lost its end, what
+        4. it is known what is deleted: that is not stored again, and counted nowhere;
+        5. the record before the committed offset is the one that was committed; where the log has lost its end, what
            only ClickHouse has is set apart, and what is read next is what the log has now in its place;
-        5. it is known what is deleted: that is not stored again;
         6. the tables are compared with the log below the committed offset (`mend` then fills what they lack);
         7. what is read next is what was committed.
         """
@@ -74,6 +74,7 @@ class EventFlow(TopicFlow):
         await self._writer.kill(TABLE, {tp.partition for tp in partitions})
         positions = await read_positions(self.consumer, partitions)
         check_installation((position.note for position in positions), self.installation)
+        await self._deletions.loaded()
         ceilings = list(await asyncio.gather(*(self._ceiling(epoch, position) for position in positions)))
         lost = await self.guard.begin(positions)
         for at, ceiling in enumerate(ceilings):
@@ -83,7 +84,6 @@ class EventFlow(TopicFlow):
             positions[at].check_deleted()
         [identity] = await topic_identities(self._settings, [self.topic])
         late = LateEvents(self._deletions.deleted, identity.topic_id)
-        await self._deletions.loaded()
         self._positions = positions
         self._epoch = epoch
         self._gaps = await self._compare(epoch, positions)
@@ -102,7 +102,7 @@ class EventFlow(TopicFlow):
         tenure.has_all_events.set()
 
     async def _after_lost_end(self, tenure: Tenure, epoch: int, position: Position, ceiling: int) -> Position:
-        found = await after_lost_end(self._settings, epoch, position, ceiling + 1)
+        found = await after_lost_end(self._settings, epoch, position, ceiling + 1, self._deletions.deleted)
         tenure.check()
         try:
             await self.consumer.commit({found.partition: OffsetAndMetadata(found.committed, found.metadata)})

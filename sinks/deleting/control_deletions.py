@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -80,3 +82,16 @@ class ControlDeletions:
                 self.recorded.pop(number, None)
         except ValidationError:
             log.exception("a deletion of the control topic is not readable, and not done: %r", key)
+
+
+@asynccontextmanager
+async def following(settings: Settings) -> AsyncGenerator[ControlDeletions]:
+    """For a command: loaded, and followed for as long as the block runs."""
+    deletions = ControlDeletions(settings)
+    task = asyncio.create_task(deletions.run())
+    try:
+        await deletions.loaded()
+        yield deletions
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
