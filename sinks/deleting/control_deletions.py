@@ -20,6 +20,7 @@ from producers.topics import Topics
 log = logging.getLogger(__name__)
 
 _LOOK_MS = 500
+_PATIENT_MS = 5_000  # a fetch that finds nothing waits so long at the broker; a record is answered at once
 _AGAIN_S = 0.5
 
 
@@ -48,7 +49,9 @@ class ControlDeletions:
 
     async def _follow(self) -> None:
         """From the start of the topic, each time: it is small, and reading it again changes nothing."""
-        consumer = AIOKafkaConsumer(**self._options, enable_auto_commit=False, auto_offset_reset="earliest")
+        consumer = AIOKafkaConsumer(
+            **self._options, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=_PATIENT_MS
+        )
         try:
             await consumer.start()
             consumer.assign([self._partition])
