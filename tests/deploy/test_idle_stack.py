@@ -20,6 +20,7 @@ from deploy.part_process import environment_of
 pytestmark = pytest.mark.services
 
 MOST_OF_A_CORE = 0.05
+GENEROUS_OF_A_CORE = 0.08  # of a stack with one of each worker, beside whatever the machine does
 MOST_BYTES = 900_000_000
 PROCESSES = 8  # kafka, clickhouse, gateway, two of each worker, and their supervisor
 LOOKS_FOR_S = 20.0
@@ -69,23 +70,35 @@ async def used(parts: list[psutil.Process]) -> float:
     return (cpu_s(parts) - before) / (monotonic() - began)
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what processes share")
-def test_an_idle_stack_costs_little(two_of_each: list[psutil.Process]) -> None:
-    """It took 13 % of a core: each part asked Kafka ten times a second. And 1,004 MB: the engine kept all that its
-    start had touched.
-    """
+async def settled(parts: list[psutil.Process], most: float) -> float:
+    """The first look at which it is idle: what was to be done before is done in the background."""
+    deadline = monotonic() + SETTLES_WITHIN_S
+    share = await used(parts)
+    while share > most and monotonic() < deadline:
+        share = await used(parts)
+    return share
+
+
+def test_an_idle_stack_asks_seldom(stack_directory: Path) -> None:
+    """An idle stack took 13 % of a core with two of each worker: each asked Kafka ten times a second."""
+    parts = [psutil.Process(int(file.read_text())) for file in (stack_directory / "run").glob("*.pid")]
+    assert len(parts) == 5
+    assert asyncio.run(settled(parts, GENEROUS_OF_A_CORE)) <= GENEROUS_OF_A_CORE
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_an_idle_stack_with_two_of_each_worker_takes_little_of_a_core(two_of_each: list[psutil.Process]) -> None:
+    """On a machine with nothing else to do: beside others the same work takes twice the time."""
     assert len(two_of_each) == PROCESSES
+    assert asyncio.run(settled(two_of_each, MOST_OF_A_CORE)) <= MOST_OF_A_CORE
 
-    async def settled() -> float:
-        """The first look at which it is idle: a stack that has just started has things to do in the background."""
-        deadline = monotonic() + SETTLES_WITHIN_S
-        share = await used(two_of_each)
-        while share > MOST_OF_A_CORE and monotonic() < deadline:
-            share = await used(two_of_each)
-        return share
 
-    assert asyncio.run(settled()) <= MOST_OF_A_CORE
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what processes share")
+def test_an_idle_stack_with_two_of_each_worker_takes_little_memory(two_of_each: list[psutil.Process]) -> None:
+    """It took 1,004 MB: the engine kept all that its start had touched."""
+    assert len(two_of_each) == PROCESSES
+    asyncio.run(used(two_of_each))  # it settles meanwhile
     assert memory(two_of_each) <= MOST_BYTES
 
 
