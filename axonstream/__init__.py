@@ -28,14 +28,16 @@ The errors are one tree:
 `axonstream.KafkaPublisher` publishes straight to Kafka; it needs `pip install "axonstream[kafka]"`. It is imported
 when it is first asked for, and is not in `__all__`, so that `from axonstream import *` works with the base install.
 It raises the same errors; where Kafka does not acknowledge, an APIConnectionError.
+
+The two clients are imported when they are first asked for, too: servers use the contract of events alone, and have no
+need of an HTTP client.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from axonstream.async_client import AsyncAxonPush
-from axonstream.client import AxonPush
 from axonstream.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -52,12 +54,14 @@ from axonstream.errors import (
     ValidationError,
 )
 from axonstream.event_contract import EventInput, EventType
-from axonstream.results import BatchResult, Deletion, Event, FirstError, TraceListItem, TraceSummary
 from axonstream.trace_context import TraceContext, current_trace, get_or_create_trace, trace_scope
 from axonstream.traceparent import Traceparent, read_traceparent
 from axonstream.version import VERSION
 
 if TYPE_CHECKING:
+    from axonstream.async_client import AsyncAxonPush
+    from axonstream.client import AxonPush
+    from axonstream.results import BatchResult, Deletion, Event, FirstError, TraceListItem, TraceSummary
     from producers.kafka_publisher import KafkaPublisher as KafkaPublisher
 
 __version__ = VERSION
@@ -96,7 +100,15 @@ __all__ = [
 ]
 
 
+_LATER = {"AsyncAxonPush": "axonstream.async_client", "AxonPush": "axonstream.client"} | dict.fromkeys(
+    ("BatchResult", "Deletion", "Event", "FirstError", "TraceListItem", "TraceSummary"), "axonstream.results"
+)
+
+
 def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        value = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return value
     if name != "KafkaPublisher":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

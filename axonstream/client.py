@@ -259,7 +259,8 @@ class Traces:
     ) -> Deletion:
         """Deletes the traces whose events name this session or user in their metadata, or all of the tenant.
 
-        NotFoundError when no event names it. Exactly one is given; `tenant_id` must be the key's own.
+        NotFoundError when no event names it. Exactly one is given; `tenant_id` must be the key's own. While late
+        events of a tenant are refused, nobody can publish for it.
         """
         return self._ask(delete_traces_call(session_id, user_id, tenant_id, late))
 

@@ -11,6 +11,8 @@ from axonstream.errors import NotFoundError
 from deploy.terminal_text import harmless, say, say_json
 from deploy.trace_command import Output, connected, said_plainly, server_options
 
+_KEPT_OUT = "Unless late events are stored, nobody can publish for it any more."
+
 
 @click.command()
 @click.argument("trace_id", metavar="[ID]", required=False)
@@ -44,7 +46,8 @@ def delete(
         raise click.UsageError("--everything deletes all that a tenant has: name it with --tenant")
     what = _meant(trace_id, session, user, tenant)
     if not yes:
-        click.confirm(f"Delete {what} for good?", abort=True, err=True)
+        kept_out = "" if not everything or late == "stored" else f" {_KEPT_OUT}"
+        click.confirm(f"Delete {what} for good?{kept_out}", abort=True, err=True)
     with connected(url, api_key, tenant, data_dir) as client, said_plainly(trace_id or ""):
         if trace_id is not None:
             done = client.traces.delete(trace_id, late=late)

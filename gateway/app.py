@@ -24,7 +24,7 @@ from gateway.deleting.deletions import Deletions
 from gateway.deleting.markers import LogMarkers, Markers
 from gateway.deleting.routes import DELETE_TRACE, DELETE_TRACES, Deleting, by_method
 from gateway.direct_call import DirectCall, DirectlyCalled
-from gateway.errors import HANDLERS
+from gateway.errors import HANDLERS, UnavailableError
 from gateway.health import Health
 from gateway.known_parameters import takes
 from gateway.late_reads import LateReads
@@ -147,7 +147,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         background = [
-            asyncio.create_task(_connect(log_of_events, control, connected)),
+            asyncio.create_task(_connect(log_of_events, control, deletions, connected)),
             asyncio.create_task(lag.run()),
             asyncio.create_task(KeyUses(control, _now_ms).run()),
             asyncio.create_task(deletions.run()),
@@ -221,8 +221,12 @@ def create_app(
     return app
 
 
-async def _connect(event_log: Log, control: Control, connected: asyncio.Event) -> None:
+async def _connect(event_log: Log, control: Control, deletions: Deletions, connected: asyncio.Event) -> None:
     await asyncio.gather(_started(event_log), control.start())
+    try:
+        await deletions.repeat_lost()  # before events come that it would take in
+    except UnavailableError as error:
+        log.warning("deletions are looked at later: %s", error)
     connected.set()
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import zip_longest
+from typing import TypeVar
 
 from producers.deletion import Deletion, Late, Marker
+
+_Key = TypeVar("_Key", str, tuple[str, str])
 
 
 class DeletedTraces:
     """What a row of deletions comes down to. An installation without any costs its users one look whether it is empty.
 
-    Of several deletions of one trace each bound holds, and the newest says what becomes of late events.
+    Of several deletions of one trace each bound holds, and the newest says what becomes of late events. Of deletions of
+    a whole tenant likewise; while the newest of them refuses, no trace of the tenant takes any.
     """
 
     def __init__(self) -> None:
         self._tenants: dict[str, _OfTenant] = {}
+        self._repeated: set[int] = set()
 
     def __bool__(self) -> bool:
         return bool(self._tenants)
@@ -25,7 +30,15 @@ class DeletedTraces:
         return ((tenant_id, one) for tenant_id, own in self._tenants.items() for one in own.deletions.values())
 
     def put(self, tenant_id: str, deletion: Deletion) -> None:
-        """A deletion, or what more is known of it: bounds that are known already stay."""
+        """A deletion, or what more is known of it: bounds that are known already stay.
+
+        One that was repeated is void, whenever it comes: its bounds are offsets that Kafka has given again.
+        """
+        if deletion.id in self._repeated:
+            return
+        if deletion.repeats:
+            self._repeated.add(deletion.repeats)
+            self.drop(tenant_id, deletion.repeats)
         own = self._tenants.setdefault(tenant_id, _OfTenant())
         known = own.deletions.get(deletion.id)
         if known is not None:
@@ -33,7 +46,12 @@ class DeletedTraces:
             if known.topic_id in ("", deletion.topic_id) or not deletion.topic_id:
                 bounds = tuple(max(pair) for pair in zip_longest(known.bounds, deletion.bounds, fillvalue=0))
                 deletion = replace(deletion, topic_id=deletion.topic_id or known.topic_id, bounds=bounds)
+            deletion = replace(deletion, selected=deletion.selected or known.selected)
         own.remember(deletion)
+
+    def is_repeated(self, number: int) -> bool:
+        """Whether another deletion has taken the place of this one."""
+        return number in self._repeated
 
     def mark(self, marker: Marker, topic_id: str, partition: int, offset: int) -> None:
         """A marker was met in the log."""
@@ -62,14 +80,24 @@ class DeletedTraces:
     def refuses(self, tenant_id: str, trace_id: str) -> bool:
         """Whether events of this trace are refused, however late they come. Takes one look for most tenants."""
         own = self._tenants.get(tenant_id)
-        return own is not None and trace_id in own.refused
+        return own is not None and (own.is_shut or trace_id in own.refused)
+
+    def refuses_all(self, tenant_id: str) -> bool:
+        """Whether all events of this tenant are refused, because all of it was deleted."""
+        own = self._tenants.get(tenant_id)
+        return own is not None and own.is_shut
+
+    def refused_selections(self, tenant_id: str) -> Collection[tuple[str, str]]:
+        """By what traces were chosen that were deleted, and whose late events are refused."""
+        own = self._tenants.get(tenant_id)
+        return () if own is None else own.refused_selections
 
     def hides(self, tenant_id: str, trace_id: str, topic_id: str, partition: int, offset: int) -> bool:
         """Whether the event at this place of the log is deleted, or refused."""
         own = self._tenants.get(tenant_id)
         if own is None:
             return False
-        return trace_id in own.refused or offset < self.bound(tenant_id, trace_id, topic_id, partition)
+        return own.is_shut or trace_id in own.refused or offset < self.bound(tenant_id, trace_id, topic_id, partition)
 
     def bound(self, tenant_id: str, trace_id: str, topic_id: str, partition: int) -> int:
         """Events of this trace below this offset are deleted."""
@@ -77,36 +105,58 @@ class DeletedTraces:
 
 
 class _OfTenant:
-    """`everything` are the deletions that name no trace."""
+    """`everything` are the deletions that name no trace; `is_shut` says that the newest of them refuses late events."""
 
     def __init__(self) -> None:
         self.deletions: dict[int, Deletion] = {}
         self.everything: dict[int, Deletion] = {}
         self.by_trace: dict[str, dict[int, Deletion]] = {}
+        self.by_selection: dict[tuple[str, str], dict[int, Deletion]] = {}
         self.refused: set[str] = set()
+        self.refused_selections: set[tuple[str, str]] = set()
+        self.is_shut = False
 
     def remember(self, deletion: Deletion) -> None:
         self.deletions[deletion.id] = deletion
         if not deletion.trace_ids:
             self.everything[deletion.id] = deletion
+            self.is_shut = _refuse_late(self.everything)
         for trace_id in deletion.trace_ids:
-            self.by_trace.setdefault(trace_id, {})[deletion.id] = deletion
-            self._decide(trace_id)
+            _add(self.by_trace, trace_id, deletion, self.refused)
+        if deletion.selected is not None:
+            _add(self.by_selection, deletion.selected, deletion, self.refused_selections)
 
     def forget(self, deletion: Deletion) -> None:
         self.deletions.pop(deletion.id, None)
         self.everything.pop(deletion.id, None)
+        self.is_shut = _refuse_late(self.everything)
         for trace_id in deletion.trace_ids:
-            if (row := self.by_trace.get(trace_id)) is not None:
-                row.pop(deletion.id, None)
-                if not row:
-                    del self.by_trace[trace_id]
-            self._decide(trace_id)
+            _take(self.by_trace, trace_id, deletion, self.refused)
+        if deletion.selected is not None:
+            _take(self.by_selection, deletion.selected, deletion, self.refused_selections)
 
-    def _decide(self, trace_id: str) -> None:
-        row = self.by_trace.get(trace_id)
-        newest = max(row.values(), key=lambda one: (one.at, one.id)) if row else None
-        if newest is not None and newest.late is Late.REFUSED:
-            self.refused.add(trace_id)
-        else:
-            self.refused.discard(trace_id)
+
+def _add(rows: dict[_Key, dict[int, Deletion]], key: _Key, deletion: Deletion, refused: set[_Key]) -> None:
+    rows.setdefault(key, {})[deletion.id] = deletion
+    _decide(rows, key, refused)
+
+
+def _take(rows: dict[_Key, dict[int, Deletion]], key: _Key, deletion: Deletion, refused: set[_Key]) -> None:
+    if (row := rows.get(key)) is not None:
+        row.pop(deletion.id, None)
+        if not row:
+            del rows[key]
+    _decide(rows, key, refused)
+
+
+def _decide(rows: dict[_Key, dict[int, Deletion]], key: _Key, refused: set[_Key]) -> None:
+    if _refuse_late(rows.get(key, {})):
+        refused.add(key)
+    else:
+        refused.discard(key)
+
+
+def _refuse_late(row: dict[int, Deletion]) -> bool:
+    """As the newest of them says."""
+    newest = max(row.values(), key=lambda one: (one.at, one.id), default=None)
+    return newest is not None and newest.late is Late.REFUSED

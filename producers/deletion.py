@@ -35,6 +35,10 @@ class Deletion:
 
     `bounds` has, by partition of the log `topic_id`, the offset of the marker: events below it are deleted. It is empty
     until the markers are acknowledged.
+
+    `selected` is by what the traces were chosen, as ("sessionId", "s1"): late events are then those that name it, too.
+    `repeats` is the id of a deletion whose markers Kafka has lost: this one takes its place. `lost_bounds` are then
+    those of the lost markers: they are offsets of the end that was lost, which ClickHouse may have.
     """
 
     id: Annotated[int, Field(ge=0, le=MAX_ID)]
@@ -43,6 +47,9 @@ class Deletion:
     at: Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
     topic_id: str = ""
     bounds: tuple[int, ...] = ()
+    selected: tuple[str, str] | None = None
+    repeats: Annotated[int, Field(ge=0, le=MAX_ID)] = 0
+    lost_bounds: tuple[int, ...] = ()
 
     def bound(self, topic_id: str, partition: int) -> int:
         """Events of this log below it are deleted; 0 for another log."""
@@ -62,13 +69,14 @@ class _MarkerForm:
     trace_ids: _TraceIds
     late: Late
     at: Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
+    repeats: Annotated[int, Field(ge=0, le=MAX_ID)] = 0
 
 
 _MARKER_FORM = TypeAdapter(_MarkerForm)
 
 
 class Marker(NamedTuple):
-    """What a marker says: the deletion, without its bounds."""
+    """What a marker says: the deletion, without its bounds and by what it was chosen."""
 
     tenant_id: str
     deletion: Deletion
@@ -76,7 +84,7 @@ class Marker(NamedTuple):
 
 def marker_value(tenant_id: str, deletion: Deletion) -> bytes:
     """The value of the record; its key is MARKER_KEY."""
-    one = _MarkerForm(1, tenant_id, deletion.id, deletion.trace_ids, deletion.late, deletion.at)
+    one = _MarkerForm(1, tenant_id, deletion.id, deletion.trace_ids, deletion.late, deletion.at, deletion.repeats)
     return _MARKER_FORM.dump_json(one)
 
 
@@ -88,4 +96,4 @@ def read_marker(key: bytes | None, value: bytes | None) -> Marker | None:
         one = _MARKER_FORM.validate_json(value)
     except ValidationError:
         return None
-    return Marker(one.tenant_id, Deletion(one.id, one.trace_ids, one.late, one.at))
+    return Marker(one.tenant_id, Deletion(one.id, one.trace_ids, one.late, one.at, repeats=one.repeats))

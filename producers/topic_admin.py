@@ -46,6 +46,11 @@ _CONTROL = {
 }
 
 
+# Records are few, and some are the only trace of what was promised: a key revoked, a deletion. So each is on the disk
+# before it is acknowledged, whatever the setting for events says.
+_FLUSHED = {"flush.messages": "1"}
+
+
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """`kept_up` are configs that a topic gets also when it exists, where nobody has set them on it.
@@ -99,7 +104,7 @@ def _wanted(settings: Settings) -> list[_Wanted]:
             every | {"retention.ms": retention, "max.message.bytes": str(4 * MAX_RECORD_BYTES)},
             as_set=flush,
         ),
-        _Wanted(topics.control, 1, every | _CONTROL, as_set=flush),
+        _Wanted(topics.control, 1, every | _CONTROL, as_set=_FLUSHED),
     ]
 
 

@@ -72,12 +72,12 @@ class EventFlow(TopicFlow):
         1. the schema is that of this version, and the topics are those of the newest epoch;
         2. nothing of an earlier owner is still being inserted;
         3. only then look: the committed offset, and the highest offset stored at or above it;
-        4. the record before the committed offset is the one that was committed, and the highest one that is stored is
+        4. it is known what is deleted: that is not stored again, and counted nowhere;
+        5. the record before the committed offset is the one that was committed, and the highest one that is stored is
            the one in the log; where the log has lost its end, what only ClickHouse has is set apart, and what is read
            next is what the log has now in its place;
-        5. it is known what is deleted: that is not stored again;
         6. the tables are compared with the log below the committed offset (`mend` then fills what they lack);
-        7. what is read next is what was committed. Only now summaries are begun: step 4 takes some back.
+        7. what is read next is what was committed. Only now summaries are begun: step 5 takes some back.
         """
         await check_schema(self._client)
         epoch = await current_epoch(self._settings, self._client)
@@ -85,6 +85,7 @@ class EventFlow(TopicFlow):
         await self._writer.kill(TABLE, {tp.partition for tp in partitions})
         positions = await read_positions(self.consumer, partitions)
         check_installation((position.note for position in positions), self.installation)
+        await self._deletions.loaded()
         ceilings = list(await asyncio.gather(*(self._ceiling(epoch, position) for position in positions)))
         lost = await self.guard.begin(positions)
         for at, ceiling in enumerate(ceilings):
@@ -94,7 +95,6 @@ class EventFlow(TopicFlow):
             positions[at].check_deleted()
         [identity] = await topic_identities(self._settings, [self.topic])
         late = LateEvents(self._deletions.deleted, identity.topic_id)
-        await self._deletions.loaded()
         self._positions = positions
         self._epoch = epoch
         self._gaps = await self._compare(epoch, positions)
@@ -133,7 +133,9 @@ class EventFlow(TopicFlow):
             [place] = await read_positions(self.consumer, [TopicPartition(topic, position.partition.partition)])
             await self._commit(tenure, place.partition, await summaries_again(self._settings, place, since))
 
-        found = await after_lost_end(self._settings, epoch, position, ceiling + 1, rewind_summaries)
+        found = await after_lost_end(
+            self._settings, epoch, position, ceiling + 1, rewind_summaries, self._deletions.deleted
+        )
         await self._commit(tenure, found.partition, OffsetAndMetadata(found.committed, found.metadata))
         return found
 

@@ -13,11 +13,14 @@ from dataclasses import replace
 from aiokafka import OffsetAndMetadata, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from producers.deleted_traces import DeletedTraces
 from producers.record_identity import CommitNote, marks_before
 from producers.settings import Settings
+from producers.topics import Topics
 from sinks.clickhouse import connect
 from sinks.common_part import common_end
 from sinks.comparison import SLOWEST_ANSWER_S
+from sinks.deleting.rows_to_go import NONE, rows_to_go
 from sinks.log_times import summaries_since
 from sinks.made_summaries import fold_anew_from, summarise
 from sinks.positions import Position
@@ -42,9 +45,16 @@ _NEWEST = "SELECT greatest((SELECT max(epoch) FROM topic_epochs), (SELECT max(ep
 
 
 async def after_lost_end(
-    settings: Settings, epoch: int, position: Position, high: int, rewind_summaries: Callable[[int], Awaitable[None]]
+    settings: Settings,
+    epoch: int,
+    position: Position,
+    high: int,
+    rewind_summaries: Callable[[int], Awaitable[None]],
+    deleted: DeletedTraces | None = None,
 ) -> Position:
     """The position to go on from, when the log of a partition is not the one that was stored up to `high`.
+
+    `deleted` are the deletions as the control topic has them: rows that they are about to take are summarised nowhere.
 
     1. find the first offset at which the log has another record than the table;
     2. `rewind_summaries` to it: what step 6 takes back may be of the new records, and is then stored again;
@@ -63,7 +73,8 @@ async def after_lost_end(
         since = await common_end(settings, client, epoch, tp, max(high, position.committed))
         since = max(position.log_start, min(since, position.committed))
         await rewind_summaries(since)
-        rows = await _set_apart(client, epoch, tp, since)
+        gone = NONE if deleted is None else await rows_to_go(client, Topics(settings.topic_prefix), deleted)
+        rows = await _set_apart(client, epoch, tp, since, gone)
     finally:
         await client.close()
     log.error(
@@ -84,7 +95,7 @@ async def summaries_again(settings: Settings, position: Position, since: int) ->
     return OffsetAndMetadata(start, replace(position.note, folded=folded, folded_at=None, last=None).encode())
 
 
-async def _set_apart(client: AsyncClient, epoch: int, tp: TopicPartition, since: int) -> int:
+async def _set_apart(client: AsyncClient, epoch: int, tp: TopicPartition, since: int, gone: str) -> int:
     """How many rows had another record's place."""
     places = {"topic": tp.topic, "epoch": epoch, "partition": tp.partition, "since": since}
     rows, letters, begun = (await client.query(_LOOK, parameters=places)).result_rows[0]
@@ -93,11 +104,11 @@ async def _set_apart(client: AsyncClient, epoch: int, tp: TopicPartition, since:
         f"AND last_offset >= {since:d}{_WAIT}"
     )
     if not rows and not letters and not begun:
-        await fold_anew_from(client, epoch, tp.partition, since)
+        await fold_anew_from(client, epoch, tp.partition, since, gone)
         return 0
     number = begun or await _next_number(client)
     await _note(client, tp, number, epoch, since, is_done=False)
-    await summarise(client, tp.partition, number, epoch, since)
+    await summarise(client, tp.partition, number, epoch, since, gone)
     for table, columns in (("dead_letters", _LETTER), ("dead_letter_decisions", _DECISION)):
         await client.command(_COPY.format(table=table, columns=columns), parameters=places | {"number": number})
         await client.command(
@@ -108,7 +119,7 @@ async def _set_apart(client: AsyncClient, epoch: int, tp: TopicPartition, since:
         f"ALTER TABLE events_log UPDATE _topic_epoch = {number:d} WHERE _topic_epoch = {epoch:d} "
         f"AND _partition = {tp.partition:d} AND _offset >= {since:d}{_WAIT}"
     )
-    await fold_anew_from(client, epoch, tp.partition, since)
+    await fold_anew_from(client, epoch, tp.partition, since, gone)
     await _note(client, tp, number, epoch, since, is_done=True)
     return rows
 

@@ -1,16 +1,21 @@
 """Summaries that the sink makes of rows, because no processor will, and those that it takes back.
 
-They are inexact, so reads count the events themselves; but a trace without any would be in no list.
+They are inexact, so reads count the events themselves; but a trace without any would be in no list. Rows that a
+deletion is about to take are in none of them: a summary of those and of later events would go with them, and leave the
+later events without any. `gone` is the condition of such rows, see `rows_to_go`.
 """
 
 from __future__ import annotations
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from sinks.deleting.rows_to_go import NONE
 from sinks.summary_lines import COLUMNS
 
 OFFSETS_AT_A_TIME = 1_000_000
 _MOST_NAMES = 64  # as in the fold
+_GONE = "<gone>"
+_LONGEST = 256 << 20  # bytes of a statement
 
 _OF_ROWS = f"""SELECT 1, tenant_id, trace_id, min(_offset), max(_offset), count(),
   countIf(event_type = 'agent.error'), countIf(event_type = 'agent.tool_call.start'),
@@ -30,6 +35,7 @@ _SUMMARISE = f"""INSERT INTO trace_summaries ({COLUMNS})
 {_OF_ROWS}
 FROM events_log WHERE _partition = {{partition:UInt32}}
   AND (_topic_epoch = {{number:UInt32}} OR _topic_epoch = {{epoch:UInt32}} AND _offset >= {{since:Int64}})
+  AND NOT ({_GONE})
 GROUP BY tenant_id, trace_id"""
 
 _COVER = f"""INSERT INTO trace_summaries ({COLUMNS})
@@ -38,7 +44,7 @@ FROM (
   SELECT e.*, s.reaches_to AS reaches_to, s.trace_id AS trace_of_segment FROM (
     SELECT tenant_id, trace_id, _offset, event_id, event_type, agent_id, span_id, identifier, occurred_at, received_at
     FROM events_log WHERE _topic_epoch = {{number:UInt32}} AND _partition = {{partition:UInt32}}
-      AND _offset >= {{start:Int64}} AND _offset < {{end:Int64}}
+      AND _offset >= {{start:Int64}} AND _offset < {{end:Int64}} AND NOT ({_GONE})
   ) AS e
   ASOF LEFT JOIN (
     SELECT tenant_id, trace_id, first_offset, max(last_offset) AS reaches_to FROM trace_summaries
@@ -52,13 +58,17 @@ _LOWEST = """SELECT count(), min(_offset) FROM events_log
 WHERE _topic_epoch = {epoch:UInt32} AND _partition = {partition:UInt32}"""
 
 
-async def summarise(client: AsyncClient, partition: int, number: int, epoch: int, since: int) -> None:
+async def summarise(client: AsyncClient, partition: int, number: int, epoch: int, since: int, gone: str = NONE) -> None:
     """Of the rows of `epoch` from `since` on, and those of `number`, a summary of each trace under `number`."""
-    given = {"partition": partition, "number": number, "epoch": epoch, "since": since}
-    await client.command(_SUMMARISE, parameters=given)
+    await _run(client, _SUMMARISE, gone, partition=partition, number=number, epoch=epoch, since=since)
 
 
-async def fold_anew_from(client: AsyncClient, epoch: int, partition: int, start: int) -> None:
+async def _run(client: AsyncClient, sql: str, gone: str, **given: int) -> None:
+    settings = {} if gone == NONE else {"max_query_size": _LONGEST}
+    await client.command(sql.replace(_GONE, gone), parameters=given, settings=settings)
+
+
+async def fold_anew_from(client: AsyncClient, epoch: int, partition: int, start: int, gone: str = NONE) -> None:
     """The processor folds the partition once more, from `start` on: what it made of these events before is taken back.
 
     A segment that began before `start` is made of its rows again, as far as it is not folded once more. Running this
@@ -72,5 +82,5 @@ async def fold_anew_from(client: AsyncClient, epoch: int, partition: int, start:
     end = start
     while count and end > lowest:
         bounds = {"start": max(0, end - OFFSETS_AT_A_TIME), "end": end}
-        await client.command(_COVER, parameters={"number": epoch, "partition": partition, **bounds})
+        await _run(client, _COVER, gone, number=epoch, partition=partition, **bounds)
         end = bounds["start"]

@@ -21,6 +21,7 @@ from producers.record_identity import CommitNote, decode_note, standings
 from producers.settings import Settings
 from producers.topics import Topics
 from sinks.common_part import common_end
+from sinks.deleting.control_deletions import following
 from sinks.errors import EpochError
 from sinks.lost_ends import after_lost_end, summaries_again
 from sinks.offset_ledger import NOTHING_STORED
@@ -139,9 +140,9 @@ class SinkOffsets:
         elif position.committed < start:
             return OffsetAndMetadata(start, self._note(tp, own))
         if is_lost or max(position.committed, ceiling + 1) > end:
-            position = await after_lost_end(
-                self._settings, epoch, position, ceiling + 1, partial(self._rewind_summaries, tp.partition)
-            )
+            rewind = partial(self._rewind_summaries, tp.partition)
+            async with following(self._settings) as deletions:
+                position = await after_lost_end(self._settings, epoch, position, ceiling + 1, rewind, deletions.deleted)
             return OffsetAndMetadata(position.committed, replace(position.note, clickhouse=own).encode())
         return OffsetAndMetadata(position.committed, position.metadata)
 

@@ -11,7 +11,9 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from producers.loop_share import LoopShare
 from producers.record_identity import CommitNote, RecordMark
 from producers.settings import Settings
+from producers.topics import Topics
 from sinks.dead_letters import DeadLetters
+from sinks.deleting.rows_to_go import NONE, rows_to_go
 from sinks.errors import InsertError
 from sinks.made_summaries import fold_anew_from
 from sinks.retry import Backoff
@@ -42,6 +44,7 @@ class SummaryStore:
         hidden: HiddenSummaries | None = None,
     ) -> None:
         self._max_rows, self._max_bytes = settings.sink_max_rows, settings.sink_max_bytes
+        self._topics = Topics(settings.topic_prefix)
         self._client = client
         self._writer = writer
         self._dead_letters = dead_letters
@@ -77,7 +80,10 @@ class SummaryStore:
         while True:
             await self._tenure.may_insert()
             try:
-                return await fold_anew_from(self._client, self._epoch, partition, start)
+                gone = (
+                    NONE if self._hidden is None else await rows_to_go(self._client, self._topics, self._hidden.deleted)
+                )
+                return await fold_anew_from(self._client, self._epoch, partition, start, gone)
             except CLICKHOUSE_ERRORS as error:
                 log.warning("summaries are not taken back yet, trying again: %r", error)
             await self._tenure.pause(backoff.next_s())

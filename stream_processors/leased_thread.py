@@ -64,7 +64,7 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
         consume_lightly(self._ensure_consumer(), cast("Any", self.consumer).is_chunked)
         self.watch = LeaderWatch(self._ensure_consumer())
         watch_membership(self._ensure_consumer(), cast("Any", self.consumer).membership)
-        fetch_patiently(self._ensure_consumer())
+        fetch_patiently(self._ensure_consumer(), paused=lambda: cast("Any", self.consumer)._paused_partitions)
         heed_whole_answers(self._ensure_consumer())
 
     async def _fetch_records(

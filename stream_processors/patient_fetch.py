@@ -8,6 +8,7 @@ QUIET_S without a record, and only when it asks for all partitions of the assign
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from time import monotonic
 from typing import Any
 
@@ -17,24 +18,32 @@ QUIET_S = 1.0
 PATIENT_MS = 1000
 
 
-def fetch_patiently(consumer: AIOKafkaConsumer, clock: Callable[[], float] = monotonic) -> None:
+def fetch_patiently(
+    consumer: AIOKafkaConsumer,
+    clock: Callable[[], float] = monotonic,
+    paused: Callable[[], AbstractSet[tuple[str, int]]] = frozenset[tuple[str, int]],
+) -> None:
     """From now on, of this consumer; its own `fetch_max_wait_ms` is that of a busy time.
 
-    Call it after the consumer's start.
+    `paused` are the partitions that nobody reads now. What aiokafka holds of them is not taken, so it asks for no more,
+    and nothing waits for it: those of a changelog, once it is read. Call this after the consumer's start.
     """
     fetcher: Any = consumer._fetcher
     answered = fetcher._proc_fetch_request
     busy_ms: int = fetcher._fetch_max_wait_ms
     last_record = clock()
+    paused_before: AbstractSet[tuple[str, int]] = frozenset()
 
     async def proc_fetch_request(assignment: Any, node_id: int, request: Any) -> bool:
-        nonlocal last_record
+        nonlocal last_record, paused_before
         found: bool = await answered(assignment, node_id, request)
         # The next fetch is made after this, so the first one after a record is a quick one.
         now = clock()
-        asked = sum(len(partitions) for _, partitions in request.topics)
-        if found or asked < len(assignment.tps):
+        asked = {(topic, at[0]) for topic, partitions in request.topics for at in partitions}
+        paused_now = frozenset(paused())
+        if found or assignment.tps - asked - paused_now or paused_now != paused_before:
             last_record = now
+        paused_before = paused_now
         fetcher._fetch_max_wait_ms = PATIENT_MS if now - last_record >= QUIET_S else busy_ms
         return found
 

@@ -18,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from deploy.clickhouse_http.call import User
 from deploy.clickhouse_http.clickhouse_error import ClickHouseError, DirectoryInUseError, OpenToAllError
 from deploy.clickhouse_http.engine import Engine
+from deploy.clickhouse_http.engine_pages import give_back_pages
 from deploy.clickhouse_http.http_interface import HttpInterface
 from deploy.clickhouse_http.request_body import BodyMemory
 from producers.loopback import is_loopback
@@ -78,6 +79,7 @@ async def _serve(data_dir: Path, host: str, port: int, password: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     engine = _open(data_dir)
+    give_back_pages()
     users = {"default": User(password, readonly=False), "reader": User(password, readonly=True)}
     application = HttpInterface(engine, users, BodyMemory(), on_loopback=is_loopback(host)).application()
     application.on_shutdown.append(lambda _: engine.drain(DRAIN_S))  # the port is closed by then

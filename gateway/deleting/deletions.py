@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import count, zip_longest
 
 from gateway.control.audit_entry import MOST_SHOWN, Action, Actor, entry
 from gateway.control.data import MAX_DELETIONS
@@ -18,6 +20,7 @@ from producers.settings import Settings
 log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
+_LOOKS_BETWEEN_MARKERS = 12
 _A_DAY_MS = 24 * 3600 * 1000
 _ABANDONED_AFTER_MS = 20_000  # beyond the time that a request takes
 _KEPT_BEYOND_DAYS = 7
@@ -31,6 +34,9 @@ class Deletions:
     1. the record, with its entry of the audit log: from here on reads say that the trace is being deleted;
     2. the markers, on every partition: what stands before them is deleted;
     3. the record again, with the offsets of the markers: from here on the sink may have ClickHouse delete.
+
+    The control topic writes each record to the disk before it acknowledges it, agent-events need not. So a power cut
+    may take markers, and no record: `repeat_lost` does those deletions again.
     """
 
     def __init__(self, settings: Settings, control: Control, markers: Markers, clock: Callable[[], int]) -> None:
@@ -49,8 +55,11 @@ class Deletions:
         actor: Actor,
         subject: str,
         before: dict[str, object],
+        selected: tuple[str, str] | None = None,
     ) -> list[Deletion]:
         """Delete these traces; none are all that the tenant has. Returns when what came before it is deleted for good.
+
+        `selected` is by what they were chosen: events that name it are as late as those of the traces.
 
         Raises RefusedError 409 at the limit of deletions of single traces, UnavailableError when Kafka does not
         acknowledge in time.
@@ -61,11 +70,12 @@ class Deletions:
             raise RefusedError(
                 409,
                 f"the tenant has {MAX_DELETIONS} deletions that are remembered",
-                "Delete all of the tenant (DELETE /traces?tenant=), or wait: retention forgets the oldest.",
+                "Delete all of the tenant (DELETE /traces?tenant=...&late=stored), or wait: retention forgets the "
+                "oldest.",
             )
         made: list[Deletion] = []
         for some in slices:
-            deletion = Deletion(new_id(), some, late, self._clock())
+            deletion = Deletion(new_id(), some, late, self._clock(), selected=selected)
             after = {"deletion": deletion.id, "late": str(late), "traces": list(some[:MOST_SHOWN])}
             after |= {"traces_deleted": len(some)} if some else {"everything_of": tenant_id}
             told = entry(
@@ -82,6 +92,11 @@ class Deletions:
         await self._forget_superseded(tenant_id, made)
         return made
 
+    def chosen_before(self, tenant_id: str, selected: tuple[str, str]) -> set[str]:
+        """The traces that were deleted because of this selection."""
+        known = self._control.data.deleted.of_tenant(tenant_id)
+        return {trace_id for one in known if one.selected == selected for trace_id in one.trace_ids}
+
     async def _forget_superseded(self, tenant_id: str, made: Sequence[Deletion]) -> None:
         """An earlier deletion of no other traces says nothing more: its bounds are below those of the new one."""
         new, gone = {deletion.id for deletion in made}, list[bytes]()
@@ -89,6 +104,8 @@ class Deletions:
         for older in self._control.data.deleted.of_tenant(tenant_id):
             if older.id in new or not older.bounds or older.topic_id != made[0].topic_id:
                 continue
+            if older.selected not in (None, made[0].selected) and older.late is Late.REFUSED:
+                continue  # events that name it are refused, whatever their trace
             is_of_all = not made[0].trace_ids and (not older.trace_ids or older.late is Late.STORED)
             if is_of_all or (older.trace_ids and traces.issuperset(older.trace_ids)):
                 gone.append(encode_record(_record(tenant_id, older))[0])
@@ -96,13 +113,54 @@ class Deletions:
             await self._control.forget(gone)
 
     async def run(self) -> None:
-        """Until it is cancelled: complete what was begun and abandoned, forget what cannot come back any more."""
+        """Until it is cancelled: complete what was begun and abandoned, forget what cannot come back any more, and see
+        that the markers still stand.
+        """
+        looks = count(1)
         while True:
             await asyncio.sleep(LOOK_S)
             try:
                 await self.look()
+                if not next(looks) % _LOOKS_BETWEEN_MARKERS:
+                    await self.repeat_lost()
             except UnavailableError as error:
                 log.warning("deletions are not completed yet: %s", error)
+
+    async def repeat_lost(self) -> None:
+        """Delete again what Kafka has lost the markers of. Raises UnavailableError.
+
+        What was published until then is deleted with it. Of a tenant all later ones are repeated, too, in their order:
+        the newest of them says what becomes of late events.
+        """
+        known = [(tenant_id, deletion) for tenant_id, deletion in self._control.data.deleted if deletion.bounds]
+        if not known:
+            return
+        lost = await self._markers.lost([deletion for _, deletion in known])
+        first: dict[str, tuple[int, int]] = {}
+        for tenant_id, deletion in known:
+            if deletion.id in lost:
+                first[tenant_id] = min(first.get(tenant_id, _order(deletion)), _order(deletion))
+        for tenant_id, deletion in sorted(known, key=lambda one: _order(one[1])):
+            if tenant_id in first and _order(deletion) >= first[tenant_id]:
+                await self._repeat(tenant_id, deletion)
+
+    async def _repeat(self, tenant_id: str, lost: Deletion) -> None:
+        """A deletion of its own, which ClickHouse has not finished; the lost one is void from its record on."""
+        log.warning("Kafka has lost a marker of deletion %s of tenant %s: it is done again", lost.id, tenant_id)
+        newest = max(one.at for one in self._control.data.deleted.of_tenant(tenant_id))
+        of_ends = tuple(max(pair) for pair in zip_longest(lost.bounds, lost.lost_bounds, fillvalue=0))
+        again = replace(
+            lost,
+            id=new_id(),
+            at=max(self._clock(), newest + 1),
+            topic_id="",
+            bounds=(),
+            repeats=lost.id,
+            lost_bounds=of_ends,
+        )
+        await self._control.note([_record(tenant_id, again)])
+        await self._complete(tenant_id, again)
+        await self._control.forget([encode_record(_record(tenant_id, lost))[0]])
 
     async def look(self) -> None:
         """One look. Two gateways that complete the same deletion do no harm. Raises UnavailableError."""
@@ -111,6 +169,9 @@ class Deletions:
         now = self._clock()
         forgotten: list[bytes] = []
         for tenant_id, deletion in list(self._control.data.deleted):
+            is_kept = deletion.repeats in self._control.data.tenant(tenant_id).deletions
+            if is_kept:  # the gateway that repeated it died before it forgot it
+                forgotten.append(encode_record(_record(tenant_id, replace(deletion, id=deletion.repeats)))[0])
             if deletion.at + self._kept_ms < now:
                 forgotten.append(encode_record(_record(tenant_id, deletion))[0])
             elif not deletion.bounds and deletion.at + _ABANDONED_AFTER_MS < now:
@@ -122,6 +183,10 @@ class Deletions:
         deletion = await self._markers.append(tenant_id, deletion)
         await self._control.note([_record(tenant_id, deletion)])
         return deletion
+
+
+def _order(deletion: Deletion) -> tuple[int, int]:
+    return deletion.at, deletion.id
 
 
 def _record(tenant_id: str, deletion: Deletion) -> ControlRecord:

@@ -14,6 +14,7 @@ from gateway.authentication import actor_of
 from gateway.control.credentials import Identity
 from gateway.deleting.being_deleted import HEADER
 from gateway.deleting.deletions import Deletions
+from gateway.deleting.late_events import SELECTIONS
 from gateway.errors import GatewayError, RefusedError
 from gateway.managing.routes import Managing, json_answer
 from gateway.reading.trace_queries import TraceQueries
@@ -22,11 +23,10 @@ from gateway.reading.visibility import Visibility
 from producers.deletion import Late
 
 MOST_TRACES_OF_A_REQUEST = 10_000
-_SELECTIONS = {"sessionId": ("sessionId", "session_id"), "userId": ("userId", "user_id")}
 _LATE = "late"
 _TENANT = "tenant"
 DELETE_TRACE = (_LATE,)
-DELETE_TRACES = (*_SELECTIONS, _TENANT, _LATE)
+DELETE_TRACES = (*SELECTIONS, _TENANT, _LATE)
 # A number is written in JSON as its digits, a text in quotes: both are the value that a person names.
 _TRACES_OF = """SELECT DISTINCT trace_id FROM events_log WHERE tenant_id = {tenant:String} AND metadata != ''
 AND (JSONExtractString(metadata, {name:String}) = {value:String}
@@ -81,7 +81,7 @@ class Deleting:
         """DELETE /traces?sessionId=, ?userId= or ?tenant=: exactly one of them."""
         identity, _ = self._managing.admin(request)
         query = request.query_params
-        chosen = [name for name in (_TENANT, *_SELECTIONS) if name in query]
+        chosen = [name for name in (_TENANT, *SELECTIONS) if name in query]
         if len(chosen) != 1 or len(query.getlist(chosen[0])) != 1 or not query[chosen[0]]:
             raise RefusedError(
                 400,
@@ -91,26 +91,23 @@ class Deleting:
         [name], value = chosen, query[chosen[0]]
         if name == _TENANT:
             return await self._everything(request, identity, value)
-        trace_ids = await self._traces_of(identity, name, value)
+        before = self._deletions.chosen_before(identity.tenant_id, (name, value))
+        trace_ids = sorted({*await self._traces_of(identity, name, value), *before})
         if not trace_ids:
             raise RefusedError(
                 404,
                 f"no event of this tenant has {name} {value[:64]!r} in its metadata",
-                f"The metadata of an event names it as {' or '.join(_SELECTIONS[name])}.",
+                f"The metadata of an event names it as {' or '.join(SELECTIONS[name])}.",
             )
         late, subject = self._late_of(request), f"{name} {value}"
-        return await self._delete(request, identity, trace_ids, late, subject, {"traces": len(trace_ids)})
+        return await self._delete(
+            request, identity, trace_ids, late, subject, {"traces": len(trace_ids)}, (name, value)
+        )
 
     async def _everything(self, request: Request, identity: Identity, value: str) -> Response:
         if value != identity.tenant_id:
             raise RefusedError(403, "the API key does not belong to this tenant", "Name the key's own tenant.")
-        if request.query_params.get(_LATE) == Late.REFUSED:
-            raise RefusedError(
-                400,
-                "events that come after the deletion of a tenant are stored",
-                "Revoke the tenant's keys first, if nothing is to come: axonstream keys revoke.",
-            )
-        return await self._delete(request, identity, [], Late.STORED, f"tenant {value}", {})
+        return await self._delete(request, identity, [], self._late_of(request), f"tenant {value}", {})
 
     async def _traces_of(self, identity: Identity, name: str, value: str) -> list[str]:
         """Of a session or a user, as the metadata of their events say. Raises when it cannot be said of all."""
@@ -118,7 +115,7 @@ class Deleting:
             raise RefusedError(400, f"{name} must be 1 to {MAX_NAME_BYTES} bytes without NUL", f"Correct {name}.")
         if not (fresh := await self._visibility.of_everything()):
             raise nothing_yet(fresh)
-        names = dict(zip(("name", "other"), _SELECTIONS[name], strict=True))
+        names = dict(zip(("name", "other"), SELECTIONS[name], strict=True))
         given = {"tenant": identity.tenant_id, "value": value, "most": MOST_TRACES_OF_A_REQUEST + 1, **names}
         found = [row[0] for row in await self._queries.reads.rows(identity.tenant_id, _TRACES_OF, given)]
         if len(found) > MOST_TRACES_OF_A_REQUEST:
@@ -127,7 +124,7 @@ class Deleting:
                 f"more than {MOST_TRACES_OF_A_REQUEST} traces have this {name}",
                 "Delete them by id, in parts, or all of the tenant.",
             )
-        return sorted(found)
+        return found
 
     async def _delete(
         self,
@@ -137,9 +134,10 @@ class Deleting:
         late: Late,
         subject: str,
         before: dict[str, object],
+        selected: tuple[str, str] | None = None,
     ) -> Response:
         actor = actor_of(identity, request.client)
-        made = await self._deletions.delete(identity.tenant_id, trace_ids, late, actor, subject, before)
+        made = await self._deletions.delete(identity.tenant_id, trace_ids, late, actor, subject, before, selected)
         answer: DeletionAnswer = {
             "ok": True,
             "message": "deleted: nothing of it is shown from now on; ClickHouse deletes the rows in the background",

@@ -20,6 +20,7 @@ from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_a
 from gateway.authentication import Authentication, Headers, actor_of
 from gateway.control.credentials import Generation, Identity, KeyScope
 from gateway.control.published_channels import PublishedChannels
+from gateway.deleting.late_events import LateEvents
 from gateway.errors import RefusedError
 from gateway.late_reads import LateReads
 from gateway.publishing.bulk_body import TooLargeError, split_events
@@ -40,7 +41,6 @@ BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process works on
 BULK_OF_A_TENANT = 3
 _TURN_WAIT_S = 5.0
 
-_DELETED = "this trace was deleted, and late events of it are refused"
 _GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1; no JSON begins so
 _HINT = "Correct the named field and send the event again; nothing of it was stored."
 
@@ -85,7 +85,7 @@ class Ingest:
         self._ids = ids
         self._clock = clock
         self._late_reads = late_reads
-        self._deleted = deleted
+        self._late = LateEvents(deleted)
         self.turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
         self.repeats = RepeatedBodies(time.monotonic, publish_timeout_ms / 1000)
         self.refused_of_bulks = 0  # events, while others of their request were looked at
@@ -113,8 +113,8 @@ class Ingest:
             raise RefusedError(400, error.messages, _HINT) from None
         except BodyError as error:
             raise RefusedError(400, str(error), "Send one JSON object in UTF-8; nothing was stored.") from None
-        if self._is_late(identity, event):
-            raise RefusedError(409, _DELETED, "Publish to another trace.")
+        if (late := self._late.refusal(identity.tenant_id, event, sent.metadata)) is not None:
+            raise late
         record, drawn = self._encode(event, identity, sent, attempt.first.get(0))
         if drawn is not None:
             attempt.drawn = {0: drawn}
@@ -206,16 +206,9 @@ class Ingest:
             raise BodyError(f"the event is larger than {MAX_EVENT_BYTES} bytes")
         sent = read_event(raw)
         event = validate_event(joined(sent.fields, parent) if parent else sent.fields, environment)
-        if self._is_late(identity, event):
-            raise BodyError(_DELETED)
+        if (late := self._late.refusal(identity.tenant_id, event, sent.metadata)) is not None:
+            raise BodyError(str(late))
         return event.channel_id, *self._encode(event, identity, sent, first)
-
-    def _is_late(self, identity: Identity, event: EventInput) -> bool:
-        """Whether its trace was deleted, and takes no late events."""
-        if not self._deleted:
-            return False
-        trace_id = event.trace_id or (trace_id_of(identity.tenant_id, event.dedup_key) if event.dedup_key else None)
-        return trace_id is not None and self._deleted.refuses(identity.tenant_id, trace_id)
 
     def _encode(
         self, event: EventInput, identity: Identity, sent: SentEvent, first: Drawn | None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -18,6 +20,7 @@ from producers.topics import Topics
 log = logging.getLogger(__name__)
 
 _LOOK_MS = 500
+_PATIENT_MS = 5_000  # a fetch that finds nothing waits so long at the broker; a record is answered at once
 _AGAIN_S = 0.5
 
 
@@ -46,7 +49,9 @@ class ControlDeletions:
 
     async def _follow(self) -> None:
         """From the start of the topic, each time: it is small, and reading it again changes nothing."""
-        consumer = AIOKafkaConsumer(**self._options, enable_auto_commit=False, auto_offset_reset="earliest")
+        consumer = AIOKafkaConsumer(
+            **self._options, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=_PATIENT_MS
+        )
         try:
             await consumer.start()
             consumer.assign([self._partition])
@@ -76,5 +81,20 @@ class ControlDeletions:
             deletion = DELETION_FORM.validate_json(value)
             self.deleted.put(tenant_id, deletion)
             self.recorded[deletion.id] = (tenant_id, deletion)
+            for number in [number for number in (deletion.id, deletion.repeats) if self.deleted.is_repeated(number)]:
+                self.recorded.pop(number, None)
         except ValidationError:
             log.exception("a deletion of the control topic is not readable, and not done: %r", key)
+
+
+@asynccontextmanager
+async def following(settings: Settings) -> AsyncGenerator[ControlDeletions]:
+    """For a command: loaded, and followed for as long as the block runs."""
+    deletions = ControlDeletions(settings)
+    task = asyncio.create_task(deletions.run())
+    try:
+        await deletions.loaded()
+        yield deletions
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

@@ -87,20 +87,30 @@ class _Rows(NamedTuple):
         deletion = asked[1]
         same = [epoch.number for epoch in self.epochs if epoch.topic_id == deletion.topic_id]
         older = [e.number for e in self.epochs if e.topic_id != deletion.topic_id and e.made_at <= deletion.at]
-        bounds = ", ".join(map(str, deletion.bounds))
-        below = f"{place.offset} < [{bounds}][{place.partition} + 1]"  # 0 for a partition that was added since
+        lost = sorted({epoch.number for epoch in self.epochs if not epoch.topic_id}.intersection(same))
+        if deletion.lost_bounds:  # an end that was lost is measured by the marker that was lost with it
+            same = [number for number in same if number not in lost]
+
+        def below(bounds: Sequence[int]) -> str:
+            return f"{place.offset} < [{_listed(bounds)}][{place.partition} + 1]"  # 0 for one that was added since
+
         reached = [
-            *([f"_topic_epoch IN ({_listed(same)}) AND {below}"] if same else []),
+            *([f"_topic_epoch IN ({_listed(same)}) AND {below(deletion.bounds)}"] if same else []),
+            *(
+                [f"_topic_epoch IN ({_listed(lost)}) AND {below(deletion.lost_bounds)}"]
+                if lost and deletion.lost_bounds
+                else []
+            ),
             *([f"_topic_epoch IN ({_listed(older)})"] if older else []),
         ]
         return self._where(asked, " OR ".join(f"({one})" for one in reached) or "0")
 
     def _where(self, asked: Asked, before: str) -> str:
-        """All rows of the traces that take no events any more; of others, and of a whole tenant, those `before`."""
+        """All rows of what takes no events any more; of other traces, and of another tenant, those `before`."""
         tenant_id, deletion = asked
         own = f"tenant_id = {literal(tenant_id)}"
         if not deletion.trace_ids:
-            return f"{own} AND ({before})"
+            return own if self.deleted.refuses_all(tenant_id) else f"{own} AND ({before})"
         refused = [trace_id for trace_id in deletion.trace_ids if self.deleted.refuses(tenant_id, trace_id)]
         others = [trace_id for trace_id in deletion.trace_ids if not self.deleted.refuses(tenant_id, trace_id)]
         either = [

@@ -64,7 +64,7 @@ class Deleter:
         self._finished: set[int] = set()
         self._ask_again_at = self._next_at = float("-inf")
         cluster = settings.clickhouse_cluster
-        self._on_cluster = f"ON CLUSTER `{cluster}` " if cluster else ""
+        self._on_cluster = f" ON CLUSTER `{cluster}`" if cluster else ""
         self._wait = {"mutations_sync": 2} if cluster else {}  # all replicas; one server is asked for its rows instead
 
     async def run(self) -> None:
@@ -136,13 +136,16 @@ class Deleter:
         while await self._rows(f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1"):  # noqa: S608  literals are escaped
             under_way = await self._rows(_UNDER_WAY, table=table)
             if not under_way:
-                await self._client.command(
-                    f"ALTER TABLE {table} {self._on_cluster}DELETE WHERE {condition}", settings=self._wait
-                )
+                await self._client.command(self.statement(table, condition), settings=self._wait)
             elif under_way[0][0] not in ("", told):
                 told = under_way[0][0]
                 log.error("ClickHouse cannot change %s, and so deletes nothing: %s", table, told[:500])
             await asyncio.sleep(POLL_S)
+
+    def statement(self, table: str, condition: str) -> str:
+        """It names the database, as those of the schema do: a replica has a default of its own."""
+        where = f"`{self._settings.clickhouse_database}`.{table}{self._on_cluster}"
+        return f"ALTER TABLE {where} DELETE WHERE {condition}"
 
     async def _rows(self, sql: str, **parameters: Any) -> Sequence[Sequence[Any]]:
         return (await self._client.query(sql, parameters=parameters)).result_rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,7 +13,7 @@ from producers.settings import Settings
 from producers.topics import Topics
 from producers.verdict import Refusal
 from sinks.dead_letter import DeadLetter
-from sinks.deleting.control_deletions import ControlDeletions
+from sinks.deleting.control_deletions import ControlDeletions, following
 from sinks.deleting.deleted_rows import batches
 from sinks.deleting.finished import read_epochs, read_finished
 from sinks.deleting.late_events import LateEvents
@@ -67,11 +66,5 @@ async def known_deletions(settings: Settings, client: AsyncClient) -> AsyncGener
     """Raises KafkaError, EpochError and clickhouse_connect's errors when it cannot be said what is deleted."""
     [identity] = await topic_identities(settings, [Topics(settings.topic_prefix).events])
     finished = await read_finished(client)  # first: what is finished later is under way for this verification
-    followed = ControlDeletions(settings)
-    following = asyncio.create_task(followed.run())
-    try:
-        await followed.loaded()
+    async with following(settings) as followed:
         yield KnownDeletions(followed, identity.topic_id, finished)
-    finally:
-        following.cancel()
-        await asyncio.wait([following])

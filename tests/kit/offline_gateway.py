@@ -60,6 +60,10 @@ class MemoryMarkers:
 
     appended: list[tuple[str, Deletion]] = field(default_factory=list[tuple[str, Deletion]])
     acknowledges: bool = True
+    gone: set[int] = field(default_factory=set[int])
+
+    async def lost(self, deletions: Sequence[Deletion]) -> set[int]:
+        return self.gone.intersection(deletion.id for deletion in deletions)
 
     async def append(self, tenant_id: str, deletion: Deletion) -> Deletion:
         if not self.acknowledges:

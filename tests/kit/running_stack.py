@@ -80,6 +80,13 @@ class RunningStack:
         yield
         await self._parts[part].start()
 
+    async def hold(self, part: str) -> None:
+        """Stop it; `go_on` starts its successor."""
+        await self._parts[part].stop()
+
+    async def go_on(self, part: str) -> None:
+        await self._parts[part].start()
+
     def _add(self, name: str, command: str, **environment: str) -> None:
         given = {
             f"AXONSTREAM_{field.upper()}": str(value)

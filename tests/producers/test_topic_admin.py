@@ -100,6 +100,7 @@ def test_what_exists_gets_the_configs_of_this_version_and_keeps_what_somebody_se
             "delete.retention.ms": "12345",
             "cleanup.policy": "compact",
         }
+        assert await configs_of(settings, topics.control, "flush.messages") == {"flush.messages": "1"}
         assert await configs_of(settings, topics.summaries, CLOCK, "retention.ms") == {
             CLOCK: "LogAppendTime",
             "retention.ms": str(90 * 24 * HOUR_MS),
@@ -115,6 +116,8 @@ def test_new_topics_are_as_those_that_were_brought_up_to_date(settings: Settings
             assert await configs_of(settings, topic, CLOCK) == {CLOCK: "LogAppendTime"}
         changelog = Topics(settings.topic_prefix).changelog
         assert await configs_of(settings, changelog, "segment.bytes") == {"segment.bytes": str(16 << 20)}
+        control = Topics(settings.topic_prefix).control
+        assert await configs_of(settings, control, "flush.messages") == {"flush.messages": "1"}
 
     asyncio.run(scenario())
 

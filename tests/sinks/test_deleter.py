@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from clickhouse_connect.driver.exceptions import DatabaseError
 
+from producers.deleted_traces import DeletedTraces
 from producers.deletion import Deletion, Late
 from producers.settings import Settings
+from producers.topics import Topics
+from sinks.clickhouse import connect_blocking
 from sinks.deleting import deleter as deleter_module
 from sinks.deleting.control_deletions import ControlDeletions
+from sinks.deleting.deleted_rows import Epoch, batches
 from sinks.deleting.deleter import Deleter
 from sinks.topic_identity import TopicIdentity
 
@@ -30,6 +35,8 @@ class ScriptedClickHouse:
         self.altered: list[str] = []
         self.absent: list[str] = []
         self.fails = False
+        self.statements: list[str] = []
+        self.settings: list[dict[str, Any]] = []
 
     async def query(self, sql: str, parameters: dict[str, Any] | None = None) -> Any:
         return SimpleNamespace(result_rows=self._rows(sql, parameters or {}))
@@ -61,8 +68,9 @@ class ScriptedClickHouse:
         if sql.startswith("INSERT INTO absent_offsets"):
             self.absent.append(sql.split("AS at FROM ")[1].split(maxsplit=1)[0])
             return
-        assert settings == {}
-        table = sql.split()[2]
+        self.settings.append(settings)
+        self.statements.append(sql)
+        table = sql.split()[2].removeprefix("`axonstream`.")
         assert table in self.absent or table == "trace_summaries", "rows that go must not count as lost"
         self.altered.append(table)
         self.under_way[table] = 3
@@ -129,6 +137,8 @@ def test_it_begins_when_every_partition_is_stored_and_folded_beyond_the_marker(m
     stage.reach((6, 10), (6, 10))
     assert stage.look() == [7]
     assert stage.client.altered == ["events_log", "trace_summaries"]  # once each, and only where rows are
+    assert stage.client.settings == [{}, {}]
+    assert not any("ON CLUSTER" in sql for sql in stage.client.statements)
 
 
 def test_a_deletion_without_markers_and_one_of_another_member_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,3 +192,40 @@ def test_it_dies_and_another_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> Non
     second.client.under_way = {"events_log": 2}  # the statement of the first is still running
     assert second.look() == [1]
     assert second.client.altered == ["trace_summaries"]
+
+
+def test_on_a_cluster_every_statement_that_deletes_is_for_all_of_it_and_waits_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage(monkeypatch, clickhouse_cluster="prod")
+    stage.reach((99, 99), (99, 99))
+    stage.client.rows["dead_letters"] = True
+    stage.ask(1, 5, 9)
+    assert stage.look() == [1]
+    assert stage.client.altered == ["events_log", "dead_letters", "trace_summaries"]
+    for table, sql in zip(stage.client.altered, stage.client.statements, strict=True):
+        assert sql.startswith(f"ALTER TABLE `axonstream`.{table} ON CLUSTER `prod` DELETE WHERE ")
+    assert stage.client.settings == [{"mutations_sync": 2}] * 3
+
+
+@pytest.mark.services
+def test_clickhouse_reads_the_statements_of_a_cluster_as_they_are_meant(
+    monkeypatch: pytest.MonkeyPatch, server_settings: Settings
+) -> None:
+    """No cluster runs here: its engine says how it reads the statement, and refuses it for want of a cluster."""
+    stage = Stage(monkeypatch, clickhouse_cluster="prod", clickhouse_database=server_settings.clickhouse_database)
+    deleted = DeletedTraces()
+    odd = Deletion(1, ("tr_a", "it's"), Late.STORED, 1, LOG, (5, 9))
+    deleted.put("1", odd)
+    (batch,) = batches([("1", odd)], [Epoch(1, LOG, 0)], Topics(), deleted)
+    client = connect_blocking(server_settings)
+    try:
+        for table, condition in batch.conditions.items():
+            sql = stage.deleter.statement(table, condition)
+            read = str(client.command("SELECT formatQuerySingleLine({sql:String})", parameters={"sql": sql}))
+            name = f"{server_settings.clickhouse_database}.{table}"
+            assert read.startswith(f"ALTER TABLE {name} ON CLUSTER prod (DELETE WHERE "), read
+            with pytest.raises(DatabaseError):
+                client.command(sql)
+    finally:
+        client.close()

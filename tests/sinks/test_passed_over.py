@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from kit.sample_events import Record, event_value
 from producers.deleted_traces import DeletedTraces
-from producers.deletion import MARKER_KEY, Deletion, Late, marker_value, read_marker
+from producers.deletion import DELETION_FORM, MARKER_KEY, Deletion, Late, marker_value, read_marker
 from producers.settings import Settings
 from producers.topics import Topics, event_key, state_key
 from sinks.deleting import absent_places
@@ -31,6 +32,7 @@ LOG = "the log"
 REFUSED = Deletion(1, ("tr_a",), Late.REFUSED, 1_000, LOG, (5, 5))
 STORED = Deletion(2, ("tr_a",), Late.STORED, 1_000, LOG, (5, 5))
 EVERYTHING = Deletion(3, (), Late.STORED, 1_000, LOG, (5, 5))
+SHUT = Deletion(4, (), Late.REFUSED, 1_000, LOG, (5, 5))
 
 
 def known(*deletions: Deletion, tenant_id: str = "1") -> DeletedTraces:
@@ -56,7 +58,7 @@ def stored(batch: EventBatch, records: Sequence[Record]) -> list[int]:
 
 @pytest.mark.parametrize(
     ("deletion", "left"),
-    [(REFUSED, [8]), (STORED, [6, 7, 8]), (EVERYTHING, [6, 7, 8])],
+    [(REFUSED, [8]), (STORED, [6, 7, 8]), (EVERYTHING, [6, 7, 8]), (SHUT, [])],
 )
 def test_a_replay_of_the_log_stores_nothing_of_a_deleted_trace(deletion: Deletion, left: list[int]) -> None:
     records = [record("tr_a", 3), record("tr_a", 4), marker(5, deletion), record("tr_a", 6), record("tr_a", 7)]
@@ -111,7 +113,7 @@ def test_a_summary_that_counts_deleted_events_is_not_stored() -> None:
         return Record("trace-summaries", 0, 0, state_key("1", trace_id), orjson.dumps(value))
 
     summaries = [summary("tr_a", 3), summary("tr_a", 6), summary("tr_b", 3)]
-    for deletion, left in ((REFUSED, [3]), (STORED, [6, 3]), (EVERYTHING, [6])):
+    for deletion, left in ((REFUSED, [3]), (STORED, [6, 3]), (EVERYTHING, [6]), (SHUT, [])):
         batch = SummaryBatch.of(summaries, HiddenSummaries(known(deletion), LOG))
         assert [one.first_offset for one in batch.newest.values()] == left
         assert batch.refused == []
@@ -136,6 +138,10 @@ def test_rows_of_an_earlier_log_go_and_those_of_a_later_one_stay() -> None:
     assert "first_offset < [5, 5]" in batch.conditions["trace_summaries"]
     (refused,) = batches([("1", REFUSED)], epochs, TOPICS, known(REFUSED))
     assert "_topic_epoch" not in refused.conditions["events_log"]  # whatever is there of it is not to be there
+    (shut,) = batches([("1", SHUT)], epochs, TOPICS, known(SHUT))
+    assert shut.conditions["events_log"] == "((tenant_id = '1'))"
+    (opened,) = batches([("1", SHUT)], epochs, TOPICS, known(SHUT, replace(EVERYTHING, at=1_001)))
+    assert "_offset < [5, 5]" in opened.conditions["events_log"]
 
 
 def test_the_end_that_a_log_has_lost_is_deleted_with_it() -> None:
@@ -154,6 +160,32 @@ def test_the_end_that_a_log_has_lost_is_deleted_with_it() -> None:
     condition = batch.conditions["events_log"]
     assert "_topic_epoch IN (1, 2, 3) AND _offset < [5, 5][_partition + 1]" in condition
     assert "(_topic_epoch IN (2))" in condition  # lost before it, at 900; not the end that was lost after it, at 1,100
+
+
+def test_a_repeated_deletion_measures_the_lost_end_by_the_marker_that_was_lost_with_it() -> None:
+    """The repetition's marker may stand below it: rows of the lost end from before the deletion would stay."""
+    again = Deletion(9, ("tr_a",), Late.STORED, 1_200, LOG, (3, 5), repeats=2, lost_bounds=(5, 5))
+    epochs = [Epoch(1, LOG, 20), Epoch(3, LOG, 1_300), Epoch(3, "", 1_300)]
+    (batch,) = batches([("1", again)], epochs, TOPICS, known(again))
+    condition = batch.conditions["events_log"]
+    assert "_topic_epoch IN (1) AND _offset < [3, 5][_partition + 1]" in condition
+    assert "_topic_epoch IN (3) AND _offset < [5, 5][_partition + 1]" in condition
+
+
+def test_a_deletion_that_was_repeated_is_void_from_its_successors_marker_on() -> None:
+    """Its offsets are given again: what stands there now came after the deletion."""
+    again = Deletion(9, ("tr_a",), Late.STORED, 1_200, repeats=STORED.id)
+    control = ControlDeletions(Settings())
+    first = (f"deletion/1/{STORED.id}".encode(), DELETION_FORM.dump_json(STORED))
+    control.read(*first)
+    late = LateEvents(control.deleted, LOG)
+    behind = [record("tr_a", 1), marker(2, again), record("tr_a", 3), record("tr_a", 4)]
+    assert stored(EventBatch(1, late), behind) == [3, 4]
+    control.read(*first)  # the topic is read once more, from its start
+    assert stored(EventBatch(1, late), [record("tr_a", 3)]) == [3]
+    assert not control.recorded
+    control.read(b"deletion/1/9", DELETION_FORM.dump_json(again))
+    assert list(control.recorded) == [9]
 
 
 def test_places_are_remembered_in_statements_of_some_size() -> None:
