@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from axonstream.event_contract import MAX_EVENT_BYTES
 from gateway.publishing.sender_bytes import BOM, BodyError
-from gateway.publishing.value_end import LostError, TooFarError, ValueEnds
+from gateway.publishing.value_end import LostError, TooFarError, ValueEnds, is_event
 from gateway.publishing.whole_value import is_cut_off, whole_value
 
 _LONGEST_ELEMENT = 4 * MAX_EVENT_BYTES  # passed over in 20 ms at the most; a longer one goes to `value_end`
@@ -73,7 +73,14 @@ def _elements(body: bytes, start: int) -> Iterator[bytes | None]:
         length = whole_value(view[at : at + _LONGEST_ELEMENT])
         is_whole = length is not None and at + length < min(len(body), at + _LONGEST_ELEMENT)
         end = at + (length or 0)
-        if not is_whole or (body[end : end + 1] != b"," and not _ends_the_array(body, end)):
+        following = 0
+        if is_whole and body[end : end + 1] == b",":
+            following = _after_space(body, end + 1)
+            is_element = body[following : following + 1] != b'"' or not _is_member(view, following)
+        else:
+            is_element = is_whole and _ends_the_array(body, end)
+        if not is_element:
+            following = 0
             try:
                 for found in ends.after(at, is_lost=is_whole):
                     if found is None:
@@ -88,7 +95,20 @@ def _elements(body: bytes, start: int) -> Iterator[bytes | None]:
         count += 1
         if body[end : end + 1] == b"]":
             return
-        at = _after_space(body, end + 1)
+        at = following or _after_space(body, end + 1)
+
+
+def _is_member(view: memoryview, at: int) -> bool:
+    """Whether a name and a colon stand where an element should: the one before was closed too early.
+
+    Not where a bracket before them makes an event of what follows: then that one lacks it.
+    """
+    length = whole_value(view[at : at + _LONGEST_ELEMENT])
+    if length is None or bytes(view[at + length : at + length + 1]) != b":":
+        return False
+    opened = b"{" + view[at : at + MAX_EVENT_BYTES]
+    end = whole_value(memoryview(opened))
+    return end is None or not is_event(opened[:end])
 
 
 def _ends_the_array(body: bytes, at: int) -> bool:

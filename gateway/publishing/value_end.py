@@ -105,7 +105,8 @@ class ValueEnds:
         Raises LostError and TooFarError.
         """
         body, begins, open_ = self._body, at, _Open(is_lost=is_lost)
-        before, later = 0, -1  # the mark before this one, and the comma before an event in a list that may have no end
+        before = 0  # the mark before this one
+        later, depth = -1, 0  # the comma before an event in a list that may have no end, and how deep that list is
         turn = self._steps // _STEPS_OF_A_TURN
         while (place := _next_stop(body, at)) >= 0:
             if place == at + _PIECE:
@@ -130,19 +131,21 @@ class ValueEnds:
             elif mark in _CLOSES:
                 follows = before if is_next and mark == _OBJECT else 0
                 if follows == _COMMA or (follows == _LIST and open_.in_list):
-                    end, is_event = self._object(place)
-                    if is_event and follows == _COMMA:
+                    end, found_event = self._object(place)
+                    if found_event and follows == _COMMA and (not open_.in_list or later < 0):
                         row_end, may_stand = self._row(end, begins + MAX_EVENT_BYTES)
                         if not may_stand:
                             end = row_end
                         elif not open_.in_list:
                             yield comma
                             return
-                        elif later < 0 and not open_.in_list_of_events:
-                            later = comma
+                        elif not open_.in_list_of_events:
+                            later, depth = comma, len(open_.closing)
+                            if row_end >= begins + MAX_EVENT_BYTES or row_end == self._end():
+                                break  # the list has no end
                     if end >= 0:
                         if follows == _LIST:
-                            open_.begins_with_event[-1] = is_event
+                            open_.begins_with_event[-1] = found_event
                         at = end
                         before = 0
                         continue
@@ -156,6 +159,8 @@ class ValueEnds:
                 return
             else:
                 open_.close(mark)
+                if len(open_.closing) < depth and place != self._end():
+                    later, depth = -1, 0  # that list has an end
             before = mark
         if later < 0:
             later = self._end()
@@ -188,11 +193,7 @@ class ValueEnds:
         end = self._value(at)
         if end < 0:
             return -1, False
-        try:
-            _event(self._view[at:end])
-        except MsgspecError:
-            return end, False
-        return end, True
+        return end, is_event(self._view[at:end])
 
     def _value(self, at: int) -> int:
         looked_at, is_whole = passed_over(self._view[at : at + MAX_EVENT_BYTES])
@@ -207,6 +208,15 @@ class ValueEnds:
                 return end, True
             end = following
         return end, self._body[end : end + 1] != b"]" or end == self._end()
+
+
+def is_event(value: bytes | memoryview) -> bool:
+    """Whether a valid object has the members that every event must have."""
+    try:
+        _event(value)
+    except MsgspecError:
+        return False
+    return True
 
 
 def _next_stop(body: bytes, at: int) -> int:

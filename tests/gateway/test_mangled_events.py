@@ -35,6 +35,8 @@ _BY_HAND = json.dumps({"identifier": "a", "payload": {"b": [1, "]"]}, "channel_i
         b'{"identifier":"m","payload":{"a":[{"b":NaN},%b,%b]}}}' % (_BY_HAND, _BY_HAND),
         b'{"identifier":"m","payload":{"a":[1}],"b":[%b,%b,%b]},"channel_id":1}' % (_BY_HAND, _BY_HAND, _BY_HAND),
         b'{"identifier":"m","payload":{"a":[1},%b,%b]},"channel_id":1}' % (_BY_HAND, _BY_HAND),
+        b'{"identifier":"m","channel_id":1,"payload":{"a":1}},"metadata":{}}',
+        b'{"identifier":"m","payload":{"a":[1,%b,{"b":NaN}]},"channel_id":1' % _BY_HAND,
         b"}{",
         b"]",
         b'"',
