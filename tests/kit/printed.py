@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 ENDS_WITHIN_S = 60
 _readers: WeakKeyDictionary[subprocess.Popen[str], threading.Thread] = WeakKeyDictionary()
+_lines: WeakKeyDictionary[subprocess.Popen[str], list[str]] = WeakKeyDictionary()
 
 
 def read_on(process: subprocess.Popen[str]) -> None:
@@ -17,13 +18,23 @@ def read_on(process: subprocess.Popen[str]) -> None:
     A pipe that nobody reads is full after 64 KiB of log, and then whoever logs stands still. And a part that has ended
     of itself says here why.
     """
-    _readers[process] = threading.Thread(target=_copy, args=(process,), daemon=True)
+    _lines[process] = []
+    _readers[process] = threading.Thread(target=_copy, args=(process, _lines[process]), daemon=True)
     _readers[process].start()
 
 
-def _copy(process: subprocess.Popen[str]) -> None:
+def said(process: subprocess.Popen[str]) -> str:
+    """All that a process has printed that has ended, since `read_on`."""
+    if process not in _readers:
+        read_on(process)
+    _readers[process].join(ENDS_WITHIN_S)
+    return "".join(_lines[process])
+
+
+def _copy(process: subprocess.Popen[str], lines: list[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
+        lines.append(line)
         print(
             line, end="", file=sys.__stdout__, flush=True
         )  # past capsys, whose test looks at what its own code prints

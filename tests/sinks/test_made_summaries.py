@@ -67,7 +67,11 @@ def test_summaries_of_a_lost_end_count_later_events_alone(server_settings: Setti
             deleted.put("1", replace(deletion, bounds=(BOUND + BEYOND, NEVER)))
             await pipe.client.command(_MORE)
             position = Position(TopicPartition(pipe.topics.events, 0), ALL + BEYOND, CommitNote().encode(), 0, ALL)
-            found = await after_lost_end(server_settings, 1, position, ALL + BEYOND, deleted)
+
+            async def rewind(since: int) -> None:
+                assert since == ALL
+
+            found = await after_lost_end(server_settings, 1, position, ALL + BEYOND, rewind, deleted)
             assert found.committed == ALL
             apart = await pipe.query(_SUMMARIES.format(epoch="> 1"))
             last = ALL - 1 + BEYOND

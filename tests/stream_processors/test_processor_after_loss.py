@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from test_processor_on_kafka import check_summaries, delete_events_below
 
 from deploy.cli import main
-from kit.printed import end
+from kit.printed import end, said
 from kit.processor_process import EventsTopic, Record, events_topic, processor, start_processor, wait_until_ready
 from kit.until import until
 from producers.settings import Settings
@@ -185,9 +185,7 @@ def test_of_two_processors_of_one_name_one_ends_with_a_message(
                 both.append(start_processor(settings))
                 ended = await one_has_ended(both)
                 assert ended.returncode == EXIT_MISMATCH
-                assert ended.stdout is not None
-                said = ended.stdout.read()
-                assert re.search(r"another process runs .*AXONSTREAM_PROCESSOR_INSTANCE=processor-0", said)
+                assert re.search(r"another process runs .*AXONSTREAM_PROCESSOR_INSTANCE=processor-0", said(ended))
                 await events.publish(1, "tr_a")
                 return await events.output()
             finally:
