@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 import httpx
@@ -21,6 +22,8 @@ from producers.settings import Settings
 from sinks.clickhouse import connect
 
 pytestmark = pytest.mark.services
+
+KNOWN_WITHIN_S = 1.0
 
 
 @dataclass
@@ -90,6 +93,27 @@ def test_each_of_two_gateways_reads_at_once_what_the_other_acknowledged(two_gate
                 answer = await client.get(f"{read}/traces/{trace}/summary?events=0")
                 assert "X-Axonstream-Stale" not in answer.headers
                 assert answer.json()["totalEvents"] == number
+
+    two_gateways.runner.run(scenario())
+
+
+@pytest.mark.soak
+def test_what_one_gateway_was_told_the_other_knows_within_a_second(two_gateways: TwoGateways) -> None:
+    """Keys, revocations and deletions go the same way as this name. A measurement: the machine must be idle."""
+    stack = two_gateways.stack
+
+    async def scenario() -> None:
+        async with httpx.AsyncClient(headers=HEADERS, timeout=60) as client:
+            app = (await client.post(f"{stack.urls[0]}/apps", json={"name": "first"})).json()["id"]
+
+            async def tells(url: str, name: str) -> bool:
+                return (await client.get(f"{url}/apps/{app}")).json().get("name") == name
+
+            for number in range(50):
+                written, read = stack.urls[number % 2], stack.urls[(number + 1) % 2]
+                answer = await client.patch(f"{written}/apps/{app}", json={"name": f"name {number}"})
+                assert answer.status_code == 200, answer.text
+                assert await until(partial(tells, read, f"name {number}"), "the other knows", 60) < KNOWN_WITHIN_S
 
     two_gateways.runner.run(scenario())
 
