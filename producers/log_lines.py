@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from producers.harmless_text import harmless, harmless_lines
+from producers.log_repeats import FewRepeats
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _INDENT = "    "
@@ -47,6 +48,7 @@ def log_to_stderr(level: str) -> None:
     harmless_errors()
     handler = logging.StreamHandler()
     handler.setFormatter(HarmlessFormatter(FORMAT))
+    handler.addFilter(FewRepeats())
     logging.basicConfig(level=level, handlers=[handler])
 
 
@@ -56,8 +58,14 @@ def log_config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"default": {"()": HarmlessFormatter, "fmt": FORMAT}},
+        "filters": {"repeats": {"()": FewRepeats}},
         "handlers": {
-            "default": {"class": "logging.StreamHandler", "formatter": "default", "stream": "ext://sys.stdout"}
+            "default": {
+                "class": "logging.StreamHandler",
+                "formatter": "default",
+                "filters": ["repeats"],
+                "stream": "ext://sys.stdout",
+            }
         },
         "root": {"level": level, "handlers": ["default"]},
     }

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from kit.hostile_text import HOSTILE, effects
-from producers.log_lines import FORMAT, HarmlessFormatter, harmless_errors, log_config
+from producers.log_lines import FORMAT, HarmlessFormatter, harmless_errors, log_config, log_to_stderr
+from producers.log_repeats import FewRepeats
 
 ROOT = Path(__file__).parent.parent.parent
 LAYERS = ("axonstream", "producers", "stream_processors", "sinks", "gateway", "deploy")
@@ -79,6 +80,39 @@ def test_faust_is_given_the_same_lines() -> None:
         configuration["formatters"]["default"]
     )
     assert isinstance(made, HarmlessFormatter)
+
+
+def test_equal_lines_of_a_library_are_few_and_say_how_many_they_stand_for() -> None:
+    """A broker that was away for a minute filled the logs with thousands of them."""
+    now = 0.0
+    few, written = FewRepeats(lambda: now), list[str]()
+
+    def say(name: str, text: str) -> None:
+        record = logging.LogRecord(name, logging.ERROR, "", 0, "%s", (text,), None)
+        if few.filter(record):
+            written.append(record.getMessage())
+
+    for _ in range(3):
+        say("aiokafka.conn", "no connection to node 1")
+        say("aiokafka.conn", "no connection to node 2")
+        say("sinks.worker", "of ours")
+    assert written == ["no connection to node 1", "no connection to node 2", *["of ours"] * 3]
+    now = 12.0
+    say("aiokafka.conn", "no connection to node 1")
+    assert written[-1] == "no connection to node 1 (2 more of these in the last 12 s)"
+    now = 30.0
+    say("aiokafka.conn", "no connection to node 1")
+    assert written[-1] == "no connection to node 1"
+    for number in range(3000):
+        say("mode", f"text {number}")
+    assert len(few._said) <= 1000
+
+
+def test_both_ways_to_set_a_log_up_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    log_to_stderr("INFO")
+    assert [type(one) for one in logging.root.handlers[0].filters] == [FewRepeats]
+    assert log_config("INFO")["handlers"]["default"]["filters"] == ["repeats"]
 
 
 def test_no_part_sets_its_log_up_by_itself() -> None:
