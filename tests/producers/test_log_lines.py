@@ -110,6 +110,9 @@ def test_equal_lines_of_a_library_are_few_and_say_how_many_they_stand_for() -> N
 
 def test_both_ways_to_set_a_log_up_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.root, "level", logging.root.level)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(logging, "lastResort", None)
     log_to_stderr("INFO")
     assert [type(one) for one in logging.root.handlers[0].filters] == [FewRepeats]
     assert log_config("INFO")["handlers"]["default"]["filters"] == ["repeats"]
