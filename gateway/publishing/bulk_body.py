@@ -15,6 +15,7 @@ from gateway.publishing.value_end import LostError, TooFarError, ValueEnds, is_e
 from gateway.publishing.whole_value import is_cut_off, whole_value
 
 _LONGEST_ELEMENT = 4 * MAX_EVENT_BYTES  # passed over in 20 ms at the most; a longer one goes to `value_end`
+_COPIED = 256  # steps for as many bytes as an event may have
 _MOST_SPACE = 4 << 20  # between two events: passed over in 10 ms
 _SPACE = re.compile(rb"[ \t\r\n]*")
 
@@ -36,12 +37,15 @@ def split_events(body: bytes, most: int) -> Iterator[bytes | None]:
     start = _after_space(body, len(BOM) if body.startswith(BOM) else 0)
     events = _elements(body, start + 1) if body[start : start + 1] == b"[" else _lines(body, start)
     count = 0
-    for event in events:
-        if event is not None:
-            if count == most:
-                raise TooLargeError(f"more than {most} events in one request")
-            count += 1
-        yield event
+    try:
+        for event in events:
+            if event is not None:
+                if count == most:
+                    raise TooLargeError(f"more than {most} events in one request")
+                count += 1
+            yield event
+    except TooFarError:
+        raise TooLargeError(f"event {count} is larger than can be read, or too much is malformed") from None
 
 
 def _lines(body: bytes, start: int) -> Iterator[bytes]:
@@ -76,7 +80,7 @@ def _elements(body: bytes, start: int) -> Iterator[bytes | None]:
         following = 0
         if is_whole and body[end : end + 1] == b",":
             following = _after_space(body, end + 1)
-            is_element = body[following : following + 1] != b'"' or not _is_member(view, following)
+            is_element = body[following : following + 1] != b'"' or not _is_member(view, following, ends)
         else:
             is_element = is_whole and _ends_the_array(body, end)
         if not is_element:
@@ -89,8 +93,6 @@ def _elements(body: bytes, start: int) -> Iterator[bytes | None]:
                         end = found
             except LostError as error:
                 raise BodyError(f"not valid JSON: event {count} {error}") from None
-            except TooFarError:
-                raise TooLargeError(f"event {count} is larger than can be read, or too much is malformed") from None
         yield body[at:end].rstrip(b" \t\r\n")
         count += 1
         if body[end : end + 1] == b"]":
@@ -98,7 +100,7 @@ def _elements(body: bytes, start: int) -> Iterator[bytes | None]:
         at = following or _after_space(body, end + 1)
 
 
-def _is_member(view: memoryview, at: int) -> bool:
+def _is_member(view: memoryview, at: int, ends: ValueEnds) -> bool:
     """Whether a name and a colon stand where an element should: the one before was closed too early.
 
     Not where a bracket before them makes an event of what follows: then that one lacks it.
@@ -106,6 +108,7 @@ def _is_member(view: memoryview, at: int) -> bool:
     length = whole_value(view[at : at + _LONGEST_ELEMENT])
     if length is None or bytes(view[at + length : at + length + 1]) != b":":
         return False
+    ends.spend(_COPIED)
     opened = b"{" + view[at : at + MAX_EVENT_BYTES]
     end = whole_value(memoryview(opened))
     return end is None or not is_event(opened[:end])

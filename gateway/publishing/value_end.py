@@ -8,20 +8,20 @@ Quotes and brackets tell, as far as they match. What does not match is taken so:
 From the first such place on, and within an object, where a `,` cannot be followed by `{`, the element ends at the first
 comma that an event follows: an object that is valid JSON and has the members which every event must have. The valid
 values that follow it may not lead to a `]` that does not end the array: then they are of a list. What stands in a list
-that was opened in the element belongs to it, unless that list has no end and does not begin with an event: then the
-first event in it is the next element.
+that was opened in the element belongs to it, unless that list has no end in the whole body and does not begin with an
+event: then the first event in it is the next element.
 
 So one bracket or quote that is missing, or too much, costs its own event alone, whatever that event holds. An event
 that lacks two closing brackets, of a list and of the object around it, cannot be told apart from a list of events.
 
-Each quote, bracket and comma on the way is a step in Python, so steps are counted: a body has MOST_STEPS of them, and
-others have their turn in between.
+Each quote, bracket and comma on the way is a step in Python, and so are the bytes between them, so steps are counted:
+a body has MOST_STEPS of them, and others have their turn in between.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 from msgspec import MsgspecError, Raw, Struct
@@ -33,7 +33,10 @@ from gateway.publishing.whole_value import passed_over
 MOST_STEPS = 400_000  # of one body: half a second; an event of MAX_VALUES values has 250,000
 _STEPS_OF_A_TURN = 1000  # 1 ms
 _PIECE = 64 << 10  # bytes between two steps: 1 ms
-_BYTES_OF_A_STEP = 4096  # that C passes over
+_BYTES_OF_A_STEP = 4096  # that msgspec passes over
+_SEARCHED_BYTES_OF_A_STEP = 96  # that are searched for stops
+_ESCAPES_OF_A_STEP = 16
+_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _STOPS = re.compile(rb'["\[\]{},]')
 _SPACE = b" \t\r\n"
 _LONGEST_SPACE = 64  # of malformed JSON: after more, anything may follow
@@ -109,39 +112,35 @@ class ValueEnds:
         later, depth = -1, 0  # the comma before an event in a list that may have no end, and how deep that list is
         turn = self._steps // _STEPS_OF_A_TURN
         while (place := _next_stop(body, at)) >= 0:
+            self.spend(1 + (place - at) // _SEARCHED_BYTES_OF_A_STEP)
             if place == at + _PIECE:
                 at = place
                 yield None
                 continue
-            self._steps += 1
-            if self._steps > MOST_STEPS:
-                if later < 0:
-                    raise TooFarError
-                yield later
-                return
             if self._steps // _STEPS_OF_A_TURN > turn:
                 turn = self._steps // _STEPS_OF_A_TURN
                 yield None
             mark, is_next = body[place], not body[at:place].strip(_SPACE)
             comma, at = at - 1, place + 1
             if mark == _QUOTE:
-                end = self._string_end(at)
+                end = yield from self._string_end(at)
                 open_.is_lost = open_.is_lost or end < 0
                 at = max(at, end)
             elif mark in _CLOSES:
                 follows = before if is_next and mark == _OBJECT else 0
                 if follows == _COMMA or (follows == _LIST and open_.in_list):
                     end, found_event = self._object(place)
-                    if found_event and follows == _COMMA and (not open_.in_list or later < 0):
+                    is_inside = open_.in_list and (later >= 0 or open_.in_list_of_events)
+                    if found_event and follows == _COMMA and not is_inside:
                         row_end, may_stand = self._row(end, begins + MAX_EVENT_BYTES)
                         if not may_stand:
                             end = row_end
                         elif not open_.in_list:
                             yield comma
                             return
-                        elif not open_.in_list_of_events:
+                        else:
                             later, depth = comma, len(open_.closing)
-                            if row_end >= begins + MAX_EVENT_BYTES or row_end == self._end():
+                            if row_end == self._end():
                                 break  # the list has no end
                     if end >= 0:
                         if follows == _LIST:
@@ -168,24 +167,35 @@ class ValueEnds:
             raise LostError("has no end, and so has the array")
         yield later
 
+    def spend(self, steps: int) -> None:
+        """So many more steps are taken. Raises TooFarError when they are used up."""
+        self._steps += steps
+        if self._steps > MOST_STEPS:
+            raise TooFarError
+
     def _end(self) -> int:
         if self._array_end is None:
-            last = len(self._body.rstrip(_SPACE)) - 1
+            last = len(self._body)
+            while last and not (piece := self._body[max(0, last - _PIECE) : last].rstrip(_SPACE)):
+                last = max(0, last - _PIECE)
+            last += len(piece) - min(last, _PIECE) - 1 if last else -1
             self._array_end = last if self._body[last : last + 1] == b"]" else -1
         return self._array_end
 
-    def _string_end(self, at: int) -> int:
+    def _string_end(self, at: int) -> Generator[None, None, int]:
         """Behind the quote that closes the string whose first character is at `at`; -1 when none does."""
         body = self._body
-        while (place := body.find(b'"', at)) >= 0:
-            self._steps += 1 + (place - at) // _BYTES_OF_A_STEP
-            before = body[at:place]
-            at = place + 1
-            if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
-                after = body[at : at + _LONGEST_SPACE].lstrip(_SPACE)
-                return at if not after or after[0] in _AFTER_STRING else -1
-            if self._steps > MOST_STEPS:
-                break
+        while at < len(body):
+            begins, ends = at, min(len(body), at + _PIECE)
+            at = _IN_STRING.match(body, at, ends).end()  # pyright: ignore[reportOptionalMemberAccess]  it takes nothing, too
+            escapes = body.count(b"\\", begins, at) // _ESCAPES_OF_A_STEP
+            self.spend(1 + escapes + (at - begins) // _SEARCHED_BYTES_OF_A_STEP)
+            if at < ends and body[at] == _QUOTE:
+                after = body[at + 1 : at + 1 + _LONGEST_SPACE].lstrip(_SPACE)
+                return at + 1 if not after or after[0] in _AFTER_STRING else -1
+            if at == begins:
+                break  # a backslash ends the body
+            yield None
         return -1
 
     def _object(self, at: int) -> tuple[int, bool]:
@@ -197,7 +207,7 @@ class ValueEnds:
 
     def _value(self, at: int) -> int:
         looked_at, is_whole = passed_over(self._view[at : at + MAX_EVENT_BYTES])
-        self._steps += 1 + looked_at // _BYTES_OF_A_STEP
+        self.spend(1 + looked_at // _BYTES_OF_A_STEP)
         return at + looked_at if is_whole else -1
 
     def _row(self, end: int, most: int) -> tuple[int, bool]:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.publishing.bulk_body import split_events
+from gateway.publishing.bulk_body import TooLargeError, split_events
 from gateway.publishing.sender_bytes import BodyError, read_event
+from gateway.publishing.value_end import _SEARCHED_BYTES_OF_A_STEP, MOST_STEPS, ValueEnds
 from kit.json_texts import OBJECTS, TEXT, VALUES
 from kit.offline_gateway import OfflineGateway
 
@@ -114,3 +115,51 @@ def test_the_answer_names_the_mangled_event_by_its_index_and_the_others_are_stor
     assert (found["accepted"], len(offline.log.records)) == (3, 3)
     assert [one["index"] for one in found["rejected"]] == [1, 3]
     assert found["rejected"][0]["message"].startswith("not valid JSON")
+
+
+MANY = 12_000  # events of a list: more bytes than one event may have
+_LIST = b",".join([_BY_HAND] * MANY)
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        b'{"identifier":"m","payload":{"items":["note",%b,%b,%b,%b]},"channel_id":1}' % (_LIST, _LIST, _LIST, _LIST),
+        b"[%b,%b,%b,%b,%b]" % (_LIST, _LIST, _LIST, _LIST, _LIST),
+        b'{"identifier":"m","payload":{"items":["note",%b],"b":NaN},"channel_id":1}' % (_LIST + b"," + _LIST),
+    ],
+    ids=["longer than any element may be", "a list in the array", "malformed behind a long list"],
+)
+def test_no_list_within_an_event_is_taken_for_events_however_long_it_is(large: bytes) -> None:
+    """Rows of its payload were stored as events when they had filled as many bytes as an event may have."""
+    body = b"[%b,%b,%b]" % (_BY_HAND, large, _BY_HAND)
+    found = [one for one in split_events(body, 50_000) if one is not None]
+    assert (found[0], found[-1], len(found)) == (_BY_HAND, _BY_HAND, 3)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b'{"a":[1,%b,' % _BY_HAND * 200 + b"a" * (8 << 20),
+        b'{"a" ' + b'"' + b'\\"' * (1 << 20) + b'"',
+        (b'{"a":NaN},"b":' + b"x" * 4000 + b",") * 2000,
+    ],
+    ids=["starts before a long tail", "a string of escapes", "members where elements should be"],
+)
+def test_no_body_makes_the_search_for_ends_long(hostile: bytes) -> None:
+    """It ends, or is refused, after as many steps as a body has; what is searched between two counts, too."""
+    spent: list[int] = []
+    spend = ValueEnds.spend
+
+    def counted(self: ValueEnds, steps: int) -> None:
+        spent.append(steps)
+        spend(self, steps)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ValueEnds, "spend", counted)
+        try:
+            pieces = sum(1 for _ in split_events(b"[" + hostile + b"]", 50_000))
+        except (BodyError, TooLargeError):
+            pieces = 0
+    assert sum(spent) >= len(hostile) // _SEARCHED_BYTES_OF_A_STEP or pieces
+    assert sum(spent[:-1]) <= MOST_STEPS
