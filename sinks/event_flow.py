@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from time import time
 from typing import Any
 
@@ -20,11 +21,11 @@ from sinks.dead_letters import DeadLetters
 from sinks.deleting.control_deletions import ControlDeletions
 from sinks.deleting.late_events import LateEvents
 from sinks.epochs import current_epoch
-from sinks.errors import RevokedError
+from sinks.errors import LostEndError, RevokedError
 from sinks.event_store import TABLE, EventStore
 from sinks.gaps import Gap
 from sinks.installation import check_installation, installation_id
-from sinks.lost_ends import after_lost_end, summaries_again
+from sinks.lost_ends import after_lost_end, summaries_again, unfinished
 from sinks.mending import Mending
 from sinks.offset_ledger import NOTHING_STORED, OffsetLedger
 from sinks.positions import Position, read_positions
@@ -87,7 +88,9 @@ class EventFlow(TopicFlow):
         check_installation((position.note for position in positions), self.installation)
         await self._deletions.loaded()
         ceilings = list(await asyncio.gather(*(self._ceiling(epoch, position) for position in positions)))
-        lost = await self.guard.begin(positions)
+        reaching = zip(positions, ceilings, strict=True)
+        lost = await self.guard.begin([replace(at, committed=max(at.committed, top + 1)) for at, top in reaching])
+        lost |= await unfinished(self._client, self.topic, epoch)
         for at, ceiling in enumerate(ceilings):
             if positions[at].partition in lost or not await self._stands(epoch, positions[at], ceiling):
                 positions[at] = await self._after_lost_end(tenure, epoch, positions[at], ceiling)
@@ -120,13 +123,12 @@ class EventFlow(TopicFlow):
         """
         if ceiling < position.committed:
             return True
-        return (
-            position.log_end
-            > ceiling
-            < await common_end(self._settings, self._client, epoch, position.partition, ceiling + 1)
-        )
+        return ceiling < await common_end(self._settings, self._client, epoch, position.partition, ceiling + 1)
 
     async def _after_lost_end(self, tenure: Tenure, epoch: int, position: Position, ceiling: int) -> Position:
+        if tenure.knows_events.is_set():
+            raise LostEndError(f"{position.partition}: found after the summaries were begun")  # both begin anew
+
         async def rewind_summaries(since: int) -> None:
             await self._writer.kill(SUMMARIES, {position.partition.partition})
             topic = Topics(self._settings.topic_prefix).summaries

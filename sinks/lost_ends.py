@@ -38,6 +38,9 @@ _LOOK = """SELECT
     AND partition = {partition:UInt32} AND offset >= {since:Int64}),
   (SELECT max(epoch) FROM lost_ends FINAL WHERE topic = {topic:String} AND partition = {partition:UInt32}
     AND of_epoch = {epoch:UInt32} AND is_done = 0)"""
+_UNFINISHED = """SELECT partition, min(since) FROM lost_ends FINAL
+WHERE topic = {topic:String} AND of_epoch = {epoch:UInt32} AND is_done = 0 GROUP BY partition"""
+_BEYOND = 1 << 62  # every offset
 _COPY = """INSERT INTO {table} ({columns}, _topic_epoch) SELECT {columns}, {{number:UInt32}} FROM {table} FINAL
 WHERE topic = {{topic:String}} AND _topic_epoch = {{epoch:UInt32}} AND partition = {{partition:UInt32}}
   AND offset >= {{since:Int64}}"""
@@ -71,7 +74,7 @@ async def after_lost_end(
     client = await connect(settings, SLOWEST_ANSWER_S)
     try:
         since = await common_end(settings, client, epoch, tp, max(high, position.committed))
-        since = max(position.log_start, min(since, position.committed))
+        since = max(position.log_start, min(since, position.committed, await _unfinished_since(client, epoch, tp)))
         await rewind_summaries(since)
         gone = NONE if deleted is None else await rows_to_go(client, Topics(settings.topic_prefix), deleted)
         rows = await _set_apart(client, epoch, tp, since, gone)
@@ -85,6 +88,17 @@ async def after_lost_end(
     marks = await marks_before(settings, {tp: since})
     note = CommitNote(last=marks.get(tp), clickhouse=position.note.clickhouse)
     return replace(position, committed=since, metadata=note.encode(), log_end=max(position.log_end, since))
+
+
+async def unfinished(client: AsyncClient, topic: str, epoch: int) -> set[TopicPartition]:
+    """The partitions of which a process has ended between two steps, or its connection before ClickHouse had."""
+    found = await client.query(_UNFINISHED, parameters={"topic": topic, "epoch": epoch})
+    return {TopicPartition(topic, partition) for partition, _ in found.result_rows}
+
+
+async def _unfinished_since(client: AsyncClient, epoch: int, tp: TopicPartition) -> int:
+    found = await client.query(_UNFINISHED, parameters={"topic": tp.topic, "epoch": epoch})
+    return min((since for partition, since in found.result_rows if partition == tp.partition), default=_BEYOND)
 
 
 async def summaries_again(settings: Settings, position: Position, since: int) -> OffsetAndMetadata:

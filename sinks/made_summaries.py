@@ -15,7 +15,12 @@ from sinks.summary_lines import COLUMNS
 OFFSETS_AT_A_TIME = 1_000_000
 _MOST_NAMES = 64  # as in the fold
 _GONE = "<gone>"
-_LONGEST = 256 << 20  # bytes of a statement
+# Thousands of deletions may wait, and each is a condition of the statement.
+_LONG_STATEMENT = {
+    "max_query_size": 256 << 20,
+    "max_ast_elements": 10_000_000,
+    "max_expanded_ast_elements": 10_000_000,
+}
 
 _OF_ROWS = f"""SELECT 1, tenant_id, trace_id, min(_offset), max(_offset), count(),
   countIf(event_type = 'agent.error'), countIf(event_type = 'agent.tool_call.start'),
@@ -64,7 +69,7 @@ async def summarise(client: AsyncClient, partition: int, number: int, epoch: int
 
 
 async def _run(client: AsyncClient, sql: str, gone: str, **given: int) -> None:
-    settings = {} if gone == NONE else {"max_query_size": _LONGEST}
+    settings = {} if gone == NONE else _LONG_STATEMENT
     await client.command(sql.replace(_GONE, gone), parameters=given, settings=settings)
 
 

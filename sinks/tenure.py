@@ -42,6 +42,11 @@ class Tenure:
         self._left = asyncio.Event()
         self._left.set()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether a revocation has begun."""
+        return self._revoked.is_set()
+
     def of(self, topic: str) -> list[TopicPartition]:
         """The partitions of one topic, in order."""
         return sorted(tp for tp in self.partitions if tp.topic == topic)

@@ -132,6 +132,7 @@ class TopicFlow(ABC):
                     await self._guarded(tenure, await self._begin(tenure))
             except RevokedError:
                 log.info("%s: partitions revoked", self.topic)
+                await asyncio.sleep(0 if tenure.is_over else FIRST_S)  # the group has moved on, and has not said so yet
             except (NoOffsetForPartitionError, OffsetOutOfRangeError, LostEndError) as error:
                 log.warning("%s: not read on from here, beginning anew: %r", self.topic, error)  # `begin` finds out why
                 await asyncio.sleep(FIRST_S)

@@ -175,7 +175,7 @@ class ValueEnds:
 
     def _end(self) -> int:
         if self._array_end is None:
-            last = len(self._body)
+            last, piece = len(self._body), b""
             while last and not (piece := self._body[max(0, last - _PIECE) : last].rstrip(_SPACE)):
                 last = max(0, last - _PIECE)
             last += len(piece) - min(last, _PIECE) - 1 if last else -1

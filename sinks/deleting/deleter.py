@@ -125,14 +125,17 @@ class Deleter:
         of_events = f"topic = {literal(self._topics.events)} AND {batch.conditions[LETTERS.table]}"
         await remember_absent(self._client, LETTERS, of_events)
         for table in _TABLES:
-            await self._until_gone(table, batch.conditions[table])
+            if not await self._until_gone(table, batch):
+                return
         numbers = [[deletion.id] for _, deletion in batch.deletions]
         await self._client.insert("finished_deletions", numbers, column_names=["id"], settings={"async_insert": 0})
         self._finished.update(number for (number,) in numbers)
         log.info("%s deletions are finished in ClickHouse", len(numbers))
 
-    async def _until_gone(self, table: str, condition: str) -> None:
-        told = ""
+    async def _until_gone(self, table: str, batch: DeletedRows) -> bool:
+        """False when the batch has to be made anew: a later deletion lets events in that this one would take, too."""
+        told, condition = "", batch.conditions[table]
+        refused = self._refused(batch)
         while await self._rows(f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1"):  # noqa: S608  literals are escaped
             under_way = await self._rows(_UNDER_WAY, table=table)
             if not under_way:
@@ -141,6 +144,17 @@ class Deleter:
                 told = under_way[0][0]
                 log.error("ClickHouse cannot change %s, and so deletes nothing: %s", table, told[:500])
             await asyncio.sleep(POLL_S)
+            if self._refused(batch) != refused:
+                return False
+        return True
+
+    def _refused(self, batch: DeletedRows) -> list[bool]:
+        """Of the tenants and traces of the batch, whether late events are refused: its conditions depend on it."""
+        deleted, found = self._deletions.deleted, list[bool]()
+        for tenant_id, deletion in batch.deletions:
+            found.append(deleted.refuses_all(tenant_id))
+            found += (deleted.refuses(tenant_id, trace_id) for trace_id in deletion.trace_ids)
+        return found
 
     def statement(self, table: str, condition: str) -> str:
         """It names the database, as those of the schema do: a replica has a default of its own."""
