@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import zip_longest
 from typing import TypeVar
@@ -87,10 +87,15 @@ class DeletedTraces:
         own = self._tenants.get(tenant_id)
         return own is not None and own.is_shut
 
-    def refused_selections(self, tenant_id: str) -> Collection[tuple[str, str]]:
-        """By what traces were chosen that were deleted, and whose late events are refused."""
+    def refuses_selections(self, tenant_id: str) -> bool:
+        """Whether there is anything for which `refuses_selection` can be true."""
         own = self._tenants.get(tenant_id)
-        return () if own is None else own.refused_selections
+        return own is not None and bool(own.refused_selections)
+
+    def refuses_selection(self, tenant_id: str, selected: tuple[str, str]) -> bool:
+        """Whether traces that were chosen by this were deleted, and late events that name it are refused."""
+        own = self._tenants.get(tenant_id)
+        return own is not None and selected in own.refused_selections
 
     def hides(self, tenant_id: str, trace_id: str, topic_id: str, partition: int, offset: int) -> bool:
         """Whether the event at this place of the log is deleted, or refused."""

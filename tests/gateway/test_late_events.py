@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from itertools import count
 
 import pytest
@@ -11,6 +12,7 @@ from gateway.control.audit_entry import Actor
 from gateway.deleting.deletions import Deletions
 from gateway.reading.visibility import Visibility
 from kit.offline_gateway import MemoryMarkers, OfflineGateway
+from producers import deleted_traces
 from producers.deletion import Deletion, Late
 from producers.settings import Settings
 
@@ -82,6 +84,22 @@ def test_after_a_session_or_a_user_was_deleted_events_that_name_it_are_refused_i
     # a deletion of the same traces for another reason leaves it as it is
     asyncio.run(deletions.delete("1", ["tr_1", "tr_2"], Late.STORED, ACTOR, "t", {}))
     assert offline.send("POST", "/event", json=EVENT | {"metadata": late[0]}).status_code == 409
+
+
+class OnlyLookedUp(set[tuple[str, str]]):
+    """A set that nobody may go through: a tenant may have thousands of deletions, and each event is judged."""
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        raise AssertionError("an event was compared with every deletion of its tenant")
+
+
+def test_an_event_is_not_compared_with_every_deletion(offline: OfflineGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deleted_traces, "set", OnlyLookedUp, raising=False)
+    deletions = deleting(offline)
+    for number in range(3):
+        asyncio.run(deletions.delete("1", [f"tr_{number}"], Late.REFUSED, ACTOR, "s", {}, ("userId", f"u{number}")))
+    for metadata, status in (({"user_id": "u2"}, 409), ({"userId": "u3", "sessionId": "u2"}, 201)):
+        assert offline.send("POST", "/event", json=EVENT | {"metadata": metadata}).status_code == status
 
 
 def test_a_session_whose_traces_are_gone_can_be_let_in_again(
