@@ -98,15 +98,18 @@ class Deletions:
         return {trace_id for one in known if one.selected == selected for trace_id in one.trace_ids}
 
     async def _forget_superseded(self, tenant_id: str, made: Sequence[Deletion]) -> None:
-        """An earlier deletion of no other traces says nothing more: its bounds are below those of the new one."""
+        """An earlier deletion of no other traces says nothing more, when its bounds are not above those of the new one.
+
+        One of all of the tenant takes in every trace, session and user: it says anew what becomes of late events.
+        """
         new, gone = {deletion.id for deletion in made}, list[bytes]()
+        is_of_all = not made[0].trace_ids
         traces = {trace_id for deletion in made for trace_id in deletion.trace_ids}
         for older in self._control.data.deleted.of_tenant(tenant_id):
-            if older.id in new or not older.bounds or older.topic_id != made[0].topic_id:
+            if older.id in new or not older.bounds or not all(_is_beyond(one, older) for one in made):
                 continue
-            if older.selected not in (None, made[0].selected) and older.late is Late.REFUSED:
+            if not is_of_all and older.selected not in (None, made[0].selected) and older.late is Late.REFUSED:
                 continue  # events that name it are refused, whatever their trace
-            is_of_all = not made[0].trace_ids and (not older.trace_ids or older.late is Late.STORED)
             if is_of_all or (older.trace_ids and traces.issuperset(older.trace_ids)):
                 gone.append(encode_record(_record(tenant_id, older))[0])
         if gone:
@@ -191,6 +194,13 @@ class Deletions:
         deletion = await self._markers.append(tenant_id, deletion)
         await self._control.note([_record(tenant_id, deletion)])
         return deletion
+
+
+def _is_beyond(newer: Deletion, older: Deletion) -> bool:
+    """Another gateway may have made it meanwhile: its time, or one of its markers, may come later."""
+    if _order(newer) < _order(older) or newer.topic_id != older.topic_id:
+        return False
+    return all(newer.bound(newer.topic_id, number) >= bound for number, bound in enumerate(older.bounds))
 
 
 def _again(lost: Deletion, at: int) -> Deletion:
