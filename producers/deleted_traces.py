@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import zip_longest
 from typing import TypeVar
@@ -10,13 +10,16 @@ from typing import TypeVar
 from producers.deletion import Deletion, Late, Marker
 
 _Key = TypeVar("_Key", str, tuple[str, str])
+_Order = tuple[int, int]
+_NEVER: _Order = (-1, -1)
 
 
 class DeletedTraces:
     """What a row of deletions comes down to. An installation without any costs its users one look whether it is empty.
 
     Of several deletions of one trace each bound holds, and the newest says what becomes of late events. Of deletions of
-    a whole tenant likewise; while the newest of them refuses, no trace of the tenant takes any.
+    a whole tenant likewise; while the newest of them refuses, no trace of the tenant takes any. One that stores late
+    events lets in again what was refused before it: it takes in every trace.
     """
 
     def __init__(self) -> None:
@@ -80,24 +83,29 @@ class DeletedTraces:
     def refuses(self, tenant_id: str, trace_id: str) -> bool:
         """Whether events of this trace are refused, however late they come. Takes one look for most tenants."""
         own = self._tenants.get(tenant_id)
-        return own is not None and (own.is_shut or trace_id in own.refused)
+        return own is not None and own.refuses(trace_id)
 
     def refuses_all(self, tenant_id: str) -> bool:
         """Whether all events of this tenant are refused, because all of it was deleted."""
         own = self._tenants.get(tenant_id)
         return own is not None and own.is_shut
 
-    def refused_selections(self, tenant_id: str) -> Collection[tuple[str, str]]:
-        """By what traces were chosen that were deleted, and whose late events are refused."""
+    def refuses_selections(self, tenant_id: str) -> bool:
+        """False where `refuses_selection` is false of everything."""
         own = self._tenants.get(tenant_id)
-        return () if own is None else own.refused_selections
+        return own is not None and bool(own.refused_selections)
+
+    def refuses_selection(self, tenant_id: str, selected: tuple[str, str]) -> bool:
+        """Whether traces that were chosen by this were deleted, and late events that name it are refused."""
+        own = self._tenants.get(tenant_id)
+        return own is not None and own.refused_selections.get(selected, _NEVER) > own.opened
 
     def hides(self, tenant_id: str, trace_id: str, topic_id: str, partition: int, offset: int) -> bool:
         """Whether the event at this place of the log is deleted, or refused."""
         own = self._tenants.get(tenant_id)
         if own is None:
             return False
-        return own.is_shut or trace_id in own.refused or offset < self.bound(tenant_id, trace_id, topic_id, partition)
+        return own.refuses(trace_id) or offset < self.bound(tenant_id, trace_id, topic_id, partition)
 
     def bound(self, tenant_id: str, trace_id: str, topic_id: str, partition: int) -> int:
         """Events of this trace below this offset are deleted."""
@@ -105,22 +113,29 @@ class DeletedTraces:
 
 
 class _OfTenant:
-    """`everything` are the deletions that name no trace; `is_shut` says that the newest of them refuses late events."""
+    """`everything` are the deletions that name no trace; `is_shut` says that the newest of them refuses late events.
+
+    `refused` has when a trace was refused; `opened` is when all of the tenant was deleted: what is older says nothing.
+    """
 
     def __init__(self) -> None:
         self.deletions: dict[int, Deletion] = {}
         self.everything: dict[int, Deletion] = {}
         self.by_trace: dict[str, dict[int, Deletion]] = {}
         self.by_selection: dict[tuple[str, str], dict[int, Deletion]] = {}
-        self.refused: set[str] = set()
-        self.refused_selections: set[tuple[str, str]] = set()
+        self.refused = dict[str, _Order]()
+        self.refused_selections = dict[tuple[str, str], _Order]()
         self.is_shut = False
+        self.opened = _NEVER
+
+    def refuses(self, trace_id: str) -> bool:
+        return self.is_shut or self.refused.get(trace_id, _NEVER) > self.opened
 
     def remember(self, deletion: Deletion) -> None:
         self.deletions[deletion.id] = deletion
         if not deletion.trace_ids:
             self.everything[deletion.id] = deletion
-            self.is_shut = _refuse_late(self.everything)
+            self._decide_of_all()
         for trace_id in deletion.trace_ids:
             _add(self.by_trace, trace_id, deletion, self.refused)
         if deletion.selected is not None:
@@ -129,19 +144,24 @@ class _OfTenant:
     def forget(self, deletion: Deletion) -> None:
         self.deletions.pop(deletion.id, None)
         self.everything.pop(deletion.id, None)
-        self.is_shut = _refuse_late(self.everything)
+        self._decide_of_all()
         for trace_id in deletion.trace_ids:
             _take(self.by_trace, trace_id, deletion, self.refused)
         if deletion.selected is not None:
             _take(self.by_selection, deletion.selected, deletion, self.refused_selections)
 
+    def _decide_of_all(self) -> None:
+        newest = _newest(self.everything)
+        self.is_shut = newest is not None and newest.late is Late.REFUSED
+        self.opened = _NEVER if newest is None else _order(newest)
 
-def _add(rows: dict[_Key, dict[int, Deletion]], key: _Key, deletion: Deletion, refused: set[_Key]) -> None:
+
+def _add(rows: dict[_Key, dict[int, Deletion]], key: _Key, deletion: Deletion, refused: dict[_Key, _Order]) -> None:
     rows.setdefault(key, {})[deletion.id] = deletion
     _decide(rows, key, refused)
 
 
-def _take(rows: dict[_Key, dict[int, Deletion]], key: _Key, deletion: Deletion, refused: set[_Key]) -> None:
+def _take(rows: dict[_Key, dict[int, Deletion]], key: _Key, deletion: Deletion, refused: dict[_Key, _Order]) -> None:
     if (row := rows.get(key)) is not None:
         row.pop(deletion.id, None)
         if not row:
@@ -149,14 +169,18 @@ def _take(rows: dict[_Key, dict[int, Deletion]], key: _Key, deletion: Deletion, 
     _decide(rows, key, refused)
 
 
-def _decide(rows: dict[_Key, dict[int, Deletion]], key: _Key, refused: set[_Key]) -> None:
-    if _refuse_late(rows.get(key, {})):
-        refused.add(key)
+def _decide(rows: dict[_Key, dict[int, Deletion]], key: _Key, refused: dict[_Key, _Order]) -> None:
+    newest = _newest(rows.get(key, {}))
+    if newest is not None and newest.late is Late.REFUSED:
+        refused[key] = _order(newest)
     else:
-        refused.discard(key)
+        refused.pop(key, None)
 
 
-def _refuse_late(row: dict[int, Deletion]) -> bool:
-    """As the newest of them says."""
-    newest = max(row.values(), key=lambda one: (one.at, one.id), default=None)
-    return newest is not None and newest.late is Late.REFUSED
+def _newest(row: dict[int, Deletion]) -> Deletion | None:
+    """It says what becomes of late events."""
+    return max(row.values(), key=_order, default=None)
+
+
+def _order(deletion: Deletion) -> _Order:
+    return deletion.at, deletion.id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from itertools import count, zip_longest
 
@@ -75,7 +75,7 @@ class Deletions:
             )
         made: list[Deletion] = []
         for some in slices:
-            deletion = Deletion(new_id(), some, late, self._clock(), selected=selected)
+            deletion = Deletion(new_id(), some, late, self._after(tenant_id), selected=selected)
             after = {"deletion": deletion.id, "late": str(late), "traces": list(some[:MOST_SHOWN])}
             after |= {"traces_deleted": len(some)} if some else {"everything_of": tenant_id}
             told = entry(
@@ -98,15 +98,18 @@ class Deletions:
         return {trace_id for one in known if one.selected == selected for trace_id in one.trace_ids}
 
     async def _forget_superseded(self, tenant_id: str, made: Sequence[Deletion]) -> None:
-        """An earlier deletion of no other traces says nothing more: its bounds are below those of the new one."""
+        """An earlier deletion of no other traces says nothing more, when its bounds are not above those of the new one.
+
+        One of all of the tenant takes in every trace, session and user: it says anew what becomes of late events.
+        """
         new, gone = {deletion.id for deletion in made}, list[bytes]()
+        is_of_all = not made[0].trace_ids
         traces = {trace_id for deletion in made for trace_id in deletion.trace_ids}
         for older in self._control.data.deleted.of_tenant(tenant_id):
-            if older.id in new or not older.bounds or older.topic_id != made[0].topic_id:
+            if older.id in new or not older.bounds or not all(_is_beyond(one, older) for one in made):
                 continue
-            if older.selected not in (None, made[0].selected) and older.late is Late.REFUSED:
+            if not is_of_all and older.selected not in (None, made[0].selected) and older.late is Late.REFUSED:
                 continue  # events that name it are refused, whatever their trace
-            is_of_all = not made[0].trace_ids and (not older.trace_ids or older.late is Late.STORED)
             if is_of_all or (older.trace_ids and traces.issuperset(older.trace_ids)):
                 gone.append(encode_record(_record(tenant_id, older))[0])
         if gone:
@@ -136,31 +139,39 @@ class Deletions:
         if not known:
             return
         lost = await self._markers.lost([deletion for _, deletion in known])
-        first: dict[str, tuple[int, int]] = {}
-        for tenant_id, deletion in known:
-            if deletion.id in lost:
-                first[tenant_id] = min(first.get(tenant_id, _order(deletion)), _order(deletion))
-        for tenant_id, deletion in sorted(known, key=lambda one: _order(one[1])):
-            if tenant_id in first and _order(deletion) >= first[tenant_id]:
-                await self._repeat(tenant_id, deletion)
+        if not lost:
+            return
+        if not await self._control.catch_up():  # another gateway may have repeated them
+            raise UnavailableError("the control topic cannot be read", "It is looked at again.")
+        for tenant_id in {tenant_id for tenant_id, deletion in known if deletion.id in lost}:
+            await self._repeat(tenant_id, lost)
 
-    async def _repeat(self, tenant_id: str, lost: Deletion) -> None:
-        """A deletion of its own, which ClickHouse has not finished; the lost one is void from its record on."""
-        log.warning("Kafka has lost a marker of deletion %s of tenant %s: it is done again", lost.id, tenant_id)
-        newest = max(one.at for one in self._control.data.deleted.of_tenant(tenant_id))
-        of_ends = tuple(max(pair) for pair in zip_longest(lost.bounds, lost.lost_bounds, fillvalue=0))
-        again = replace(
-            lost,
-            id=new_id(),
-            at=max(self._clock(), newest + 1),
-            topic_id="",
-            bounds=(),
-            repeats=lost.id,
-            lost_bounds=of_ends,
+    async def _repeat(self, tenant_id: str, lost: Collection[int]) -> None:
+        """Deletions of their own, which ClickHouse has not finished; the lost ones are void from these records on.
+
+        One that waits for its markers is repeated with those after which it came. The newest is written first: where
+        only some of the records come to be, the newest of all is still the one that was the newest before.
+        """
+        own = sorted(self._control.data.deleted.of_tenant(tenant_id), key=_order)
+        first = next((place for place, one in enumerate(own) if one.id in lost), len(own))
+        begin = self._after(tenant_id)
+        repeats = {one: _again(one, begin + place) for place, one in enumerate(own[first:])}
+        if not repeats:
+            return
+        log.warning(
+            "Kafka has lost a marker of deletion %s of tenant %s: %d deletions are done again",
+            own[first].id,
+            tenant_id,
+            len(repeats),
         )
-        await self._control.note([_record(tenant_id, again)])
-        await self._complete(tenant_id, again)
-        await self._control.forget([encode_record(_record(tenant_id, lost))[0]])
+        await self._control.note([_record(tenant_id, again) for again in reversed(repeats.values())])
+        for again in repeats.values():
+            await self._complete(tenant_id, again)
+        await self._control.forget([encode_record(_record(tenant_id, one))[0] for one in repeats])
+
+    def _after(self, tenant_id: str) -> int:
+        """The time of a deletion that is made now: it is newer than every one that the tenant has."""
+        return max((self._clock(), *(one.at + 1 for one in self._control.data.deleted.of_tenant(tenant_id))))
 
     async def look(self) -> None:
         """One look. Two gateways that complete the same deletion do no harm. Raises UnavailableError."""
@@ -183,6 +194,18 @@ class Deletions:
         deletion = await self._markers.append(tenant_id, deletion)
         await self._control.note([_record(tenant_id, deletion)])
         return deletion
+
+
+def _is_beyond(newer: Deletion, older: Deletion) -> bool:
+    """Another gateway may have made it meanwhile: its time, or one of its markers, may come later."""
+    if _order(newer) < _order(older) or newer.topic_id != older.topic_id:
+        return False
+    return all(newer.bound(newer.topic_id, number) >= bound for number, bound in enumerate(older.bounds))
+
+
+def _again(lost: Deletion, at: int) -> Deletion:
+    of_ends = tuple(max(pair) for pair in zip_longest(lost.bounds, lost.lost_bounds, fillvalue=0))
+    return replace(lost, id=new_id(), at=at, topic_id="", bounds=(), repeats=lost.id, lost_bounds=of_ends)
 
 
 def _order(deletion: Deletion) -> tuple[int, int]:

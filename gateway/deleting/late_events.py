@@ -39,16 +39,21 @@ class LateEvents:
             return RefusedError(
                 409, "this trace was deleted, and late events of it are refused", "Publish to another trace."
             )
-        selections = self._deleted.refused_selections(tenant_id) if metadata else ()
-        named = _members(metadata) if selections else {}
-        for name, value in selections:
-            if any(_is(named[spelling], value) for spelling in SELECTIONS.get(name, ()) if spelling in named):
-                what = f"the traces of {name} {value[:64]!r} were deleted, and events that name it are refused"
-                return RefusedError(409, what, f"Publish without this {name}, or delete it again with late=stored.")
+        if metadata and self._deleted.refuses_selections(tenant_id):
+            return self._of_a_selection(tenant_id, _members(metadata))
+        return None
+
+    def _of_a_selection(self, tenant_id: str, named: dict[str, Raw]) -> RefusedError | None:
+        """What the event names is looked up: the number of deletions costs nothing."""
+        for name, spellings in SELECTIONS.items():
+            for value in (_value(named[spelling]) for spelling in spellings if spelling in named):
+                if self._deleted.refuses_selection(tenant_id, (name, value)):
+                    what = f"the traces of {name} {value[:64]!r} were deleted, and events that name it are refused"
+                    return RefusedError(409, what, f"Publish without this {name}, or delete it again with late=stored.")
         return None
 
 
-def _is(found: Raw, value: str) -> bool:
+def _value(found: Raw) -> str:
     """As the deletion looks for its traces: a text, or what JSON writes for another value."""
     raw = bytes(found)
-    return (_text(raw) if raw.startswith(b'"') else raw.decode()) == value
+    return _text(raw) if raw.startswith(b'"') else raw.decode()

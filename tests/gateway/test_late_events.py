@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from gateway.control.audit_entry import Actor
 from gateway.deleting.deletions import Deletions
 from gateway.reading.visibility import Visibility
 from kit.offline_gateway import MemoryMarkers, OfflineGateway
+from producers import deleted_traces
 from producers.deletion import Deletion, Late
 from producers.settings import Settings
 
@@ -22,6 +25,11 @@ ACTOR = Actor("user ana", "host h")
 def deleting(gateway: OfflineGateway) -> Deletions:
     clock = count(1_000)
     return Deletions(Settings(), gateway.control, gateway.markers, lambda: next(clock))
+
+
+def delete_refused(gateway: OfflineGateway, traces: list[str], selected: tuple[str, str] | None = None) -> Deletion:
+    made = deleting(gateway).delete("1", traces, Late.REFUSED, ACTOR, "s", {}, selected)
+    return asyncio.run(made)[0]
 
 
 def test_after_all_of_a_tenant_was_deleted_its_events_are_refused_and_those_of_others_are_not(
@@ -82,6 +90,24 @@ def test_after_a_session_or_a_user_was_deleted_events_that_name_it_are_refused_i
     # a deletion of the same traces for another reason leaves it as it is
     asyncio.run(deletions.delete("1", ["tr_1", "tr_2"], Late.STORED, ACTOR, "t", {}))
     assert offline.send("POST", "/event", json=EVENT | {"metadata": late[0]}).status_code == 409
+
+
+class OnlyLookedUp(dict[Any, Any]):
+    """Nobody may go through it: a tenant may have thousands of deletions, and each event is judged."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("an event was compared with every deletion of its tenant")
+
+    keys = values = items = __iter__
+
+
+def test_an_event_is_not_compared_with_every_deletion(offline: OfflineGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deleted_traces, "dict", OnlyLookedUp, raising=False)
+    deletions = deleting(offline)
+    for number in range(3):
+        asyncio.run(deletions.delete("1", [f"tr_{number}"], Late.REFUSED, ACTOR, "s", {}, ("userId", f"u{number}")))
+    for metadata, status in (({"user_id": "u2"}, 409), ({"userId": "u3", "sessionId": "u2"}, 201)):
+        assert offline.send("POST", "/event", json=EVENT | {"metadata": metadata}).status_code == status
 
 
 def test_a_session_whose_traces_are_gone_can_be_let_in_again(
@@ -153,3 +179,34 @@ def test_a_repetition_that_was_begun_is_completed_and_what_it_repeats_stays_void
     [done] = gateway.control.data.deleted.of_tenant("1")
     assert (done.id, done.bounds) == (begun.id, (7, 7))
     assert set(gateway.control.data.tenant("1").deletions) == {begun.id}
+
+
+def test_all_of_a_tenant_with_late_events_stored_lets_in_again_what_was_refused_before_it(
+    offline: OfflineGateway,
+) -> None:
+    """Also where the earlier deletions are still there: a sink that reads the log again meets their markers."""
+    one = delete_refused(offline, ["tr_1"])
+    user = delete_refused(offline, ["tr_2"], ("userId", "u1"))
+    of_tr_1 = EVENT | {"traceId": "tr_1"}
+    of_user = EVENT | {"metadata": {"userId": "u1"}}
+    assert offline.send("DELETE", "/traces?tenant=1&late=stored").status_code == 202
+    deleted = offline.control.data.deleted
+    assert len(deleted.of_tenant("1")) == 1
+    for earlier in (one, user):
+        deleted.put("1", earlier)
+    for event in (of_tr_1, of_user):
+        assert offline.send("POST", "/event", json=event).status_code == 201
+    assert not deleted.hides("1", "tr_1", "log", 0, 7)
+    delete_refused(offline, ["tr_1"])
+    assert offline.send("POST", "/event", json=of_tr_1).status_code == 409, "it was deleted again"
+    assert offline.send("POST", "/event", json=of_user).status_code == 201
+
+
+def test_a_deletion_is_not_forgotten_for_one_whose_markers_stand_before_its_own() -> None:
+    """Two gateways delete the same trace: each takes in events that the other does not."""
+    gateway = OfflineGateway()
+    [first] = asyncio.run(deleting(gateway).delete("1", ["tr_1"], Late.STORED, ACTOR, "t", {}))
+    gateway.control.data.deleted.put("1", replace(first, bounds=(7, 8)))
+    for traces in (["tr_1"], []):
+        asyncio.run(deleting(gateway).delete("1", traces, Late.STORED, ACTOR, "t", {}))
+        assert first.id in {one.id for one in gateway.control.data.deleted.of_tenant("1")}
