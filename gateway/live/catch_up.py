@@ -131,10 +131,9 @@ class CatchUp:
         ends_at = monotonic() + _TURN_S
         seen = Repeats(_REMEMBERED)
         reached: Positions = {}  # by the consumer, which begins a little before the stream's position
-        newest_ms = self._places.newest_ms  # a loss that this turn finds came later, or shortly before
-        self._unproven.clear()
+        self._prove_anew()
         while True:
-            if left := await self._leave_what_is_lost(consumer, reached, newest_ms):
+            if left := await self._leave_what_is_lost(consumer, reached):
                 return left
             await self._until_not_ahead()
             target = self._place()
@@ -168,16 +167,29 @@ class CatchUp:
         offsets = self._shared.reader.read.offsets
         return [p for p, offset in self._at.items() if offset > offsets[p] and p not in self._lost]
 
-    async def _leave_what_is_lost(self, consumer: AIOKafkaConsumer, reached: Positions, newest_ms: int) -> bytes:
+    def _prove_anew(self) -> None:
+        """A loss came after the time that is held from now on, or shortly before it, whenever it is found."""
+        self._places.hold_time()
+        self._unproven = {p for p in self._at if self._places.at(p).digest}
+        self._prove()
+
+    def _prove(self, *partitions: int) -> None:
+        """Of these the last record was met, or nothing is known."""
+        self._unproven.difference_update(partitions)
+        if not self._unproven:
+            self._places.release_time()
+
+    async def _leave_what_is_lost(self, consumer: AIOKafkaConsumer, reached: Positions) -> bytes:
         """Go on at what came since the loss. Returns what could not be told of it."""
         if not self._lost:
             return b""
+        newest_ms = self._places.newest_ms
         for number in self._lost:
             partition = TopicPartition(self._shared.topic, number)
             self._at[number] = await offset_after_loss(consumer, partition, self._at[number], newest_ms)
             self._places.put(number, Place(self._at[number]))
             reached.pop(number, None)
-        self._unproven -= self._lost
+        self._prove(*self._lost)
         self._lost.clear()
         self._shared.counts.gaps["lost_end"] += 1
         told = gap_frame("lost_end", self._position())
@@ -207,8 +219,8 @@ class CatchUp:
                     self._places.put(number, Place(start))
                     self._shared.counts.gaps["expired"] += 1
                     gaps += gap_frame("expired", self._position())
-                elif place.digest and place.last >= start:
-                    self._unproven.add(number)
+                if place.last < start:  # nobody knows any more what stood there
+                    self._prove(number)
                 reached[number] = max(start, self._at[number] - LOOK_BACK)
             consumer.assign([TopicPartition(self._shared.topic, p) for p in reached])
         for number, offset in reached.items():
@@ -243,7 +255,7 @@ class CatchUp:
         """False when it shows that the last record that was read of its partition is not there any more."""
         place = self._places.at(record.partition)
         if record.offset == place.last and short_digest(cast("Any", record)) == place.digest:
-            self._unproven.discard(record.partition)
+            self._prove(record.partition)
             return True
         return record.offset < place.last
 

@@ -31,21 +31,35 @@ class Places:
 
     A record is hashed when a position is asked for, or `settle` is called: most records are for no stream. Until then
     it is kept in memory.
+
+    While the time is held, positions tell no newer one: a partition whose last record was not met may have lost it
+    before, and goes on at what came since the time that its reader's position tells.
     """
 
     def __init__(self, mark: bytes, places: Mapping[int, Place], newest_ms: int = 0) -> None:
         self._mark = mark
         self._trace_head, self._vector_head = head_of(Kind.TRACE, mark), head_of(Kind.VECTOR, mark)
-        self._newest_ms = newest_ms
+        self._read_ms = self._newest_ms = newest_ms
+        self._time_is_held = False
         self._places = dict(sorted(places.items()))
         self._encoded = {partition: place.encoded() for partition, place in self._places.items()}
         self._unsettled: dict[int, PlacedRecord] = {}
 
     @property
     def newest_ms(self) -> int:
-        """When the newest record was appended that was read; ms since 1970, 0 where none was."""
+        """When the newest record was appended that was read, as positions tell it; ms since 1970, 0 where none was."""
         self.settle()
         return self._newest_ms
+
+    def hold_time(self) -> None:
+        """Whatever is read from now on, `newest_ms` stays what it is."""
+        self.settle()
+        self._time_is_held = True
+
+    def release_time(self) -> None:
+        """Every partition has shown that it has lost nothing: `newest_ms` is of all that was read."""
+        self._time_is_held = False
+        self._newest_ms = self._read_ms
 
     def read(self, record: PlacedRecord) -> None:
         """This is the last record that was read of its partition."""
@@ -71,8 +85,10 @@ class Places:
         """Let go of the records."""
         while self._unsettled:
             partition, record = self._unsettled.popitem()
-            self._newest_ms = max(self._newest_ms, min(record.timestamp, _LATEST_MS))
+            self._read_ms = max(self._read_ms, min(record.timestamp, _LATEST_MS))
             self._set(partition, Place(record.offset + 1, 1, short_digest(record)))
+        if not self._time_is_held:
+            self._newest_ms = self._read_ms
 
     def position(self, kind: Kind, partition: int) -> bytes:
         """The position after all that was read, not sealed, for a stream of this kind; `partition` is a trace's."""
