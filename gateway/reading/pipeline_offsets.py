@@ -81,7 +81,7 @@ class PipelineOffsets:
         except (KafkaError, OSError) as error:
             await self.close()
             raise PipelineOffsetsError("Kafka does not tell where the events end") from error
-        self._leaders = {tp: end.leader for tp, end in told.items()}
+        self._leaders = {**self._leaders, **{tp: end.leader for tp, end in told.items()}}  # what was found stays
         return {tp.partition: end for tp, end in told.items()}
 
     async def visible(self) -> dict[int, int]:
