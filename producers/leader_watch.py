@@ -19,7 +19,13 @@ from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import ConnectionGroup
-from aiokafka.errors import KafkaError, LeaderNotAvailableError, RequestTimedOutError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    RequestTimedOutError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Int64, Schema, String
@@ -114,39 +120,86 @@ class LogEnd(NamedTuple):
 async def log_ends(
     consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], timeout_s: float
 ) -> dict[TopicPartition, LogEnd]:
-    """Where each partition ends, and who says so. Raises KafkaError when that is not known in time."""
+    """Where each partition ends, and who says so. Raises KafkaError when that is not known of all of them in time."""
     client = consumer._client
+    told: dict[TopicPartition, LogEnd] = {}
     try:
         async with asyncio.timeout(timeout_s):
-            for topic in {tp.topic for tp in partitions}:
-                await client._wait_on_metadata(topic)
+            await _know_topics(client, partitions)
             while True:
-                try:
-                    return await _asked(client, partitions)
-                except KafkaError as error:
-                    if not error.retriable:
-                        raise
-                    await client.force_metadata_update()
+                told = await _told_at_once(client, partitions)
+                if len(told) == len(partitions):
+                    return told
+                await client.force_metadata_update()
                 await asyncio.sleep(_AGAIN_S)
     except TimeoutError as error:
-        raise RequestTimedOutError("the leaders do not say in time where their logs end") from error
+        untold = ", ".join(f"{tp.topic} {tp.partition}" for tp in partitions if tp not in told)
+        raise RequestTimedOutError(f"the leaders do not say in time where their logs end: {untold}") from error
 
 
-async def _asked(client: Any, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, LogEnd]:
+async def told_ends(
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], timeout_s: float
+) -> dict[TopicPartition, LogEnd]:
+    """As `log_ends`, of the partitions whose leaders say it at once: one without a leader holds up no other.
+
+    A leader that hangs is waited for as long as `timeout_s`. Raises KafkaError when this client may not ask.
+    """
+    client = consumer._client
+    until = asyncio.get_running_loop().time() + timeout_s
+    try:
+        async with asyncio.timeout_at(until):
+            await _know_topics(client, partitions)
+    except TimeoutError:
+        return {}
+    told = await _told_at_once(client, partitions, until)
+    if len(told) < len(partitions):
+        client.force_metadata_update()  # there may be a leader at the next look
+    return told
+
+
+async def _know_topics(client: Any, partitions: Iterable[TopicPartition]) -> None:
+    for topic in {tp.topic for tp in partitions}:
+        await client._wait_on_metadata(topic)
+
+
+async def _told_at_once(
+    client: Any, partitions: Iterable[TopicPartition], until: float | None = None
+) -> dict[TopicPartition, LogEnd]:
     by_node: defaultdict[int, list[TopicPartition]] = defaultdict(list)
     for tp in partitions:
         node = client.cluster.leader_for_partition(tp)
-        if node is None or node == -1:
-            raise LeaderNotAvailableError(tp)
-        by_node[node].append(tp)
-    answers = await asyncio.gather(*(ask_leader(client, node, tps) for node, tps in by_node.items()))
-    found: dict[TopicPartition, LogEnd] = {}
+        if node is not None and node != -1:
+            by_node[node].append(tp)
+    answers = await asyncio.gather(*(_answer(client, node, tps, until) for node, tps in by_node.items()))
+    told: dict[TopicPartition, LogEnd] = {}
     for answer in answers:
         for tp, end in answer.items():
-            if isinstance(end, KafkaError):
+            if isinstance(end, LogEnd):
+                told[tp] = end
+            elif is_final(end):
                 raise end
-            found[tp] = end
-    return found
+    return told
+
+
+async def _answer(
+    client: Any, node: int, partitions: Sequence[TopicPartition], until: float | None
+) -> dict[TopicPartition, LogEnd | KafkaError]:
+    """Nothing when the broker does not answer until then (of the loop's clock)."""
+    try:
+        async with asyncio.timeout_at(until):
+            return await ask_leader(client, node, partitions)
+    except (KafkaError, OSError, TimeoutError):
+        return {}
+
+
+def is_final(error: KafkaError) -> bool:
+    """Whether asking again is of no use: the client may not ask.
+
+    Any other error of a partition passes when its leader has settled. `retriable` of aiokafka 0.14 does not tell: it is
+    False for REPLICA_NOT_AVAILABLE (9), and for the codes that aiokafka has no name for: FENCED_LEADER_EPOCH (74),
+    UNKNOWN_LEADER_EPOCH (75), and OFFSET_NOT_AVAILABLE (78), which a leader answers that was just elected (KIP-207).
+    """
+    return isinstance(error, (TopicAuthorizationFailedError, ClusterAuthorizationFailedError))
 
 
 async def ask_leader(
@@ -162,7 +215,7 @@ async def ask_leader(
             found[tp] = LogEnd(offset, Leader(epoch, connection))
             if code:
                 error = cast("type[KafkaError]", for_code(code))
-                found[tp] = error(f"{topic} {partition} does not say where it ends")
+                found[tp] = error(f"{topic} {partition} does not say where it ends: error {code}")
     return found
 
 

@@ -2,7 +2,8 @@
 
 A record that was read stays where it is as long as the same leader answers on the same connection. When another one
 does, the last record that was handed on is compared with the log, before anything that was fetched from it is handed
-on. And once a second the leaders are asked where their logs end, for partitions of which nothing is fetched.
+on. And once a second the leaders are asked where their logs end, for partitions of which nothing is fetched. Where a
+leader does not say it, the partition is left for the next look: it holds up no other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from producers.leader_watch import LeaderWatch, log_ends
+from producers.leader_watch import LeaderWatch, LogEnd, log_ends, told_ends
 from producers.log_trust import LogTrust
 from producers.record_identity import Marks, RecordMark, Standing, mark_of, standings
 from producers.settings import Settings
@@ -31,6 +32,7 @@ AGAIN_S = 0.25
 _TIMEOUT_S = 10.0
 
 Compare = Callable[[Marks], Awaitable[Mapping[tuple[TopicPartition, RecordMark], Standing]]]
+Ask = Callable[[Sequence[TopicPartition]], Awaitable[Mapping[TopicPartition, LogEnd]]]
 
 
 class LogGuard:
@@ -44,6 +46,7 @@ class LogGuard:
         self._compare: Compare = compare or partial(standings, settings)
         self._trust = LogTrust(self._compare)
         self._committed: dict[TopicPartition, int] = {}
+        self._untold: set[TopicPartition] = set()
         self.marks: dict[TopicPartition, RecordMark] = {}
 
     async def begin(self, positions: Sequence[Position]) -> set[TopicPartition]:
@@ -55,12 +58,12 @@ class LogGuard:
         self._committed = {position.partition: position.committed for position in positions}
         self._watch.forget(self._committed)
         tries = int(PATIENCE_S / AGAIN_S)
-        while short := await self._short():
+        while short := await self._short(self._all_ends):
             tries -= 1
             if not tries:
                 break
             await asyncio.sleep(AGAIN_S)
-        return short | await self._lost()
+        return short | await self._lost(self._all_ends)
 
     def goes_on(self, position: Position) -> None:
         """The partition is read from another place than `begin` was told."""
@@ -97,23 +100,34 @@ class LogGuard:
         while True:
             await asyncio.sleep(LOOK_S)
             try:
-                if lost := await self._short() | await self._lost():
+                if lost := await self._short(self._told_ends) | await self._lost(self._told_ends):
                     raise _lost_ends(lost)
             except KafkaError as error:
-                log.info("the leaders do not say now where their logs end: %r", error)
+                log.info("Kafka does not say now whether the logs are those that were read: %r", error)
 
-    async def _short(self) -> set[TopicPartition]:
+    async def _short(self, ask: Ask) -> set[TopicPartition]:
         """Asks only the leaders."""
         committed = dict(self._committed)
-        ends = await log_ends(self._consumer, list(committed), _TIMEOUT_S)
-        return {tp for tp, offset in committed.items() if ends[tp].end < offset}
+        ends = await ask(list(committed))
+        return {tp for tp, offset in committed.items() if tp in ends and ends[tp].end < offset}
 
-    async def _lost(self) -> set[TopicPartition]:
+    async def _lost(self, ask: Ask) -> set[TopicPartition]:
         marks = {tp: [mark] for tp, mark in self.marks.items()}
         if not marks:
             return set()
-        ends = await log_ends(self._consumer, list(marks), _TIMEOUT_S)
-        return await self._trust.lost({tp: ends[tp].leader for tp in marks}, marks)
+        ends = await ask(list(marks))
+        return await self._trust.lost({tp: end.leader for tp, end in ends.items()}, {tp: marks[tp] for tp in ends})
+
+    async def _all_ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, LogEnd]:
+        return await log_ends(self._consumer, partitions, _TIMEOUT_S)
+
+    async def _told_ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, LogEnd]:
+        ends = await told_ends(self._consumer, partitions, _TIMEOUT_S)
+        self._untold.difference_update(ends)
+        if untold := set(partitions) - ends.keys() - self._untold:
+            self._untold |= untold
+            log.warning("the leaders do not say now where these logs end: %s", _names(untold))
+        return ends
 
     async def _must_stand(self, marks: Mapping[TopicPartition, list[RecordMark]]) -> None:
         while True:
@@ -129,5 +143,8 @@ class LogGuard:
 
 
 def _lost_ends(partitions: Iterable[TopicPartition]) -> LostEndError:
-    names = ", ".join(f"{tp.topic} partition {tp.partition}" for tp in sorted(partitions))
-    return LostEndError(f"{names}: the log has lost records that were read")
+    return LostEndError(f"{_names(partitions)}: the log has lost records that were read")
+
+
+def _names(partitions: Iterable[TopicPartition]) -> str:
+    return ", ".join(f"{tp.topic} partition {tp.partition}" for tp in sorted(partitions))

@@ -333,7 +333,7 @@ class ChunkedConsumer(driver.Consumer):
             await self.sleep(LOOK_S)
             thread = cast("LeasedConsumerThread", self._thread)
             with suppress(KafkaError):
-                await self._continuity.look(thread.log_ends)
+                await self._continuity.look(thread.told_ends)
 
     def _forget(self) -> None:
         self._continuity.forget()

@@ -2,7 +2,8 @@
 
 Its next life compares what is committed with the log, and folds anew what it must (see start_position). When another
 leader answers than before, what it gave must follow the last record that was folded. And once a second the leaders are
-asked where their logs end, for partitions of which nothing comes.
+asked where their logs end, for partitions of which nothing comes. A partition whose leader does not say it is left for
+the next look: it holds up no other.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LOOK_S = 1.0
 AGAIN_S = 0.25
 PATIENCE = 5  # looks in a row: a broker that has just started may tell an end below what it has acknowledged
 
-LogEnds = Callable[[Collection[TopicPartition]], Awaitable[Mapping[TopicPartition, LogEnd]]]
+ToldEnds = Callable[[Collection[TopicPartition]], Awaitable[Mapping[TopicPartition, LogEnd]]]
 
 
 class Continuity:
@@ -40,13 +41,13 @@ class Continuity:
         self._trust = LogTrust(self._compare)
         self._last: dict[TopicPartition, RecordMark] = {}
         self._reached: dict[TopicPartition, int] = {}
-        self._short = 0
+        self._short: dict[TopicPartition, int] = {}  # looks in a row that found a partition too short
 
     def forget(self) -> None:
         """The partitions are assigned anew."""
         self._last.clear()
         self._reached.clear()
-        self._short = 0
+        self._short.clear()
 
     def begins(self, tp: TP, mark: RecordMark | None, position: int) -> None:
         """Folding begins at `position`, after the record of `mark` where that is known."""
@@ -79,16 +80,18 @@ class Continuity:
         self._last[of] = mark_of(records[-1], watch.epoch_at(of, records[-1].offset))
         self._reached[of] = records[-1].offset + 1
 
-    async def look(self, log_ends: LogEnds) -> None:
+    async def look(self, told_ends: ToldEnds) -> None:
         """Raises KafkaError when Kafka does not say."""
         reached, marks = dict(self._reached), {tp: [mark] for tp, mark in self._last.items()}
         if not reached:
             return
-        ends = await log_ends(reached)
-        short = {tp for tp, position in reached.items() if ends[tp].end < position}
-        self._short = self._short + 1 if short else 0
-        lost = await self._trust.lost({tp: ends[tp].leader for tp in marks}, marks)
-        if lost or self._short >= PATIENCE:
+        ends = await told_ends(reached)
+        looks = {tp: self._short.get(tp, 0) for tp in reached}
+        self._short = looks | {tp: looks[tp] + 1 if end.end < reached[tp] else 0 for tp, end in ends.items()}
+        short = {tp for tp, times in self._short.items() if times >= PATIENCE}
+        told = {tp: mark for tp, mark in marks.items() if tp in ends}
+        lost = await self._trust.lost({tp: ends[tp].leader for tp in told}, told)
+        if lost or short:
             _stop(lost | short)
 
     async def _compare(self, marks: Marks) -> Mapping[tuple[TopicPartition, RecordMark], Standing]:

@@ -15,7 +15,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from producers.committed_offsets import heed_whole_answers
-from producers.leader_watch import LeaderWatch, LogEnd, log_ends
+from producers.leader_watch import LeaderWatch, LogEnd, told_ends
 from stream_processors.consumed import consume_lightly
 from stream_processors.consumed_offsets import consumed_offsets
 from stream_processors.membership import watch_membership
@@ -55,9 +55,9 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
         found = await self.call_thread(self._coordinator().fetch_committed_offsets, asked)
         return {TP(*tp): at for tp, at in found.items() if at.offset >= 0}
 
-    async def log_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, LogEnd]:
-        """Where logs end, and which leader says so. Raises KafkaError."""
-        return await self.call_thread(log_ends, self._ensure_consumer(), list(partitions), LOG_ENDS_S)
+    async def told_ends(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, LogEnd]:
+        """Where logs end, and which leader says so; without those whose leader does not say it. Raises KafkaError."""
+        return await self.call_thread(told_ends, self._ensure_consumer(), list(partitions), LOG_ENDS_S)
 
     async def on_start(self) -> None:
         await super().on_start()

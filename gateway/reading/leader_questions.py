@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, RequestTimedOutError
 
-from producers.leader_watch import Leader, LogEnd, ask_leader
+from producers.leader_watch import Leader, LogEnd, ask_leader, is_final
 
 PATIENCE_S = 0.5
 _AGAIN_S = 0.05
@@ -122,6 +122,6 @@ class LeaderQuestions:
         for tp, end in answer.items():
             if isinstance(end, LogEnd):
                 told[tp] = ToldEnd(end.end, end.leader, asked_at)
-            elif not end.retriable:
+            elif is_final(end):
                 raise end
         return told

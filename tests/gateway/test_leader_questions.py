@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError, NodeNotReadyError, NotLeaderForPartitionError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    KafkaError,
+    NodeNotReadyError,
+    NotLeaderForPartitionError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from gateway.reading import leader_questions
 from gateway.reading.leader_questions import PATIENCE_S, LeaderQuestions
+from kit.scripted_leaders import NOT_NOW
 from kit.until import until
 from producers.leader_watch import Leader, LogEnd
 
@@ -68,6 +75,19 @@ def test_a_partition_that_nobody_leads_costs_the_others_nothing(brokers: Scripte
         began = monotonic()
         assert await told(questions) == {2}
         assert monotonic() - began < PATIENCE_S
+        await questions.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("code", NOT_NOW)
+def test_a_leader_that_cannot_say_yet_costs_the_others_nothing(brokers: ScriptedBrokers, code: int) -> None:
+    async def scenario() -> None:
+        brokers.errors[PARTITIONS[1]] = cast("type[KafkaError]", for_code(code))()
+        questions = LeaderQuestions(brokers, TIMEOUT_S)
+        assert await told(questions) == {0, 2}
+        del brokers.errors[PARTITIONS[1]]
+        assert await told(questions) == {0, 1, 2}
         await questions.close()
 
     asyncio.run(scenario())
