@@ -48,6 +48,7 @@ class LogGuard:
         self._committed: dict[TopicPartition, int] = {}
         self._untold: set[TopicPartition] = set()
         self.marks: dict[TopicPartition, RecordMark] = {}
+        self.stands = False  # by the last look: every leader has answered, and no log has lost its end
 
     async def begin(self, positions: Sequence[Position]) -> set[TopicPartition]:
         """The partitions that are not read on from what was committed, because that is not there any more.
@@ -56,6 +57,7 @@ class LogGuard:
         """
         self.marks = {position.partition: mark for position in positions if (mark := position.note.last) is not None}
         self._committed = {position.partition: position.committed for position in positions}
+        self._untold.clear()
         self._watch.forget(self._committed)
         tries = int(PATIENCE_S / AGAIN_S)
         while short := await self._short(self._all_ends):
@@ -102,7 +104,9 @@ class LogGuard:
             try:
                 if lost := await self._short(self._told_ends) | await self._lost(self._told_ends):
                     raise _lost_ends(lost)
+                self.stands = not self._untold
             except KafkaError as error:
+                self.stands = False
                 log.info("Kafka does not say now whether the logs are those that were read: %r", error)
 
     async def _short(self, ask: Ask) -> set[TopicPartition]:

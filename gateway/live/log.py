@@ -46,6 +46,13 @@ class ReadSoFar:
         """No record of a batch is kept any longer."""
         self._places.settle()
 
+    def tell_time(self, *, every_log_stands: bool) -> None:
+        """Positions tell a newer time only as long as no partition can have lost what was read of it long ago."""
+        if every_log_stands:
+            self._places.release_time()
+        else:
+            self._places.hold_time()
+
     def pass_markers(self, partition: int, offset: int) -> None:
         """Below `offset` there are only markers of transactions behind what has been read."""
         self.offsets[partition] = offset

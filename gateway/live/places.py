@@ -87,7 +87,7 @@ class Places:
             partition, record = self._unsettled.popitem()
             self._read_ms = max(self._read_ms, min(record.timestamp, _LATEST_MS))
             self._set(partition, Place(record.offset + 1, 1, short_digest(record)))
-        if not self._time_is_held:
+        if not self._time_is_held or not self._newest_ms:  # 0 would say nothing
             self._newest_ms = self._read_ms
 
     def position(self, kind: Kind, partition: int) -> bytes:

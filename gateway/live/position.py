@@ -9,8 +9,8 @@ get events of every partition, so its position is the vector of all of them. A p
     kind 3, a trace:   the varint is its partition, one place
     kind 4, a vector:  the varint is the number of partitions, a place of each
     place:             digest of the last record (4 bytes) | varint: offset | varint: how far back that record stands
-    time:              of the newest record that was read, in ms since 1970; 0 where none is known. Older while a stream
-                       catches up and a partition has not shown that it still has its last record
+    time:              of the newest record that was read, in ms since 1970; 0 where none is known. Older as long
+                       as a partition has not shown that it still has its last record
 
 Kinds 1 and 2 have no time, and places that are offsets alone. Versions before this one made them; a vector of more than
 MOST_NAMED partitions is still one, so that it fits into a request's head.

@@ -205,6 +205,7 @@ class LiveReader:
         guarding = asyncio.create_task(guard.watch())
         try:
             while not self._stuck and not looking.done() and not guarding.done():
+                self.read.tell_time(every_log_stands=guard.stands)
                 try:
                     batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH_RECORDS)
                     self._in_hand = bool(batch)
