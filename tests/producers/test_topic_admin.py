@@ -126,12 +126,15 @@ FLUSH = "flush.messages"
 
 
 async def flush_of(settings: Settings) -> set[tuple[str, bool]]:
-    """What all topics have, and whether it is their own."""
+    """What all topics but that of control have, and whether it is their own. That one always has 1."""
+    control = Topics(settings.topic_prefix).control
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     try:
         await admin.start()
-        found = [(await read_configs(admin, topic, [FLUSH]))[FLUSH] for topic in all_topics(settings)]
-        return {(config.value, config.is_own) for config in found}
+        found = {topic: (await read_configs(admin, topic, [FLUSH]))[FLUSH] for topic in all_topics(settings)}
+        of_control = found.pop(control)
+        assert not of_control.is_own or of_control.value == "1"
+        return {(config.value, config.is_own) for config in found.values()}
     finally:
         await admin.close()
 

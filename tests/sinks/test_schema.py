@@ -143,7 +143,7 @@ def test_a_window_of_shown_times_reads_the_granules_of_that_time_also_of_rows_th
                 f"fromUnixTimestamp64Milli({now_ms - day * 24 * HOUR_MS} - toInt64(number)) AS at FROM numbers(20000))"
             )
         read, of = granules()
-        assert read == of > 2 * days, "all is read where nothing says which times are in a part"
+        assert read == of >= 2 * days, "all is read where nothing says which times are in a part"
         migrate(settings, every)
         asyncio.run(until(lambda: granules()[0] < of / days * 3, "existing parts have the index", 60))
         found = client.query(sql, parameters=given).result_rows
