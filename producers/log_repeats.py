@@ -20,9 +20,8 @@ class FewRepeats(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._said: dict[
-            tuple[str, int, str], tuple[float, int]
-        ] = {}  # when it was let through, and how often not since
+        # When a line went through, and how often it did not since.
+        self._said: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] not in LIBRARIES:

@@ -70,21 +70,22 @@ class RunningStack:
 
     async def restart(self, part: str) -> None:
         """As an operator rolls a part: SIGTERM, wait for its end, start its successor; returns when that is ready."""
-        await self._parts[part].stop()
-        await self._parts[part].start()
+        await self.hold(part)
+        await self.go_on(part)
 
     @asynccontextmanager
     async def without(self, part: str) -> AsyncGenerator[None]:
         """The part is stopped meanwhile, and ready again afterwards."""
-        await self._parts[part].stop()
+        await self.hold(part)
         yield
-        await self._parts[part].start()
+        await self.go_on(part)
 
     async def hold(self, part: str) -> None:
         """Stop it; `go_on` starts its successor."""
         await self._parts[part].stop()
 
     async def go_on(self, part: str) -> None:
+        """Returns when the successor is ready."""
         await self._parts[part].start()
 
     def _add(self, name: str, command: str, **environment: str) -> None:
