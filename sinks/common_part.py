@@ -15,7 +15,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.verdict import Refusal, verdict
-from sinks.log_records import records_between
+from sinks.log_records import FETCH_WAIT_MS, records_between
 
 FIRST_WINDOW = 1000  # offsets that are compared at once; each following window is larger
 GROWTH = 4
@@ -70,7 +70,10 @@ async def common_end(settings: Settings, client: AsyncClient, epoch: int, tp: To
     Where retention has left nothing to compare, the start of the log. Raises KafkaError and ClickHouse's errors.
     """
     consumer = AIOKafkaConsumer(
-        **kafka_options(settings), enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=500
+        **kafka_options(settings),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     try:
         await consumer.start()

@@ -14,9 +14,7 @@ from producers.kafka_client import kafka_options
 from producers.record_identity import decode_note
 from producers.settings import Settings
 from producers.topics import Topics
-from sinks.log_records import records_between
-
-_FETCH_WAIT_MS = 500
+from sinks.log_records import FETCH_WAIT_MS, records_between
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ async def events_log(settings: Settings) -> AsyncGenerator[tuple[EventsLog, list
         **kafka_options(settings),
         enable_auto_commit=False,
         auto_offset_reset="earliest",  # where retention has overtaken a read
-        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     try:
         await consumer.start()
