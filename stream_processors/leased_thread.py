@@ -76,12 +76,18 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
     ) -> Any:
         """What Faust would drop, as the flow is stopped, is put back at once: recovery may have sought already, and
         would wait for it for ever.
+
+        Returns as soon as a fetch has come. aiokafka's own wait goes on after one with nothing but transaction markers,
+        and whoever waits to read what stands before them would wait the whole `timeout`.
         """
         self.moves = {}
         generation = self.app.consumer_generation_id
         before = consumed_offsets(consumer)
-        records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-        if not cast("Any", self.consumer).flow_active or generation != self.app.consumer_generation_id:
+        records = await super()._fetch_records(consumer, active_partitions, 0, max_records)
+        if timeout and self._flows() and not records and consumed_offsets(consumer) == before:
+            await _next_fetch(consumer, timeout)
+            records = await super()._fetch_records(consumer, active_partitions, 0, max_records)
+        if not self._flows() or generation != self.app.consumer_generation_id:
             for tp, taken in records.items():
                 with suppress(IllegalStateError):  # it is not assigned any more
                     consumer.seek(tp, taken[0].offset)
@@ -90,9 +96,31 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
         self.moves = {TP(*tp): (before[tp], after[tp]) for tp in before.keys() & after if before[tp] < after[tp]}
         return records
 
+    def _flows(self) -> bool:
+        return bool(cast("Any", self.consumer).flow_active)
+
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         await self._coordinator()._do_heartbeat()  # aiokafka's first one is an interval away
         await super().on_partitions_assigned(assigned, generation_id)
 
+    def close(self) -> None:
+        """Nothing: Faust calls this when a rebalance meets a stop, and closes the connections from another loop.
+
+        The group would then never be left, and the partitions stand still for a session. The stop that is under way
+        closes the consumer here, in its own thread, once the rebalance is over.
+        """
+
     def _coordinator(self) -> GroupCoordinator:
         return cast("GroupCoordinator", self._ensure_consumer()._coordinator)
+
+
+async def _next_fetch(consumer: AIOKafkaConsumer, timeout: float) -> None:
+    """Until something is fetched or `timeout` s are over. Raises KafkaError when a fetch was refused."""
+    fetcher: Any = consumer._fetcher
+    fetched = fetcher._create_fetch_waiter()
+    with fetcher._subscriptions.fetch_context():
+        done, _ = await asyncio.wait([fetched], timeout=timeout)
+    if done:
+        fetched.result()
+    else:
+        fetched.cancel()

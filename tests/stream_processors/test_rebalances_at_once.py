@@ -152,3 +152,31 @@ def test_a_recovery_goes_on_however_long_kafka_takes() -> None:
             await asyncio.wait_for(step, 60)
 
     asyncio.run(scenario())
+
+
+def test_a_stop_that_meets_a_rebalance_leaves_the_group() -> None:
+    """Faust closed the consumer from another loop, and it was never left: partitions stood still for a session."""
+    steps: list[str] = []
+
+    class Client:
+        _closed = False
+
+        async def stop(self) -> None:
+            steps.append("left" if not self._closed else "closed already")
+
+        def __getattr__(self, name: str) -> Any:  # what Faust closes: its coordinator and its connections
+            async def close() -> None:
+                steps.append(f"closed {name}")
+
+            return SimpleNamespace(close=close)
+
+    async def scenario() -> None:
+        async with a_consumer() as consumer:
+            thread = cast("Any", consumer._thread)
+            thread._consumer = Client()
+            cast("Any", consumer.app)._on_rebalance_when_stopped()
+            await some_turns()
+            await thread.on_thread_stop()
+            assert steps == ["left"]
+
+    asyncio.run(scenario())
