@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
+from sinks.errors import RevokedError
 from sinks.tenure import Tenure
+from stream_processors.boot_clock import boot_clock
 from stream_processors.lease import Lease
 
 
 class Assignment:
     """The current tenure. A revocation returns only when the flows have left it, still in the old generation."""
 
-    def __init__(self, lease: Lease) -> None:
-        self._lease = lease
+    def __init__(self, lease: Lease, lease_s: float = 0) -> None:
+        """`lease_s` is how long any process may go on after its group has given its place to another one."""
+        self.lease = lease
+        self._lease_s = lease_s
+        self._has_rival = False
+        self._rival_until = float("-inf")
         self._tenure: Tenure | None = None
         self._changed = asyncio.Condition()
         self._ending = asyncio.Lock()
@@ -24,8 +31,18 @@ class Assignment:
     async def begin(self, assigned: Collection[TopicPartition]) -> None:
         """A new tenure; the flows are told."""
         async with self._changed:
-            self._tenure = Tenure(assigned, self._lease)
+            if self._has_rival:
+                self._has_rival = False
+                self._rival_until = boot_clock() + self._lease_s
+            self._tenure = Tenure(assigned, self.lease)
             self._changed.notify_all()
+
+    def expect_rival(self) -> None:
+        """Another process may hold the name of this one until the next assignment, and its lease for that long after.
+
+        The next tenure is given to the flows when that is over.
+        """
+        self._has_rival = True
 
     async def end(self) -> None:
         """Let the flows finish what is under way, and start nothing new."""
@@ -50,10 +67,16 @@ class Assignment:
 
     async def tenure(self) -> Tenure:
         """The current tenure, or the next one while a rebalance is going on."""
-        async with self._changed:
-            while self._tenure is None:
-                await self._changed.wait()
-            return self._tenure
+        while True:
+            async with self._changed:
+                while self._tenure is None:
+                    await self._changed.wait()
+                tenure = self._tenure
+            left_s = self._rival_until - boot_clock()
+            if left_s <= 0:
+                return tenure
+            with suppress(RevokedError):
+                await tenure.pause(left_s)
 
 
 class RebalanceListener(ConsumerRebalanceListener):

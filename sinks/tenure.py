@@ -7,8 +7,7 @@ No INSERT may start
   looked.
 The server holds the last of these, too (`EventStore` sends `insert_by` along): a pause between the check and the
 socket write, or a network that holds an INSERT back, is covered. Not covered: the INSERT of a process that was killed,
-held back by the network, when a new process of its name has looked before that time is up; and two living processes of
-one name.
+held back by the network, when a new process of its name and machine has looked before that time is up.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ from sinks.errors import (
     TooManyBadEventsError,
 )
 from sinks.event_flow import EventFlow
+from sinks.name_holder import held_elsewhere
 from sinks.retry import Backoff
 from sinks.server_restarts import ServerLives, watch_restarts
 from sinks.summary_flow import SummaryFlow
@@ -72,8 +73,8 @@ def run(settings: Settings) -> None:
     log_to_stderr(settings.log_level)
     gc.set_threshold(*GC_THRESHOLDS)
     try:
-        with own_name(settings, "sink", settings.sink_instance):
-            uvloop.run(_run(settings))
+        with own_name(settings, "sink", settings.sink_instance) as place:
+            uvloop.run(_run(settings, place))
     except* NameTakenError as group:
         for error in single_errors(group):
             stop_process(error, EXIT_MISMATCH)
@@ -96,18 +97,24 @@ def single_errors(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, place: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await work_until(settings, stop, on_ready=lambda: print("ready sink", flush=True))
+    await work_until(settings, stop, on_ready=lambda: print("ready sink", flush=True), place=place)
 
 
-async def work_until(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
-    """A sink in the running loop, until `stop` is set; what is under way is finished within DRAIN_S. Raises groups."""
+async def work_until(
+    settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None, place: str = ""
+) -> None:
+    """A sink in the running loop, until `stop` is set; what is under way is finished within DRAIN_S. Raises groups.
+
+    `place` is where its name is held (see own_name.py).
+    """
     lease_s = _lease_s(settings)
     async with asyncio.TaskGroup() as group:
-        work = group.create_task(_work(settings, Lease(lease_s), stop, on_ready))
+        assignment = Assignment(Lease(lease_s), lease_s)
+        work = group.create_task(_work(settings, assignment, place, stop, on_ready))
         stopping = group.create_task(stop.wait())
         await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
@@ -126,9 +133,10 @@ def _lease_s(settings: Settings) -> float:
     return lease_ms / 1000
 
 
-async def _work(settings: Settings, lease: Lease, stop: asyncio.Event, on_ready: Callable[[], None]) -> None:
+async def _work(
+    settings: Settings, assignment: Assignment, place: str, stop: asyncio.Event, on_ready: Callable[[], None]
+) -> None:
     topics = Topics(settings.topic_prefix)
-    assignment = Assignment(lease)
     async with AsyncExitStack() as stack:
         client = await _reach_clickhouse(settings)
         stack.push_async_callback(client.close)
@@ -137,7 +145,7 @@ async def _work(settings: Settings, lease: Lease, stop: asyncio.Event, on_ready:
             await lives.look(client)
         dead_letters = DeadLetters(settings, client)
         stack.push_async_callback(dead_letters.stop)
-        consumer = await _reach_kafka(settings, assignment, lease)
+        consumer = await _reach_kafka(settings, assignment, place)
         stack.push_async_callback(_leave, consumer)
 
         deletions = ControlDeletions(settings)
@@ -209,15 +217,17 @@ async def _reach_clickhouse(settings: Settings) -> AsyncClient:
         await asyncio.sleep(backoff.next_s())
 
 
-async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease) -> AIOKafkaConsumer:
+async def _reach_kafka(settings: Settings, assignment: Assignment, place: str) -> AIOKafkaConsumer:
     topics = Topics(settings.topic_prefix)
+    name = settings.sink_instance
+    client_id = f"{name}-{place}" if name and place else client_name("sink", name)
     backoff = Backoff()
     while True:
         consumer = AIOKafkaConsumer(
             **kafka_options(settings),
             group_id=topics.sink_group,
-            client_id=client_name("sink", settings.sink_instance),
-            group_instance_id=static_member(settings.sink_instance),
+            client_id=client_id,
+            group_instance_id=static_member(name),
             partition_assignment_strategy=(RangePartitionAssignor,),
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -230,13 +240,18 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, lease: Lease)
         )
         try:
             await consumer.start()
+            if name and await held_elsewhere(consumer, name, client_id):
+                log.warning("another machine may run a sink under the same name, %s: waiting until it has ended", name)
+                assignment.expect_rival()
         except KafkaError as error:
             log.warning("Kafka does not answer at %s, trying again: %r", settings.kafka_bootstrap_servers, error)
             with suppress(KafkaError):
                 await consumer.stop()
         else:
-            named_by = settings.sink_instance and f"AXONSTREAM_SINK_INSTANCE={settings.sink_instance}"
-            watch_membership(consumer, Membership(lease, settings.session_timeout_ms / 1000, named_by))
+            named_by = name and f"AXONSTREAM_SINK_INSTANCE={name}"
+            session_s = settings.session_timeout_ms / 1000
+            membership = Membership(assignment.lease, session_s, named_by, on_rival=assignment.expect_rival)
+            watch_membership(consumer, membership)
             consume_lightly(consumer, lambda _: True)
             fetch_patiently(consumer)
             heed_whole_answers(consumer)

@@ -44,13 +44,18 @@ class Membership:
         *,
         clock: Callable[[], float] = boot_clock,
         end: Callable[[NameTakenError], None] = _end,
+        on_rival: Callable[[], None] = lambda: None,
     ) -> None:
-        """`named_by` is for the message: the setting and the name in it, empty for a member without a name."""
+        """`named_by` is for the message: the setting and the name in it, empty for a member without a name.
+
+        `on_rival` is called when another one may have this member's name, which it is about to take back.
+        """
         self._lease = lease
         self._session_s = session_timeout_s
         self._named_by = named_by
         self._clock = clock
         self._end = end
+        self._on_rival = on_rival
         self._since = self._accepted_at = float("-inf")
         self._losses: list[float] = []
 
@@ -64,7 +69,10 @@ class Membership:
     def not_known(self) -> None:
         """The group does not know this member. Ends the process when another one has its name, and came first."""
         now = self._clock()
-        if not self._named_by or now - self._accepted_at >= self._session_s:
+        if not self._named_by:
+            return
+        self._on_rival()
+        if now - self._accepted_at >= self._session_s:
             return  # Kafka had given it up
         self._losses = [at for at in self._losses if now - at < MOST_LOSSES * self._session_s] + [now]
         if now - self._since < self._session_s or len(self._losses) >= MOST_LOSSES:

@@ -9,36 +9,52 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import platform
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 from producers.settings import Settings
 from stream_processors.errors import NameTakenError
 
 log = logging.getLogger(__name__)
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PLACE_LENGTH = 8
+
 
 @contextmanager
-def own_name(settings: Settings, part: str, instance: str) -> Generator[None]:
+def own_name(settings: Settings, part: str, instance: str) -> Generator[str]:
     """Hold the name for a block of code. Without a name, or where no file can be locked, that is nothing.
 
+    Yields where the name is held. Two processes of one name that are told the same place never live at one time.
     Raises NameTakenError while another process of this user holds it for the same topics, on this machine.
     """
     file = _lock_file(settings, part, instance) if instance else None
     if file is None:
-        yield
+        yield uuid4().hex[:_PLACE_LENGTH]
         return
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise NameTakenError(f"AXONSTREAM_{part.upper()}_INSTANCE={instance}") from None
-        yield
+        yield _place(file)
     finally:
         os.close(file)
+
+
+def _place(file: int) -> str:
+    """This file of this run of this kernel: containers share a kernel, and clones of a machine have equal files."""
+    try:
+        kernel = _BOOT_ID.read_text()
+    except OSError:  # not Linux
+        kernel = platform.node()
+    at = os.fstat(file)
+    return sha256(f"{kernel} {at.st_dev} {at.st_ino}".encode()).hexdigest()[:_PLACE_LENGTH]
 
 
 def _lock_file(settings: Settings, part: str, instance: str) -> int | None:

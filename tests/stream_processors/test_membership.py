@@ -25,8 +25,14 @@ class Member:
     def __init__(self, named_by: str = "AXONSTREAM_SINK_INSTANCE=sink-0") -> None:
         self.now = 100.0
         self.ended: list[NameTakenError] = []
+        self.rivals = 0
         lease = Lease(SESSION_S, clock=lambda: self.now)
-        self.membership = Membership(lease, SESSION_S, named_by, clock=lambda: self.now, end=self.ended.append)
+        self.membership = Membership(
+            lease, SESSION_S, named_by, clock=lambda: self.now, end=self.ended.append, on_rival=self.has_rival
+        )
+
+    def has_rival(self) -> None:
+        self.rivals += 1
 
     def beats_for(self, seconds: float) -> None:
         for _ in range(int(seconds)):
@@ -45,6 +51,7 @@ def test_one_whose_name_is_taken_joins_again() -> None:
     member = Member()
     member.beats_for(SESSION_S + 1)
     member.membership.not_known()
+    assert member.rivals == 1, "it may not write before the other one has ended"
     member.beats_for(2)
     assert not member.ended
     assert member.membership._lease.held()
@@ -64,6 +71,7 @@ def test_one_that_was_away_for_longer_than_its_session_was_given_up_by_kafka() -
     member.beats_for(2)
     member.now += SESSION_S
     member.membership.not_known()
+    assert member.rivals == 1, "the other one may live by now"
     member.beats_for(2)
     assert not member.ended
     member.membership.not_known()
@@ -90,7 +98,7 @@ def test_a_member_without_a_name_cannot_share_it() -> None:
     member = Member(named_by="")
     member.beats_for(2)
     member.membership.not_known()
-    assert not member.ended
+    assert (member.ended, member.rivals) == ([], 0)
 
 
 def test_the_answers_of_a_coordinator_are_watched() -> None:

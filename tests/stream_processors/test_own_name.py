@@ -68,3 +68,23 @@ def test_where_nothing_can_be_locked_the_process_goes_on(tmp_path: Path, monkeyp
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
     with own_name(Settings(), "sink", "sink-0"), own_name(Settings(), "sink", "sink-0"):
         pass
+
+
+def test_a_place_is_that_of_one_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is told the same place as an earlier one knows that it is dead."""
+
+    def place() -> str:
+        with own_name(Settings(), "sink", "sink-0") as told:
+            return told
+
+    first = place()
+    assert place() == first
+    monkeypatch.setattr("stream_processors.own_name._BOOT_ID", tmp_path / "of another machine, or after a restart")
+    assert place() != first
+    monkeypatch.undo()
+    elsewhere = tmp_path / "container"
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+    assert place() != first
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nothing can be locked here"))
+    assert place() != place()
