@@ -163,9 +163,11 @@ class ChunkedConsumer(driver.Consumer):
         moves = thread.moves if generation == self.app.consumer_generation_id else {}
         for tp in [tp for tp in {**moves, **fetched} if self.is_chunked(tp.topic)]:
             records = fetched.pop(tp, [])
+            if generation != self.app.consumer_generation_id:
+                continue  # a whole rebalance has passed meanwhile, and its recovery sets the positions
             if self.app.rebalancing or tp not in self._ledgers:  # Faust ends one of two rebalances at once too early
                 self._put_back(tp, records)
-            elif chunks := await self._new_chunks(tp, records, moves.get(tp)):
+            elif chunks := await self._new_chunks(tp, records, moves.get(tp), generation):
                 fetched[tp] = chunks
         if self.flow_active and self.app.in_recovery:
             return recovered_in_bulk(cast("TableManager", self.app.tables).recovery, fetched)
@@ -219,12 +221,13 @@ class ChunkedConsumer(driver.Consumer):
         except IllegalStateError as error:
             self.log.info("%r is not assigned any more: %r", tp, error)
 
-    async def _new_chunks(self, tp: TP, records: list[Any], move: tuple[int, int] | None) -> list[Chunk]:
+    async def _new_chunks(
+        self, tp: TP, records: list[Any], move: tuple[int, int] | None, generation: int
+    ) -> list[Chunk]:
         """The chunks of a fetch that has moved the partition so, if that is known; none when there is nothing to fold.
 
         A fetch with markers alone makes an empty chunk, so that what is folded and committed passes them, too.
         """
-        generation = self.app.consumer_generation_id
         ledger = self._ledgers[tp]
         expected = ledger.fetched_to
         begin, end = move or (expected, records[-1].offset + 1 if records else expected)
@@ -242,6 +245,8 @@ class ChunkedConsumer(driver.Consumer):
                 check_deleted(repr(tp), expected, log_start)
         watch = cast("LeasedConsumerThread", self._thread).watch
         await self._continuity.must_follow(tp, records, watch)
+        if generation != self.app.consumer_generation_id:
+            return []
         return Chunk.of(self, TP(*tp), records, start=start, end=end, generation=generation, epoch_at=watch.epoch_at)
 
     def on_buffer_full(self, tp: TP) -> None:

@@ -202,6 +202,34 @@ def test_what_was_fetched_and_never_came_is_no_gap_of_markers(monkeypatch: pytes
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("when", ["before its turn", "while it is compared with the log"])
+def test_what_a_whole_rebalance_has_overtaken_is_dropped(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I13. It is of the generation that fetched it; the next one has sought where it begins."""
+
+    async def scenario() -> None:
+        async with a_consumer() as consumer:
+            sought: list[tuple[TP, int]] = []
+            monkeypatch.setattr(consumer._thread, "seek", lambda *to: sought.append(to))
+            other = TP(EVENTS.topic, 1)
+            taken = {EVENTS: [_record(0)], other: [_record(0)]} if when == "before its turn" else {EVENTS: [_record(0)]}
+
+            async def fetch(*_: Any, **__: Any) -> Mapping[Any, Any]:
+                return dict(taken)
+
+            async def rebalanced(*_: Any) -> None:
+                consumer.app.consumer_generation_id += 1
+                consumer._ledgers = {tp: SettleLedger(0, 0) for tp in (EVENTS, other)}
+
+            monkeypatch.setattr(ThreadDelegateConsumer, "_getmany", fetch)
+            monkeypatch.setattr(consumer._continuity, "must_follow", rebalanced)
+            cast("Any", consumer._thread).watch = None
+            assert await consumer._next_to_deliver({EVENTS, other}, 1) == {}
+            assert sought == []
+            assert consumer._ledgers[other].fetched_to == 0
+
+    asyncio.run(scenario())
+
+
 def test_a_chunk_from_before_a_rebalance_is_not_folded() -> None:
     """I13."""
 
