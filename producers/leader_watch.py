@@ -224,6 +224,12 @@ def connection_of(client: Any, node: int) -> object:
     return client._conns.get((node, ConnectionGroup.DEFAULT)) or object()
 
 
+def leader_connection(consumer: AIOKafkaConsumer, partition: TopicPartition) -> object | None:
+    """What stands for the leader that answers now, and for its life; None while there is no connection to one."""
+    client: Any = consumer._client
+    return client._conns.get((client.cluster.leader_for_partition(partition), ConnectionGroup.DEFAULT))
+
+
 class LeaderWatch:
     """Of everything that a consumer fetches: by which leader it was taken, and at which offsets another one begins.
 

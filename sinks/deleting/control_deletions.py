@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from producers.deleted_traces import DeletedTraces
 from producers.deletion import CONTROL_KEYS, DELETION_FORM, Deletion
 from producers.kafka_client import kafka_options
+from producers.leader_watch import leader_connection
 from producers.settings import Settings
 from producers.topics import Topics
 
@@ -48,7 +49,11 @@ class ControlDeletions:
                 await asyncio.sleep(_AGAIN_S)
 
     async def _follow(self) -> None:
-        """From the start of the topic, each time: it is small, and reading it again changes nothing."""
+        """From the start of the topic, each time: it is small, and reading it again changes nothing.
+
+        Returns when another leader answers, or another life of it: the log may have lost its end, and have grown over
+        what was read.
+        """
         consumer = AIOKafkaConsumer(
             **self._options, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=_PATIENT_MS
         )
@@ -57,12 +62,17 @@ class ControlDeletions:
             consumer.assign([self._partition])
             end = (await consumer.end_offsets([self._partition]))[self._partition]
             await consumer.seek_to_beginning(self._partition)
+            leader: object | None = None
             while True:
                 if await consumer.position(self._partition) >= end:
                     self._loaded.set()
                 batches = await consumer.getmany(self._partition, timeout_ms=_LOOK_MS)
                 for record in batches.get(self._partition, ()):
                     self.read(record.key, record.value)
+                answering = leader_connection(consumer, self._partition)
+                if leader is not None and answering is not None and answering is not leader:
+                    return
+                leader = answering or leader
         finally:
             await consumer.stop()
 

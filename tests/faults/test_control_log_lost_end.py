@@ -1,4 +1,4 @@
-"""The control topic loses its end and grows again: a gateway knows the keys and the entries that the log of now has."""
+"""The control topic loses its end and grows again: gateways and sinks know what the log of now has."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from gateway.control.api_keys import NewKey, make_key, revocation
 from gateway.control.credentials import KeyScope
@@ -20,9 +21,12 @@ from kit.control_followers import following
 from kit.cut_logs import lose_the_end
 from kit.kafka_cluster import KafkaCluster
 from kit.until import until
+from producers.deletion import CONTROL_KEYS, DELETION_FORM, Deletion, Late
+from producers.kafka_client import kafka_options
 from producers.settings import Settings
 from producers.topic_admin import make_topics
 from producers.topics import Topics
+from sinks.deleting.control_deletions import following as following_deletions
 
 pytestmark = pytest.mark.services
 
@@ -79,5 +83,32 @@ def test_a_revocation_at_the_offset_of_a_lost_change_is_not_missed(one_broker: K
                 assert fresh.offset > read_up_to, "the log has grown over what was lost"
                 assert names(control) == names(fresh) == {"lost"}, "the revocation that was lost has to be made again"
                 assert len(control.data.audit) == len(fresh.data.audit) == entries - 1 + 3
+
+    asyncio.run(scenario())
+
+
+def test_a_sink_does_not_miss_a_deletion_at_the_offset_of_a_lost_one(one_broker: KafkaCluster) -> None:
+    """Nothing comes after it that would show that the log is another one."""
+    settings = Settings(kafka_bootstrap_servers=one_broker.bootstrap_servers, topic_prefix=f"t{uuid4().hex[:8]}-")
+    topic = Topics(settings.topic_prefix).control
+
+    async def ask(number: int) -> None:
+        deletion = Deletion(number, (f"tr_{number}",), Late.REFUSED, time.time_ns() // 1_000_000)
+        async with AIOKafkaProducer(**kafka_options(settings)) as producer:
+            key, value = b"%s1/%d" % (CONTROL_KEYS, number), DELETION_FORM.dump_json(deletion)
+            await producer.send_and_wait(topic, value, key=key)
+
+    async def lose_the_last_one_and_ask_for_another() -> None:
+        await lose_the_end(one_broker, topic, [0], 1)
+        await ask(3)
+
+    async def scenario() -> None:
+        await make_topics(settings)
+        await ask(1)
+        await ask(2)
+        async with following_deletions(settings) as deletions:
+            assert deletions.recorded.keys() == {1, 2}
+            frozen(lose_the_last_one_and_ask_for_another())
+            await until(lambda: 3 in deletions.recorded, "the deletion that came after the loss is known", 60)
 
     asyncio.run(scenario())
