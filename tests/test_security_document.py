@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -36,10 +37,15 @@ def test_every_attack_is_listed_with_the_files_whose_docstrings_name_it() -> Non
 
 def files_that_name(attack: str) -> set[str]:
     """The test files in which the docstring of the module or of a test begins with the number."""
-    found: set[str] = set()
+    return {path for path, begun in docstrings() if re.match(rf"{attack}\b", begun)}
+
+
+@cache
+def docstrings() -> list[tuple[str, str]]:
+    """Of all test modules and their functions, each with its file."""
+    found: list[tuple[str, str]] = []
     for path in (ROOT / "tests").rglob("test_*.py"):
         tree = ast.parse(path.read_text())
         documented = (node for node in ast.walk(tree) if isinstance(node, (ast.Module, ast.FunctionDef)))
-        if any(re.match(rf"{attack}\b", ast.get_docstring(node) or "") for node in documented):
-            found.add(path.relative_to(ROOT).as_posix())
+        found += [(path.relative_to(ROOT).as_posix(), ast.get_docstring(node) or "") for node in documented]
     return found

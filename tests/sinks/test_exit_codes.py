@@ -53,13 +53,13 @@ async def _end_with(error: SinkError) -> None:
 def test_the_error_that_ends_the_sink_chooses_its_exit_code(
     error: type[SinkError], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_run", lambda _: _end_with(error("told")))
+    monkeypatch.setattr(worker, "_run", lambda *_: _end_with(error("told")))
     with pytest.raises(SystemExit) as ended:
         worker.run(Settings())
     assert ended.value.code == code
 
 
 def test_any_other_error_ends_the_sink_as_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "_run", lambda _: _end_with(LeaseLostError("told")))
+    monkeypatch.setattr(worker, "_run", lambda *_: _end_with(LeaseLostError("told")))
     with pytest.raises(ExceptionGroup):
         worker.run(Settings())
