@@ -61,8 +61,8 @@ from axonstream.version import VERSION
 if TYPE_CHECKING:
     from axonstream.async_client import AsyncAxonPush
     from axonstream.client import AxonPush
+    from axonstream.producers.kafka_publisher import KafkaPublisher as KafkaPublisher
     from axonstream.results import BatchResult, Deletion, Event, FirstError, TraceListItem, TraceSummary
-    from producers.kafka_publisher import KafkaPublisher as KafkaPublisher
 
 __version__ = VERSION
 
@@ -112,13 +112,11 @@ def __getattr__(name: str) -> Any:
     if name != "KafkaPublisher":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from producers.kafka_publisher import KafkaPublisher
+        from axonstream.producers.kafka_publisher import KafkaPublisher
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in {"aiokafka", "msgspec", "pydantic_settings"}:
             raise ImportError(f'KafkaPublisher needs {missing}: pip install "axonstream[kafka]"') from error
-        if missing == "producers":
-            raise ImportError("KafkaPublisher is hidden by another package that is named `producers`") from error
         raise
     return KafkaPublisher
 

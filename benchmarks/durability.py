@@ -14,20 +14,20 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from axonstream.deploy.init import initialise
 from axonstream.event_contract import EventInput
+from axonstream.producers.event_record import encode_event
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics, event_key
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.event_batch import EventBatch
+from axonstream.sinks.event_store import COLUMNS, TABLE
+from axonstream.sinks.table_writer import TableWriter
 from benchmarks.measuring.installation import Installation
 from benchmarks.measuring.plan import read_plan
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.servers import Servers, servers
-from deploy.init import initialise
-from producers.event_record import encode_event
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics, event_key
-from sinks.clickhouse import connect
-from sinks.event_batch import EventBatch
-from sinks.event_store import COLUMNS, TABLE
-from sinks.table_writer import TableWriter
 
 NOW_MS = 1_900_000_000_000
 AT_ONCE = 1000

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from axonstream.producers.event_record import EventRecord
 from benchmarks.measuring.filled_topic import delete_topics, fill_topic, make_topic
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.plan import Plan, read_plan
@@ -23,7 +24,6 @@ from benchmarks.processor import OURS as PROCESSOR
 from benchmarks.processor import Log, Subject, fold_turn
 from benchmarks.sink import OURS as SINK
 from benchmarks.sink import turn
-from producers.event_record import EventRecord
 
 Fields = dict[str, Any]
 COMPACT = "compact, our order"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import orjson
 
+from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets
+from axonstream.sinks.clickhouse import connect_blocking
 from benchmarks.measuring.http_load import Load
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.pipeline import Pipeline, running_pipeline
@@ -20,8 +22,6 @@ from benchmarks.measuring.sample_events import TRACES
 from benchmarks.measuring.servers import servers
 from benchmarks.measuring.subject_process import SubjectProcess, subject_process
 from benchmarks.peers.job import LoadJob, job_text
-from gateway.reading.pipeline_offsets import PipelineOffsets
-from sinks.clickhouse import connect_blocking
 
 OURS = "whole stack"
 WANTED = 15_000

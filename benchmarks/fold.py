@@ -18,13 +18,13 @@ from time import process_time
 import orjson
 
 from axonstream.event_contract import EventInput
-from producers.event_record import encode_event
-from producers.topics import event_key
-from producers.verdict import verdict
-from stream_processors.application import GC_THRESHOLDS
-from stream_processors.fold import fold_records
-from stream_processors.snapshots import summary_record
-from stream_processors.trace_states import TraceStates
+from axonstream.producers.event_record import encode_event
+from axonstream.producers.topics import event_key
+from axonstream.producers.verdict import verdict
+from axonstream.stream_processors.application import GC_THRESHOLDS
+from axonstream.stream_processors.fold import fold_records
+from axonstream.stream_processors.snapshots import summary_record
+from axonstream.stream_processors.trace_states import TraceStates
 
 ROUNDS = 5
 TYPES = ("agent.message", "agent.tool_call.start", "agent.tool_call.end", "agent.handoff", "agent.error")

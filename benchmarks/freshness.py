@@ -14,6 +14,7 @@ from statistics import quantiles
 import httpx
 from aiokafka import AIOKafkaConsumer
 
+from axonstream.producers.topics import state_key
 from benchmarks.measuring.filled_topic import partitions_of
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.pipeline import Pipeline, running_pipeline
@@ -23,7 +24,6 @@ from benchmarks.measuring.sample_events import event_fields
 from benchmarks.measuring.servers import servers
 from benchmarks.measuring.subject_process import subject_process
 from benchmarks.peers.job import LoadJob, job_text
-from producers.topics import state_key
 
 HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
 PROBES_A_SECOND = 10

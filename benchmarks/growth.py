@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import httpx
 
+from axonstream.producers.event_record import EventRecord
+from axonstream.sinks.clickhouse import connect, connect_blocking
 from benchmarks.measuring.filled_topic import delete_topics, fill_topic, make_topic
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.pipeline import running_pipeline
@@ -20,8 +22,6 @@ from benchmarks.processor import Log, Subject, fold_turn
 from benchmarks.reads import HEADERS, ask, questions
 from benchmarks.sink import OURS as SINK
 from benchmarks.sink import turn as store_turn
-from producers.event_record import EventRecord
-from sinks.clickhouse import connect, connect_blocking
 
 EVENTS_A_TRACE = 25
 

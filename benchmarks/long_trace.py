@@ -9,13 +9,13 @@ import httpx
 import orjson
 import psutil
 
+from axonstream.sinks.clickhouse import connect_blocking
 from benchmarks.measuring.installation import Installation
 from benchmarks.measuring.pipeline import running_pipeline
 from benchmarks.measuring.plan import read_plan
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.servers import servers
 from benchmarks.measuring.stored_by_sql import store_events, trace_name
-from sinks.clickhouse import connect_blocking
 
 OURS = "axonstream gateway"
 HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}

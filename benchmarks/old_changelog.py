@@ -15,17 +15,17 @@ from time import monotonic
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
+from axonstream.producers.topic_configs import change_configs
+from axonstream.producers.topics import state_key
+from axonstream.stream_processors.fold import fold_records
+from axonstream.stream_processors.trace_state import FENCE_HEADER
+from axonstream.stream_processors.trace_states import TraceStates
 from benchmarks.measuring.filled_topic import Partitioner, partitions_of
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.plan import read_plan
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.sample_events import NOW_MS, sample_record, trace_id
 from benchmarks.measuring.servers import servers
-from producers.topic_configs import change_configs
-from producers.topics import state_key
-from stream_processors.fold import fold_records
-from stream_processors.trace_state import FENCE_HEADER
-from stream_processors.trace_states import TraceStates
 
 DAYS, STATES = 30, 10
 CLEANED_S = 90.0  # the cleaner looks every 15 s

@@ -15,15 +15,15 @@ from time import monotonic
 import httpx
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse import connect, connect_blocking
+from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.pipeline import running_pipeline
 from benchmarks.measuring.plan import Plan, read_plan
 from benchmarks.measuring.results import Results
 from benchmarks.measuring.servers import servers
 from benchmarks.measuring.stored_by_sql import LAST_24_HOURS, TABLE_BY_TIME, store_events, trace_name
-from producers.settings import Settings
-from sinks.clickhouse import connect, connect_blocking
-from sinks.table_writer import CLICKHOUSE_ERRORS
 
 HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
 OURS, BY_TIME = "axonstream", "ordered by time"

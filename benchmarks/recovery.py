@@ -11,6 +11,7 @@ from time import monotonic
 
 import orjson
 
+from axonstream.producers.event_record import EventRecord
 from benchmarks.measuring.filled_topic import delete_topics, fill_topic, make_topic
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.output_watch import watching
@@ -22,7 +23,6 @@ from benchmarks.measuring.subject_process import subject_process
 from benchmarks.peers.job import StreamJob, job_text
 from benchmarks.peers.plain_fold import folded
 from benchmarks.processor import OURS, STOCK
-from producers.event_record import EventRecord
 
 LONGEST_S = 900.0
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from axonstream.sinks.clickhouse import connect
 from benchmarks.measuring.filled_topic import ends_of, fill_topic
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.output_watch import DEADLINE_S, watching
@@ -18,7 +19,6 @@ from benchmarks.measuring.results import Results
 from benchmarks.measuring.sample_events import TRACES, sample_records
 from benchmarks.measuring.servers import Servers, servers
 from benchmarks.measuring.subject_process import SubjectProcess
-from sinks.clickhouse import connect
 
 SIZES = (1, 2, 4)
 

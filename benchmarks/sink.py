@@ -13,6 +13,8 @@ from time import monotonic, sleep
 
 from clickhouse_connect.driver.client import Client
 
+from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.sinks.worker import FETCH_BYTES
 from benchmarks.measuring.filled_topic import delete_topics, fill_topic, make_topic
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.plan import read_plan
@@ -21,8 +23,6 @@ from benchmarks.measuring.sample_events import TRACES, sample_records
 from benchmarks.measuring.servers import Servers, servers
 from benchmarks.measuring.subject_process import SubjectProcess, subject_process
 from benchmarks.peers.job import GC_THRESHOLDS, SinkJob, job_text
-from sinks.clickhouse import connect_blocking
-from sinks.worker import FETCH_BYTES
 
 OURS = "axonstream sink"
 COLUMNS = "orjson -> Native columns"

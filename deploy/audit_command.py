@@ -9,14 +9,14 @@ from typing import Literal
 import click
 from aiokafka.errors import KafkaError
 
-from deploy.audit_view import print_entries
-from deploy.checked_settings import checked_settings
-from deploy.dead_letters_options import Time
-from deploy.endpoints import with_endpoints
-from deploy.exit_codes import UnreachableError
-from deploy.terminal_text import HarmlessGroup, harmless, say
-from gateway.control.audit_entry import Action, AuditEntry
-from gateway.control.audit_log import read_newest
+from axonstream.deploy.audit_view import print_entries
+from axonstream.deploy.checked_settings import checked_settings
+from axonstream.deploy.dead_letters_options import Time
+from axonstream.deploy.endpoints import with_endpoints
+from axonstream.deploy.exit_codes import UnreachableError
+from axonstream.deploy.terminal_text import HarmlessGroup, harmless, say
+from axonstream.gateway.control.audit_entry import Action, AuditEntry
+from axonstream.gateway.control.audit_log import read_newest
 
 READ_WITHIN_S = 120.0
 _ACTIONS = sorted({words for action in Action for words in (action.value, action.partition(".")[0])})

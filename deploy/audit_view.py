@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from deploy.terminal_text import harmless, say, say_json
-from gateway.control.audit_entry import AuditEntry
+from axonstream.deploy.terminal_text import harmless, say, say_json
+from axonstream.gateway.control.audit_entry import AuditEntry
 
 WIDTH = 80
 _INDENT = 4

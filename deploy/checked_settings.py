@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from deploy.exit_codes import SettingsError
-from producers.settings import Settings
+from axonstream.deploy.exit_codes import SettingsError
+from axonstream.producers.settings import Settings
 
 
 def checked_settings() -> Settings:

@@ -8,20 +8,20 @@ from pathlib import Path
 try:
     import click
 
-    from deploy.audit_command import audit
-    from deploy.checked_settings import checked_settings
-    from deploy.dead_letters_command import dead_letters
-    from deploy.exit_codes import EPILOG, UnreachableError
-    from deploy.keys_command import keys
-    from deploy.part_commands import DATA_DIR, part_commands
-    from deploy.rebuild_command import rebuild_summaries
-    from deploy.repair_command import repair
-    from deploy.sql_command import sql
-    from deploy.terminal_text import HarmlessGroup, say
-    from deploy.trace_command import trace
-    from deploy.trace_delete_command import delete
-    from deploy.verify_command import verify
-    from producers.log_lines import harmless_errors
+    from axonstream.deploy.audit_command import audit
+    from axonstream.deploy.checked_settings import checked_settings
+    from axonstream.deploy.dead_letters_command import dead_letters
+    from axonstream.deploy.exit_codes import EPILOG, UnreachableError
+    from axonstream.deploy.keys_command import keys
+    from axonstream.deploy.part_commands import DATA_DIR, part_commands
+    from axonstream.deploy.rebuild_command import rebuild_summaries
+    from axonstream.deploy.repair_command import repair
+    from axonstream.deploy.sql_command import sql
+    from axonstream.deploy.terminal_text import HarmlessGroup, say
+    from axonstream.deploy.trace_command import trace
+    from axonstream.deploy.trace_delete_command import delete
+    from axonstream.deploy.verify_command import verify
+    from axonstream.producers.log_lines import harmless_errors
 except ImportError as error:
     sys.exit(f'axonstream: the command needs the server parts ({error}): pip install "axonstream[server,local]"')
 
@@ -42,8 +42,8 @@ def main() -> None:
 @click.option("--clickhouse-port", default=8123, show_default=True, help="A free one is picked when it is taken.")
 def up(port: int, data_dir: Path, processors: int, sinks: int, kafka_port: int, clickhouse_port: int) -> None:
     """Run the whole product on this machine until Ctrl-C."""
-    from deploy.local_stack import StackOptions
-    from deploy.up_command import run_stack
+    from axonstream.deploy.local_stack import StackOptions
+    from axonstream.deploy.up_command import run_stack
 
     options = StackOptions(
         data_dir=data_dir.resolve(),
@@ -60,7 +60,7 @@ def up(port: int, data_dir: Path, processors: int, sinks: int, kafka_port: int, 
 @DATA_DIR
 def demo(data_dir: Path) -> None:
     """Play a 12-step run of a multi-service agent that fails at step 8, and show its trace."""
-    from deploy.demo_command import run_demo
+    from axonstream.deploy.demo_command import run_demo
 
     run_demo(data_dir.resolve(), checked_settings())
 
@@ -80,12 +80,12 @@ def init(new_epoch: bool, add_partitions: bool, data_dir: Path | None) -> None:
     """
     import asyncio
 
-    from deploy.endpoints import read_endpoints, with_endpoints
-    from deploy.errors import DeployError, PartFailedError
-    from deploy.init import initialise
-    from deploy.mended import Mended
-    from producers.errors import ProducerError
-    from sinks.errors import SinkError
+    from axonstream.deploy.endpoints import read_endpoints, with_endpoints
+    from axonstream.deploy.errors import DeployError, PartFailedError
+    from axonstream.deploy.init import initialise
+    from axonstream.deploy.mended import Mended
+    from axonstream.producers.errors import ProducerError
+    from axonstream.sinks.errors import SinkError
 
     settings = checked_settings()
     directory = data_dir or settings.data_dir

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from secrets import token_urlsafe
 
-from deploy.private_file import write_private
+from axonstream.deploy.private_file import write_private
 
 _FILE = "clickhouse.env"
 _PASSWORD = "CLICKHOUSE_PASSWORD="  # noqa: S105  the name, not the password

@@ -6,7 +6,7 @@ import os
 import pwd
 import socket
 
-from gateway.control.audit_entry import Actor
+from axonstream.gateway.control.audit_entry import Actor
 
 
 def user_name() -> str:

@@ -14,9 +14,9 @@ from typing import Self
 
 import psutil
 
-from deploy.errors import AlreadyRunningError
-from deploy.part_process import parts_of
-from deploy.private_file import make_private
+from axonstream.deploy.errors import AlreadyRunningError
+from axonstream.deploy.part_process import parts_of
+from axonstream.deploy.private_file import make_private
 
 
 class DataDirectory:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from deploy.command_actor import command_actor
-from gateway.control.audit_entry import Action, AuditEntry, entry
-from sinks.letter_box import LetterHead, Place
+from axonstream.deploy.command_actor import command_actor
+from axonstream.gateway.control.audit_entry import Action, AuditEntry, entry
+from axonstream.sinks.letter_box import LetterHead, Place
 
 _MOST_NAMED = 20  # tenants and reasons of one entry
 _MOST_TEXT = 120

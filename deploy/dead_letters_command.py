@@ -13,25 +13,25 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from deploy.checked_settings import checked_settings
-from deploy.dead_letters_audit import letters_entry
-from deploy.dead_letters_options import Selection, filter_options
-from deploy.dead_letters_view import print_letter, print_letters, print_reasons
-from deploy.endpoints import with_endpoints
-from deploy.exit_codes import UnreachableError
-from deploy.terminal_text import HarmlessGroup, harmless, say
-from gateway.control.audit_entry import Action
-from gateway.control.data import ControlData
-from gateway.control.log import ControlLog
-from gateway.errors import UnavailableError
-from producers.errors import NotAcknowledgedError
-from producers.event_log import EventLog
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.clickhouse import connect
-from sinks.letter_box import LetterBox, LetterHead
-from sinks.replay import replay as replay_letters
-from sinks.table_writer import CLICKHOUSE_ERRORS
+from axonstream.deploy.checked_settings import checked_settings
+from axonstream.deploy.dead_letters_audit import letters_entry
+from axonstream.deploy.dead_letters_options import Selection, filter_options
+from axonstream.deploy.dead_letters_view import print_letter, print_letters, print_reasons
+from axonstream.deploy.endpoints import with_endpoints
+from axonstream.deploy.exit_codes import UnreachableError
+from axonstream.deploy.terminal_text import HarmlessGroup, harmless, say
+from axonstream.gateway.control.audit_entry import Action
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.log import ControlLog
+from axonstream.gateway.errors import UnavailableError
+from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.producers.event_log import EventLog
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.letter_box import LetterBox, LetterHead
+from axonstream.sinks.replay import replay as replay_letters
+from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
 
 Output = Literal["text", "json"]
 T = TypeVar("T")

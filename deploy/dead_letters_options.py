@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
+from axonstream.deploy.time_text import span_ms
 from axonstream.event_contract import MAX_ID
-from deploy.time_text import span_ms
-from sinks.letter_filter import LetterFilter
+from axonstream.sinks.letter_filter import LetterFilter
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deploy.terminal_text import harmless, print_table, say, say_json
-from sinks.letter_box import Letter, OpenedLetter, ReasonCount
+from axonstream.deploy.terminal_text import harmless, print_table, say, say_json
+from axonstream.sinks.letter_box import Letter, OpenedLetter, ReasonCount
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEX_BYTES = 32  # of one line

@@ -9,15 +9,15 @@ import click
 import httpx
 from pydantic import SecretStr
 
+from axonstream.deploy.demo_run import play, show
+from axonstream.deploy.endpoints import Endpoints, api_key, no_key, read_endpoints
+from axonstream.deploy.local_stack import LocalStack, StackOptions
+from axonstream.deploy.terminal_text import say
+from axonstream.deploy.up_command import run_stack
 from axonstream.errors import ValidationError
+from axonstream.gateway.control.credentials import new_key
 from axonstream.http_environment import connecting
-from deploy.demo_run import play, show
-from deploy.endpoints import Endpoints, api_key, no_key, read_endpoints
-from deploy.local_stack import LocalStack, StackOptions
-from deploy.terminal_text import say
-from deploy.up_command import run_stack
-from gateway.control.credentials import new_key
-from producers.settings import Settings
+from axonstream.producers.settings import Settings
 
 _GO_ON = """
 Go on:

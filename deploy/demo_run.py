@@ -14,9 +14,9 @@ from typing import Any
 
 from axonstream import AxonPush, TraceContext
 from axonstream import EventType as Type
+from axonstream.deploy.terminal_text import print_lines, terminal_width
+from axonstream.deploy.trace_view import trace_lines
 from axonstream.trace_context import new_trace_id
-from deploy.terminal_text import print_lines, terminal_width
-from deploy.trace_view import trace_lines
 
 STEPS = 12
 FAILING_STEP = 8

@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from deploy.exit_codes import NoSecretError
-from deploy.private_file import write_private
-from gateway.control.api_keys import MAKE_A_KEY
-from producers.settings import Settings
+from axonstream.deploy.exit_codes import NoSecretError
+from axonstream.deploy.private_file import write_private
+from axonstream.gateway.control.api_keys import MAKE_A_KEY
+from axonstream.producers.settings import Settings
 
 
 class Endpoints(BaseModel):

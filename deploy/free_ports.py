@@ -7,7 +7,7 @@ import socket
 
 import psutil
 
-from deploy.errors import PartFailedError
+from axonstream.deploy.errors import PartFailedError
 
 # Below the range that systems take the local ports of outgoing connections from (Linux: 32768 and up): a port of that
 # range can be gone between the choice and the bind, some seconds later.

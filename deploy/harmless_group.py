@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from producers.harmless_text import harmless_lines
+from axonstream.producers.harmless_text import harmless_lines
 
 
 class HarmlessGroup(click.Group):

@@ -8,15 +8,15 @@ import logging
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from deploy.errors import PartFailedError
-from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
-from producers.cluster_id import cluster_id
-from producers.settings import Settings
-from producers.topic_admin import make_topics, partitions_of_the_pipeline
-from producers.topics import Topics
-from sinks.epochs import ensure_epoch
-from sinks.known_cluster import check_cluster
-from sinks.schema import migrate
+from axonstream.deploy.errors import PartFailedError
+from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
+from axonstream.producers.cluster_id import cluster_id
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_admin import make_topics, partitions_of_the_pipeline
+from axonstream.producers.topics import Topics
+from axonstream.sinks.epochs import ensure_epoch
+from axonstream.sinks.known_cluster import check_cluster
+from axonstream.sinks.schema import migrate
 
 log = logging.getLogger(__name__)
 

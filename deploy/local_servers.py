@@ -10,11 +10,11 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from deploy.free_ports import free_port, listens_on
-from deploy.kafka_broker import kept_cluster_id
-from deploy.supervised_part import PartSpec
-from producers.cluster_id import cluster_id
-from producers.settings import Settings
+from axonstream.deploy.free_ports import free_port, listens_on
+from axonstream.deploy.kafka_broker import kept_cluster_id
+from axonstream.deploy.supervised_part import PartSpec
+from axonstream.producers.cluster_id import cluster_id
+from axonstream.producers.settings import Settings
 
 _KAFKA, _CLICKHOUSE = "kafka", "clickhouse"
 _LOOPBACK = "127.0.0.1"

@@ -13,19 +13,19 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from deploy.clickhouse_login import kept_password, write_login
-from deploy.endpoints import Endpoints, endpoints_file, write_endpoints
-from deploy.errors import DeployError, PartFailedError, PortTakenError
-from deploy.free_ports import free_port, is_free
-from deploy.init import initialise
-from deploy.kafka_jars import kafka_classpath
-from deploy.local_servers import LocalServers
-from deploy.mended import Mended
-from deploy.server_secret import kept_secret
-from deploy.supervised_part import PartSpec, SupervisedPart
-from producers.errors import ProducerError
-from producers.settings import Settings
-from sinks.errors import SinkError
+from axonstream.deploy.clickhouse_login import kept_password, write_login
+from axonstream.deploy.endpoints import Endpoints, endpoints_file, write_endpoints
+from axonstream.deploy.errors import DeployError, PartFailedError, PortTakenError
+from axonstream.deploy.free_ports import free_port, is_free
+from axonstream.deploy.init import initialise
+from axonstream.deploy.kafka_jars import kafka_classpath
+from axonstream.deploy.local_servers import LocalServers
+from axonstream.deploy.mended import Mended
+from axonstream.deploy.server_secret import kept_secret
+from axonstream.deploy.supervised_part import PartSpec, SupervisedPart
+from axonstream.producers.errors import ProducerError
+from axonstream.producers.settings import Settings
+from axonstream.sinks.errors import SinkError
 
 PORTS_TRIED = 5
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from deploy.private_file import write_private
+from axonstream.deploy.private_file import write_private
 
 LOOK_S = 0.5
 

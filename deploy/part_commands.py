@@ -1,4 +1,6 @@
-"""The parts of the stack as commands: `axonstream gateway` and its likes, and `python -m deploy.part_commands gateway`.
+"""The parts of the stack as commands: `axonstream gateway` and its likes.
+
+`python -m axonstream.deploy.part_commands gateway` runs a part, too.
 
 The second is what `axonstream up` starts: without the other commands a part takes 15 MB less, and is ready earlier.
 """
@@ -11,10 +13,10 @@ from pathlib import Path
 
 import click
 
-from deploy.checked_settings import checked_settings
-from deploy.harmless_group import HarmlessGroup
-from producers.log_lines import harmless_errors, log_to_stderr
-from producers.settings import Settings
+from axonstream.deploy.checked_settings import checked_settings
+from axonstream.deploy.harmless_group import HarmlessGroup
+from axonstream.producers.log_lines import harmless_errors, log_to_stderr
+from axonstream.producers.settings import Settings
 
 DATA_DIR = click.option(
     "--data-dir",
@@ -32,8 +34,8 @@ DATA_DIR = click.option(
 @click.option("--controller-port", default=9093, show_default=True)
 def kafka(data_dir: Path, port: int, controller_port: int) -> None:
     """Run one Kafka broker on loopback."""
-    from deploy.errors import DeployError
-    from deploy.kafka_broker import run
+    from axonstream.deploy.errors import DeployError
+    from axonstream.deploy.kafka_broker import run
 
     _private(data_dir)
     try:
@@ -50,9 +52,9 @@ def clickhouse(data_dir: Path, port: int) -> None:
 
     It asks for the password of AXONSTREAM_CLICKHOUSE_PASSWORD, or else for that in DATA_DIR/clickhouse.env.
     """
-    from deploy.clickhouse_http.clickhouse_error import DirectoryInUseError
-    from deploy.clickhouse_http.server import run
-    from deploy.clickhouse_login import kept_password, write_login
+    from axonstream.deploy.clickhouse_http.clickhouse_error import DirectoryInUseError
+    from axonstream.deploy.clickhouse_http.server import run
+    from axonstream.deploy.clickhouse_login import kept_password, write_login
 
     _private(data_dir)
     password = checked_settings().clickhouse_password.get_secret_value()
@@ -68,7 +70,7 @@ def clickhouse(data_dir: Path, port: int) -> None:
 @click.command()
 def gateway() -> None:
     """Serve the HTTP interface."""
-    from gateway.server import run
+    from axonstream.gateway.server import run
 
     _part(run)
 
@@ -76,7 +78,7 @@ def gateway() -> None:
 @click.command()
 def processor() -> None:
     """Fold events into the summaries of their traces."""
-    from stream_processors.worker import run
+    from axonstream.stream_processors.worker import run
 
     _part(run)
 
@@ -84,7 +86,7 @@ def processor() -> None:
 @click.command()
 def sink() -> None:
     """Write events and summaries to ClickHouse."""
-    from sinks.worker import run
+    from axonstream.sinks.worker import run
 
     _part(run)
 
@@ -96,8 +98,8 @@ def _part(run: Callable[[Settings], None]) -> None:
 
 
 def _private(data_dir: Path) -> None:
-    from deploy.errors import DeployError
-    from deploy.private_file import OTHERS_NOTHING, make_private
+    from axonstream.deploy.errors import DeployError
+    from axonstream.deploy.private_file import OTHERS_NOTHING, make_private
 
     os.umask(OTHERS_NOTHING)
     try:

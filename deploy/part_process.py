@@ -11,15 +11,15 @@ from pathlib import Path
 import psutil
 
 _PART_OF = "AXONSTREAM_PART_OF"
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).parents[2].resolve()  # in a checkout, `axonstream/deploy` is a link
 
 
 def python_of(executable: str) -> tuple[str, ...]:
-    """`python -P -m deploy.part_commands`: without -P, packages of the folder where `axonstream up` runs come first.
+    """`python -P -m axonstream.deploy.part_commands`.
 
-    They may have common names: a user's own `gateway` or `deploy` would be run in place of ours.
+    Without -P, packages of the folder where `axonstream up` runs come first: a copy of ours would be run in its place.
     """
-    return (executable, "-P", "-m", "deploy.part_commands")
+    return (executable, "-P", "-m", "axonstream.deploy.part_commands")
 
 
 def environment_of(inherited: Mapping[str, str], own: Mapping[str, str], data_dir: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from deploy.errors import NotPrivateError
+from axonstream.deploy.errors import NotPrivateError
 
 OTHERS_NOTHING = 0o077  # the umask under which the parts of the stack run
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 from aiokafka.errors import KafkaError
 
-from deploy.checked_settings import checked_settings
-from deploy.endpoints import with_endpoints
-from deploy.terminal_text import say
-from stream_processors.errors import ProcessorError
-from stream_processors.rebuild import order_rebuild
+from axonstream.deploy.checked_settings import checked_settings
+from axonstream.deploy.endpoints import with_endpoints
+from axonstream.deploy.terminal_text import say
+from axonstream.stream_processors.errors import ProcessorError
+from axonstream.stream_processors.rebuild import order_rebuild
 
 
 @click.command("rebuild-summaries")

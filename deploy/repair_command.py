@@ -9,16 +9,16 @@ from pathlib import Path
 import click
 from aiokafka.errors import KafkaError
 
-from deploy.checked_settings import checked_settings
-from deploy.endpoints import with_endpoints
-from deploy.terminal_text import say
-from producers.log_lines import log_to_stderr
-from producers.settings import Settings
-from sinks.errors import SinkError
-from sinks.repair import Range, Repaired
-from sinks.repair import repair as repair_stored
-from sinks.table_writer import CLICKHOUSE_ERRORS
-from sinks.worker import single_errors
+from axonstream.deploy.checked_settings import checked_settings
+from axonstream.deploy.endpoints import with_endpoints
+from axonstream.deploy.terminal_text import say
+from axonstream.producers.log_lines import log_to_stderr
+from axonstream.producers.settings import Settings
+from axonstream.sinks.errors import SinkError
+from axonstream.sinks.repair import Range, Repaired
+from axonstream.sinks.repair import repair as repair_stored
+from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
+from axonstream.sinks.worker import single_errors
 
 NOT_WHOLE = 1
 NOT_REPAIRED = 2

@@ -20,9 +20,9 @@ from datetime import datetime, timedelta
 from rich.text import Text
 
 from axonstream import Event, EventType
-from deploy.terminal_text import cut, harmless
-from deploy.time_text import count_text, duration_text
-from deploy.trace_tree import Node
+from axonstream.deploy.terminal_text import cut, harmless
+from axonstream.deploy.time_text import count_text, duration_text
+from axonstream.deploy.trace_tree import Node
 
 _NAME_WIDTH = 24
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from secrets import token_hex
 
-from deploy.exit_codes import NoSecretError
-from deploy.private_file import write_private
-from producers.settings import Settings
+from axonstream.deploy.exit_codes import NoSecretError
+from axonstream.deploy.private_file import write_private
+from axonstream.producers.settings import Settings
 
 _FILE = "server-secret"
 

@@ -11,14 +11,14 @@ import click
 import httpx
 import orjson
 
+from axonstream.deploy.checked_settings import checked_settings
+from axonstream.deploy.endpoints import with_endpoints
+from axonstream.deploy.exit_codes import SettingsError, UnreachableError
+from axonstream.deploy.id_texts import rows_as_objects
+from axonstream.deploy.terminal_text import harmless, print_table, say
 from axonstream.errors import ValidationError
 from axonstream.http_environment import connecting
-from deploy.checked_settings import checked_settings
-from deploy.endpoints import with_endpoints
-from deploy.exit_codes import SettingsError, UnreachableError
-from deploy.id_texts import rows_as_objects
-from deploy.terminal_text import harmless, print_table, say
-from producers.settings import Settings
+from axonstream.producers.settings import Settings
 
 Output = Literal["table", "json", "csv"]
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy.errors import PartFailedError, PartRefusesError, PortTakenError
-from deploy.free_ports import is_free, listens_on
-from deploy.mended import Mended
-from deploy.part_log import PartLog
-from deploy.part_process import environment_of, python_of
-from deploy.private_file import OTHERS_NOTHING
-from sinks.errors import EXIT_MISMATCH
+from axonstream.deploy.errors import PartFailedError, PartRefusesError, PortTakenError
+from axonstream.deploy.free_ports import is_free, listens_on
+from axonstream.deploy.mended import Mended
+from axonstream.deploy.part_log import PartLog
+from axonstream.deploy.part_process import environment_of, python_of
+from axonstream.deploy.private_file import OTHERS_NOTHING
+from axonstream.sinks.errors import EXIT_MISMATCH
 
 POLL_S = 0.05
 READY_TIMEOUT_S = 120.0

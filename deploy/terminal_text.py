@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deploy.harmless_group import HarmlessGroup, take_any_text
-from producers.harmless_text import harmless, harmless_lines
+from axonstream.deploy.harmless_group import HarmlessGroup, take_any_text
+from axonstream.producers.harmless_text import harmless, harmless_lines
 
 __all__ = [
     "HarmlessGroup",

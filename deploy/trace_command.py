@@ -13,15 +13,15 @@ import click
 from pydantic_core import to_json
 
 from axonstream import AxonPush, wire_json
+from axonstream.deploy.checked_settings import checked_settings
+from axonstream.deploy.endpoints import api_key as key_of_stack
+from axonstream.deploy.endpoints import gateway_url, no_key
+from axonstream.deploy.exit_codes import NoSecretError, UnreachableError
+from axonstream.deploy.id_texts import with_id_texts
+from axonstream.deploy.terminal_text import HarmlessGroup, harmless, print_lines, print_table, say_json, terminal_width
+from axonstream.deploy.time_text import duration_text
+from axonstream.deploy.trace_view import trace_lines
 from axonstream.errors import APIConnectionError, AuthenticationError, AxonStreamError, ForbiddenError, NotFoundError
-from deploy.checked_settings import checked_settings
-from deploy.endpoints import api_key as key_of_stack
-from deploy.endpoints import gateway_url, no_key
-from deploy.exit_codes import NoSecretError, UnreachableError
-from deploy.id_texts import with_id_texts
-from deploy.terminal_text import HarmlessGroup, harmless, print_lines, print_table, say_json, terminal_width
-from deploy.time_text import duration_text
-from deploy.trace_view import trace_lines
 
 Output = Literal["text", "json"]
 Command = TypeVar("Command", bound=Callable[..., None])

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from axonstream import AxonPush, Deletion
+from axonstream.deploy.terminal_text import harmless, say, say_json
+from axonstream.deploy.trace_command import Output, connected, said_plainly, server_options
 from axonstream.errors import NotFoundError
-from deploy.terminal_text import harmless, say, say_json
-from deploy.trace_command import Output, connected, said_plainly, server_options
 
 _KEPT_OUT = "Unless late events are stored, nobody can publish for it any more."
 

@@ -15,12 +15,12 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from axonstream import Event, TraceSummary
+from axonstream.deploy.run_state import run_state
+from axonstream.deploy.terminal_text import cut, harmless, pad
+from axonstream.deploy.time_text import count_text, duration_text
+from axonstream.deploy.trace_tree import Node, Place, build_nodes, walk
 from axonstream.event_contract import EventType
 from axonstream.json_values import MARK
-from deploy.run_state import run_state
-from deploy.terminal_text import cut, harmless, pad
-from deploy.time_text import count_text, duration_text
-from deploy.trace_tree import Node, Place, build_nodes, walk
 
 WIDTH = 100  # cells, where no terminal says otherwise
 MIN_EVENT_WIDTH = 24  # that branches leave for what happened

@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable
 
 import click
 
-from deploy.data_directory import DataDirectory
-from deploy.errors import DeployError
-from deploy.local_stack import LocalStack, StackOptions
-from deploy.pipeline_watch import watch_pipeline
-from deploy.private_file import OTHERS_NOTHING
-from deploy.terminal_text import say
-from gateway.control.api_keys import MAKE_A_KEY
-from producers.errors import ProducerError
-from producers.settings import Settings
-from sinks.errors import SinkError
+from axonstream.deploy.data_directory import DataDirectory
+from axonstream.deploy.errors import DeployError
+from axonstream.deploy.local_stack import LocalStack, StackOptions
+from axonstream.deploy.pipeline_watch import watch_pipeline
+from axonstream.deploy.private_file import OTHERS_NOTHING
+from axonstream.deploy.terminal_text import say
+from axonstream.gateway.control.api_keys import MAKE_A_KEY
+from axonstream.producers.errors import ProducerError
+from axonstream.producers.settings import Settings
+from axonstream.sinks.errors import SinkError
 
 
 def run_stack(

@@ -11,15 +11,15 @@ from typing import Any, Literal
 import click
 from aiokafka.errors import KafkaError
 
-from deploy.checked_settings import checked_settings
-from deploy.endpoints import with_endpoints
-from deploy.exit_codes import FAILED, NOT_VERIFIED
-from deploy.terminal_text import print_table, say, say_json
-from producers.settings import Settings
-from sinks.errors import SinkError
-from sinks.table_writer import CLICKHOUSE_ERRORS
-from sinks.verification import Verification
-from sinks.verification import verify as verify_stored
+from axonstream.deploy.checked_settings import checked_settings
+from axonstream.deploy.endpoints import with_endpoints
+from axonstream.deploy.exit_codes import FAILED, NOT_VERIFIED
+from axonstream.deploy.terminal_text import print_table, say, say_json
+from axonstream.producers.settings import Settings
+from axonstream.sinks.errors import SinkError
+from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
+from axonstream.sinks.verification import Verification
+from axonstream.sinks.verification import verify as verify_stored
 
 _FIGURES = (
     *("events", "dead_letters", "compared", "summaries", "inexact", "expired", "pending", "behind"),

@@ -19,8 +19,8 @@ from typing import (
 import orjson
 from typing_extensions import TypedDict
 
-from gateway.control.credentials import Generation
-from gateway.wire_values import iso_time, opaque_id, wire_id, with_id_texts
+from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.wire_values import iso_time, opaque_id, wire_id, with_id_texts
 
 WireId = int | str
 

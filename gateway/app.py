@@ -11,52 +11,52 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from gateway.authentication import Authentication
-from gateway.connections import Connections
-from gateway.control.audit_trail import AuditLimits
-from gateway.control.data import ControlData
-from gateway.control.key_use import KeyUses
-from gateway.control.log import Control, ControlLog
-from gateway.control.published_channels import PublishedChannels
-from gateway.control.webhook_secrets import WebhookSecrets
-from gateway.deleting.being_deleted import BeingDeleted
-from gateway.deleting.deletions import Deletions
-from gateway.deleting.markers import LogMarkers, Markers
-from gateway.deleting.routes import DELETE_TRACE, DELETE_TRACES, Deleting, by_method
-from gateway.direct_call import DirectCall, DirectlyCalled
-from gateway.errors import HANDLERS, UnavailableError
-from gateway.health import Health
-from gateway.known_parameters import takes
-from gateway.late_reads import LateReads
-from gateway.live.filter import PARAMETERS as LIVE
-from gateway.live.tail import LiveTail
-from gateway.managing.apps import Apps
-from gateway.managing.channels import Channels
-from gateway.managing.routes import Managing
-from gateway.managing.webhook_endpoints import WebhookEndpoints
-from gateway.metrics import Metrics, Parts
-from gateway.openapi import OpenApi
-from gateway.otlp import Otlp
-from gateway.publishing.body_room import BodyRoom
-from gateway.publishing.browser_pages import BrowserPages
-from gateway.publishing.ingest import Ingest, Log
-from gateway.rate_limits import RateLimits
-from gateway.reading.client_leaves import ends_with_its_client
-from gateway.reading.event_lists import CHANNEL_LIST, NOT_SEARCHED, SEARCH, EventLists
-from gateway.reading.event_queries import EventQueries
-from gateway.reading.pipeline_lag import PipelineLag
-from gateway.reading.pipeline_offsets import PipelineOffsets
-from gateway.reading.trace_id_path import register as register_trace_id_path
-from gateway.reading.trace_queries import TraceQueries
-from gateway.reading.trace_reads import TRACE_LIST, TraceReads
-from gateway.reading.visibility import Visibility
-from gateway.request_counts import RequestCounts
-from gateway.request_head import RequestHead, allowed_hosts
-from gateway.sealed_texts import SealedTexts, sealing_key
-from producers.errors import NotAcknowledgedError
-from producers.event_ids import EventIds
-from producers.event_log import EventLog
-from producers.settings import Settings
+from axonstream.gateway.authentication import Authentication
+from axonstream.gateway.connections import Connections
+from axonstream.gateway.control.audit_trail import AuditLimits
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.key_use import KeyUses
+from axonstream.gateway.control.log import Control, ControlLog
+from axonstream.gateway.control.published_channels import PublishedChannels
+from axonstream.gateway.control.webhook_secrets import WebhookSecrets
+from axonstream.gateway.deleting.being_deleted import BeingDeleted
+from axonstream.gateway.deleting.deletions import Deletions
+from axonstream.gateway.deleting.markers import LogMarkers, Markers
+from axonstream.gateway.deleting.routes import DELETE_TRACE, DELETE_TRACES, Deleting, by_method
+from axonstream.gateway.direct_call import DirectCall, DirectlyCalled
+from axonstream.gateway.errors import HANDLERS, UnavailableError
+from axonstream.gateway.health import Health
+from axonstream.gateway.known_parameters import takes
+from axonstream.gateway.late_reads import LateReads
+from axonstream.gateway.live.filter import PARAMETERS as LIVE
+from axonstream.gateway.live.tail import LiveTail
+from axonstream.gateway.managing.apps import Apps
+from axonstream.gateway.managing.channels import Channels
+from axonstream.gateway.managing.routes import Managing
+from axonstream.gateway.managing.webhook_endpoints import WebhookEndpoints
+from axonstream.gateway.metrics import Metrics, Parts
+from axonstream.gateway.openapi import OpenApi
+from axonstream.gateway.otlp import Otlp
+from axonstream.gateway.publishing.body_room import BodyRoom
+from axonstream.gateway.publishing.browser_pages import BrowserPages
+from axonstream.gateway.publishing.ingest import Ingest, Log
+from axonstream.gateway.rate_limits import RateLimits
+from axonstream.gateway.reading.client_leaves import ends_with_its_client
+from axonstream.gateway.reading.event_lists import CHANNEL_LIST, NOT_SEARCHED, SEARCH, EventLists
+from axonstream.gateway.reading.event_queries import EventQueries
+from axonstream.gateway.reading.pipeline_lag import PipelineLag
+from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets
+from axonstream.gateway.reading.trace_id_path import register as register_trace_id_path
+from axonstream.gateway.reading.trace_queries import TraceQueries
+from axonstream.gateway.reading.trace_reads import TRACE_LIST, TraceReads
+from axonstream.gateway.reading.visibility import Visibility
+from axonstream.gateway.request_counts import RequestCounts
+from axonstream.gateway.request_head import RequestHead, allowed_hosts
+from axonstream.gateway.sealed_texts import SealedTexts, sealing_key
+from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.producers.event_ids import EventIds
+from axonstream.producers.event_log import EventLog
+from axonstream.producers.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,18 @@ from secrets import token_bytes
 from starlette.datastructures import Address
 from starlette.requests import Request
 
-from gateway.control.audit_entry import Actor
-from gateway.control.credentials import Credential, Generation, Identity, KeyDigests, KeyScope, static_key_name
-from gateway.control.data import ControlData
-from gateway.errors import RefusedError, UnavailableError
-from gateway.rate_limits import RateLimits
+from axonstream.gateway.control.audit_entry import Actor
+from axonstream.gateway.control.credentials import (
+    Credential,
+    Generation,
+    Identity,
+    KeyDigests,
+    KeyScope,
+    static_key_name,
+)
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.errors import RefusedError, UnavailableError
+from axonstream.gateway.rate_limits import RateLimits
 
 EARLY_KEY = b"x-api-key"
 RECENT_KEY = b"x-axonpush-api-key"

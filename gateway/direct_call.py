@@ -13,16 +13,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.authentication import ORIGIN, Headers
-from gateway.errors import GatewayError, answer_defect, answer_gateway_error, answer_not_acknowledged
-from gateway.exchange import exchange_of
-from gateway.known_parameters import refuse_query
-from gateway.publishing.body_room import BodyRoom
-from gateway.publishing.browser_pages import cors_headers
-from gateway.publishing.request_body import RequestBody
-from gateway.request_counts import RequestCounts
-from gateway.request_head import RequestHead
-from producers.errors import NotAcknowledgedError
+from axonstream.gateway.authentication import ORIGIN, Headers
+from axonstream.gateway.errors import GatewayError, answer_defect, answer_gateway_error, answer_not_acknowledged
+from axonstream.gateway.exchange import exchange_of
+from axonstream.gateway.known_parameters import refuse_query
+from axonstream.gateway.publishing.body_room import BodyRoom
+from axonstream.gateway.publishing.browser_pages import cors_headers
+from axonstream.gateway.publishing.request_body import RequestBody
+from axonstream.gateway.request_counts import RequestCounts
+from axonstream.gateway.request_head import RequestHead
+from axonstream.producers.errors import NotAcknowledgedError
 
 USUAL = (200, 201, 400, 401, 413, 415, 429, 500, 503)  # counted from 0 on, so that the first of them is seen to come
 

@@ -5,8 +5,8 @@ GatewayError
 |  +- RateLimitedError  429 with Retry-After
 +- UnavailableError     Kafka or ClickHouse cannot answer in time: 503 with Retry-After; ask again
 
-`producers.errors.NotAcknowledgedError` is answered as 503, too. Any other exception is a defect: 500, logged by the
-server with its traceback, of which the sender sees nothing.
+`axonstream.producers.errors.NotAcknowledgedError` is answered as 503, too. Any other exception is a defect: 500,
+logged by the server with its traceback, of which the sender sees nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producers.errors import NotAcknowledgedError, PartitionsChangedError
+from axonstream.producers.errors import NotAcknowledgedError, PartitionsChangedError
 
 log = logging.getLogger(__name__)
 

@@ -14,12 +14,12 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.control.log import Control
-from gateway.errors import RETRY_AFTER_S, UnavailableError
-from gateway.reading.clickhouse_reads import ClickHouseReads
-from gateway.reading.pipeline_lag import PipelineLag
-from gateway.reading.pipeline_offsets import PipelineOffsetsError
-from gateway.shared_look import SharedLook
+from axonstream.gateway.control.log import Control
+from axonstream.gateway.errors import RETRY_AFTER_S, UnavailableError
+from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
+from axonstream.gateway.reading.pipeline_lag import PipelineLag
+from axonstream.gateway.reading.pipeline_offsets import PipelineOffsetsError
+from axonstream.gateway.shared_look import SharedLook
 
 log = logging.getLogger(__name__)
 

@@ -22,9 +22,9 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from gateway.connections import HEAD_S, Connections
-from gateway.errors import RETRY_AFTER_S, error_body, fresh_request_id
-from gateway.exchange import EXTENSION, Exchange
+from axonstream.gateway.connections import HEAD_S, Connections
+from axonstream.gateway.errors import RETRY_AFTER_S, error_body, fresh_request_id
+from axonstream.gateway.exchange import EXTENSION, Exchange
 
 MOST_HEAD_BYTES = 64 << 10
 MOST_HEAD_LINES = 100

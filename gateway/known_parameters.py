@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import RefusedError
+from axonstream.gateway.errors import RefusedError
 
 IGNORED = "X-Axonstream-Ignored"
 _MOST_SHOWN = 64  # characters of a name

@@ -20,20 +20,20 @@ from prometheus_client.utils import floatToGoString
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.connections import Connections
-from gateway.control.log import Control
-from gateway.direct_call import DirectCall
-from gateway.late_reads import LateReads
-from gateway.live.tail import LiveTail
-from gateway.publishing.body_room import BodyRoom
-from gateway.publishing.ingest import Ingest, Log
-from gateway.rate_limits import RateLimits
-from gateway.reading.pipeline_lag import PipelineLag
-from gateway.reading.visibility import Visibility
-from gateway.request_counts import RequestCounts
-from gateway.shared_look import SharedLook
-from gateway.turns import Turns
-from producers.durations import Durations
+from axonstream.gateway.connections import Connections
+from axonstream.gateway.control.log import Control
+from axonstream.gateway.direct_call import DirectCall
+from axonstream.gateway.late_reads import LateReads
+from axonstream.gateway.live.tail import LiveTail
+from axonstream.gateway.publishing.body_room import BodyRoom
+from axonstream.gateway.publishing.ingest import Ingest, Log
+from axonstream.gateway.rate_limits import RateLimits
+from axonstream.gateway.reading.pipeline_lag import PipelineLag
+from axonstream.gateway.reading.visibility import Visibility
+from axonstream.gateway.request_counts import RequestCounts
+from axonstream.gateway.shared_look import SharedLook
+from axonstream.gateway.turns import Turns
+from axonstream.producers.durations import Durations
 
 _PATIENCE_S = 10.0
 PREFIX = "axonstream_gateway_"

@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import EventInput
-from gateway import answers as forms
-from gateway.deleting.routes import DeletionAnswer
-from gateway.live.openapi import live_paths
-from gateway.managing import openapi as management
-from gateway.managing.openapi import management_paths
-from gateway.openapi_errors import errors, errors_without_key
-from gateway.reading.list_cursor import MOST_SKIPPED, NEXT_CURSOR
+from axonstream.gateway import answers as forms
+from axonstream.gateway.deleting.routes import DeletionAnswer
+from axonstream.gateway.live.openapi import live_paths
+from axonstream.gateway.managing import openapi as management
+from axonstream.gateway.managing.openapi import management_paths
+from axonstream.gateway.openapi_errors import errors, errors_without_key
+from axonstream.gateway.reading.list_cursor import MOST_SKIPPED, NEXT_CURSOR
 
 _ANSWERS: tuple[Any, ...] = (
     forms.BulkAnswer,

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from gateway.control.credentials import Credential
-from gateway.errors import RateLimitedError
+from axonstream.gateway.control.credentials import Credential
+from axonstream.gateway.errors import RateLimitedError
 
 
 class TokenBucket:

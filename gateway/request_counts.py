@@ -12,7 +12,7 @@ from time import monotonic
 from starlette.routing import Route
 from starlette.types import Message, Scope, Send
 
-from producers.durations import Durations
+from axonstream.producers.durations import Durations
 
 UNKNOWN_ROUTE = "unknown"
 OTHER_METHOD = "other"

@@ -10,9 +10,9 @@ from collections import Counter
 
 from starlette.types import Scope
 
-from gateway.authentication import EARLY_KEY, ORIGIN, PUBLIC_TOKEN, RECENT_KEY, TENANT, Headers
-from gateway.errors import RefusedError
-from producers.loopback import LOOPBACK_NAMES, is_loopback
+from axonstream.gateway.authentication import EARLY_KEY, ORIGIN, PUBLIC_TOKEN, RECENT_KEY, TENANT, Headers
+from axonstream.gateway.errors import RefusedError
+from axonstream.producers.loopback import LOOPBACK_NAMES, is_loopback
 
 _HOST = b"host"
 _PARENT = b"traceparent"

@@ -15,8 +15,8 @@ from secrets import randbits
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from gateway.control.derived_keys import derived_key
-from producers.settings import Settings
+from axonstream.gateway.control.derived_keys import derived_key
+from axonstream.producers.settings import Settings
 
 _KEY_BYTES = 64
 _MOST_CHARS = 128 << 10

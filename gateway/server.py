@@ -20,15 +20,15 @@ from typing import cast
 
 import uvicorn
 
-from gateway.app import create_app
-from gateway.connections import KEEP_ALIVE_S, Connections
-from gateway.control.api_keys import MAKE_A_KEY
-from gateway.http_protocol import GatewayProtocol
-from gateway.tls import TlsError, server_context
-from gateway.tls_handshake import TlsHandshake
-from producers.log_lines import log_to_stderr
-from producers.settings import Settings
-from sinks.errors import EXIT_MISMATCH
+from axonstream.gateway.app import create_app
+from axonstream.gateway.connections import KEEP_ALIVE_S, Connections
+from axonstream.gateway.control.api_keys import MAKE_A_KEY
+from axonstream.gateway.http_protocol import GatewayProtocol
+from axonstream.gateway.tls import TlsError, server_context
+from axonstream.gateway.tls_handshake import TlsHandshake
+from axonstream.producers.log_lines import log_to_stderr
+from axonstream.producers.settings import Settings
+from axonstream.sinks.errors import EXIT_MISMATCH
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from producers.settings import Settings
+from axonstream.producers.settings import Settings
 
 
 class TlsError(Exception):

@@ -15,8 +15,8 @@ from socket import socket
 from ssl import SSLContext
 from typing import Any, ClassVar, cast
 
-from gateway.connections import HEAD_S, Connections
-from gateway.http_protocol import GatewayProtocol
+from axonstream.gateway.connections import HEAD_S, Connections
+from axonstream.gateway.http_protocol import GatewayProtocol
 
 HANDSHAKE_S = 2 * HEAD_S  # never reached: the head's clock runs out first
 

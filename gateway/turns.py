@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from gateway.errors import UnavailableError
-from gateway.shares import Shares
+from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.shares import Shares
 
 
 class Turns:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
-from gateway.control.credentials import Generation
+from axonstream.gateway.control.credentials import Generation
 
 Answer = TypeVar("Answer")
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
-from producers.errors import TopicMismatchError
-from producers.topics import Topics
+from axonstream.producers.errors import TopicMismatchError
+from axonstream.producers.topics import Topics
 
 
 def how_to_follow(count: int) -> str:

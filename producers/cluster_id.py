@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
 
 _ANSWERS_WITHIN_MS = 2000
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import TypeVar
 
-from producers.deletion import Deletion, Late, Marker
+from axonstream.producers.deletion import Deletion, Late, Marker
 
 _Key = TypeVar("_Key", str, tuple[str, str])
 _Order = tuple[int, int]

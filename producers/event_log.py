@@ -12,15 +12,15 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from producers.append import Append
-from producers.append_counts import AppendCounts, Backlog
-from producers.errors import NotAcknowledgedError, PartitionsChangedError
-from producers.event_record import EventRecord
-from producers.kafka_client import kafka_options
-from producers.outbox import LATE_S, Outbox, Waiting
-from producers.settings import Settings
-from producers.topics import Topics
-from producers.verdict import MAX_RECORD_BYTES
+from axonstream.producers.append import Append
+from axonstream.producers.append_counts import AppendCounts, Backlog
+from axonstream.producers.errors import NotAcknowledgedError, PartitionsChangedError
+from axonstream.producers.event_record import EventRecord
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.outbox import LATE_S, Outbox, Waiting
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.producers.verdict import MAX_RECORD_BYTES
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.helpers import create_ssl_context
 
-from producers.settings import Settings
+from axonstream.producers.settings import Settings
 
 
 def kafka_options(settings: Settings) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Int64, Schema, String
 from typing_extensions import override
 
-from producers.record_identity import NO_EPOCH, leader_epochs
+from axonstream.producers.record_identity import NO_EPOCH, leader_epochs
 
 _LATEST = -1
 _CONSUMER = -1

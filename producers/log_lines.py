@@ -14,8 +14,8 @@ import traceback
 from types import TracebackType
 from typing import Any
 
-from producers.harmless_text import harmless, harmless_lines
-from producers.log_repeats import FewRepeats
+from axonstream.producers.harmless_text import harmless, harmless_lines
+from axonstream.producers.log_repeats import FewRepeats
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 _INDENT = "    "

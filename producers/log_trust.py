@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
-from producers.leader_watch import Leader
-from producers.record_identity import NO_EPOCH, Marks, RecordMark, Standing
+from axonstream.producers.leader_watch import Leader
+from axonstream.producers.record_identity import NO_EPOCH, Marks, RecordMark, Standing
 
 Compare = Callable[[Marks], Awaitable[Mapping[tuple[TopicPartition, RecordMark], Standing]]]
 _REMEMBERED = 64

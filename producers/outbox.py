@@ -20,12 +20,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata, TopicPartition
 
-from producers.added_partitions import how_to_follow
-from producers.append import Append
-from producers.append_counts import AppendCounts
-from producers.event_record import EventRecord
-from producers.topics import event_key
-from producers.trace_partitions import partition_of
+from axonstream.producers.added_partitions import how_to_follow
+from axonstream.producers.append import Append
+from axonstream.producers.append_counts import AppendCounts
+from axonstream.producers.event_record import EventRecord
+from axonstream.producers.topics import event_key
+from axonstream.producers.trace_partitions import partition_of
 
 
 class Waiting(NamedTuple):

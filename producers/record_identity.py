@@ -25,8 +25,8 @@ from typing import Any, NamedTuple, Protocol, cast
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError, RequestTimedOutError
 
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
 
 FORMAT = 1
 NO_EPOCH = -1  # the leader epoch was not known

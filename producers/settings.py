@@ -13,9 +13,9 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from axonstream.event_contract import MAX_NAME_BYTES
-from producers.deletion import Late
-from producers.loopback import all_loopback, is_loopback
-from producers.secret_strength import weakness
+from axonstream.producers.deletion import Late
+from axonstream.producers.loopback import all_loopback, is_loopback
+from axonstream.producers.secret_strength import weakness
 
 LOCAL_KEYS = "ak_local=1"
 DAYS_BEYOND_EVENTS = 7

@@ -15,13 +15,13 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from producers.added_partitions import add_partitions
-from producers.errors import TopicMismatchError
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topic_configs import ConfigNotChangedError, TopicConfig, change_configs, read_configs
-from producers.topics import Topics
-from producers.verdict import MAX_RECORD_BYTES
+from axonstream.producers.added_partitions import add_partitions
+from axonstream.producers.errors import TopicMismatchError
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_configs import ConfigNotChangedError, TopicConfig, change_configs, read_configs
+from axonstream.producers.topics import Topics
+from axonstream.producers.verdict import MAX_RECORD_BYTES
 
 _HOUR_MS = 3_600_000
 _PROPAGATION_S = 10.0

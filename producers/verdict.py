@@ -24,9 +24,9 @@ from axonstream.event_contract import (
     EventType,
     unit_instead_of_ms,
 )
-from producers.event import Event, decode_event, decode_lines, encode_again, encode_lines
-from producers.event_record import SCHEMA_VERSION
-from producers.json_shape import JsonShapeError, read_json, too_many_values
+from axonstream.producers.event import Event, decode_event, decode_lines, encode_again, encode_lines
+from axonstream.producers.event_record import SCHEMA_VERSION
+from axonstream.producers.json_shape import JsonShapeError, read_json, too_many_values
 
 MAX_RECORD_BYTES = 2 << 20  # an event of 1 MiB, its metadata and the fields that the server adds
 

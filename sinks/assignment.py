@@ -9,10 +9,10 @@ from typing import Any
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 
-from sinks.errors import RevokedError
-from sinks.tenure import Tenure
-from stream_processors.boot_clock import boot_clock
-from stream_processors.lease import Lease
+from axonstream.sinks.errors import RevokedError
+from axonstream.sinks.tenure import Tenure
+from axonstream.stream_processors.boot_clock import boot_clock
+from axonstream.stream_processors.lease import Lease
 
 
 class Assignment:

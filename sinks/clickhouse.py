@@ -9,8 +9,8 @@ import clickhouse_connect
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 
-from producers.settings import Settings
-from sinks.clickhouse_proxy import ask_loopback_directly
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse_proxy import ask_loopback_directly
 
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 30  # the longest silence of a server that was asked; clickhouse-connect's own is 300

@@ -11,7 +11,7 @@ from functools import wraps
 
 from clickhouse_connect.driver import httpclient, httputil
 
-from producers.loopback import is_loopback
+from axonstream.producers.loopback import is_loopback
 
 _Check = Callable[[str, str, int], str | None]
 

@@ -12,10 +12,10 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.verdict import Refusal, verdict
-from sinks.log_records import FETCH_WAIT_MS, records_between
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.verdict import Refusal, verdict
+from axonstream.sinks.log_records import FETCH_WAIT_MS, records_between
 
 FIRST_WINDOW = 1000  # offsets that are compared at once; each following window is larger
 GROWTH = 4

@@ -17,8 +17,8 @@ from msgspec import MsgspecError, Struct
 from msgspec.json import Decoder
 
 from axonstream.event_contract import MAX_NAME_BYTES
-from producers.verdict import MAX_RECORD_BYTES
-from sinks.row_binary import int64, string, uint32
+from axonstream.producers.verdict import MAX_RECORD_BYTES
+from axonstream.sinks.row_binary import int64, string, uint32
 
 QUOTED_BYTES = MAX_RECORD_BYTES + (64 << 10)  # as key and as base64, and the value as base64: below 4 MAX_RECORD_BYTES
 MAX_REASON_CHARACTERS = 1000

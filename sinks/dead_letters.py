@@ -16,16 +16,16 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
-from producers.verdict import MAX_RECORD_BYTES
-from sinks.bad_event_rate import BadEventRate
-from sinks.dead_letter import DeadLetter
-from sinks.errors import DeadLettersError, TooManyBadEventsError
-from sinks.insert_body import send_insert
-from sinks.table_writer import CLICKHOUSE_ERRORS
-from sinks.tenure import Tenure
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.producers.verdict import MAX_RECORD_BYTES
+from axonstream.sinks.bad_event_rate import BadEventRate
+from axonstream.sinks.dead_letter import DeadLetter
+from axonstream.sinks.errors import DeadLettersError, TooManyBadEventsError
+from axonstream.sinks.insert_body import send_insert
+from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
+from axonstream.sinks.tenure import Tenure
 
 log = logging.getLogger(__name__)
 

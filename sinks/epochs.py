@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.clickhouse import connect
-from sinks.errors import EpochError
-from sinks.installation import check_installation, installation_id
-from sinks.lost_ends import newest_number
-from sinks.sink_offsets import sink_offsets
-from sinks.topic_identity import TopicIdentity, topic_identities
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.errors import EpochError
+from axonstream.sinks.installation import check_installation, installation_id
+from axonstream.sinks.lost_ends import newest_number
+from axonstream.sinks.sink_offsets import sink_offsets
+from axonstream.sinks.topic_identity import TopicIdentity, topic_identities
 
 log = logging.getLogger(__name__)
 

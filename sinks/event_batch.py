@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from producers.verdict import Refusal, verdicts
-from sinks.dead_letter import DeadLetter
-from sinks.deleting.late_events import LateEvents
-from sinks.event_line import event_line, line_end
+from axonstream.producers.verdict import Refusal, verdicts
+from axonstream.sinks.dead_letter import DeadLetter
+from axonstream.sinks.deleting.late_events import LateEvents
+from axonstream.sinks.event_line import event_line, line_end
 
 
 class EventRow(NamedTuple):

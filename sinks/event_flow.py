@@ -12,29 +12,29 @@ from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.clickhouse import connect
-from sinks.common_part import common_end
-from sinks.comparison import SLOWEST_ANSWER_S, Comparison
-from sinks.dead_letters import DeadLetters
-from sinks.deleting.control_deletions import ControlDeletions
-from sinks.deleting.late_events import LateEvents
-from sinks.epochs import current_epoch
-from sinks.errors import LostEndError, RevokedError
-from sinks.event_store import TABLE, EventStore
-from sinks.gaps import Gap
-from sinks.installation import check_installation, installation_id
-from sinks.lost_ends import after_lost_end, summaries_again, unfinished
-from sinks.mending import Mending
-from sinks.offset_ledger import NOTHING_STORED, OffsetLedger
-from sinks.positions import Position, read_positions
-from sinks.schema import check_schema
-from sinks.summary_store import TABLE as SUMMARIES
-from sinks.table_writer import TableWriter
-from sinks.tenure import Tenure
-from sinks.topic_flow import FETCH_ROWS, TopicFlow
-from sinks.topic_identity import topic_identities
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.common_part import common_end
+from axonstream.sinks.comparison import SLOWEST_ANSWER_S, Comparison
+from axonstream.sinks.dead_letters import DeadLetters
+from axonstream.sinks.deleting.control_deletions import ControlDeletions
+from axonstream.sinks.deleting.late_events import LateEvents
+from axonstream.sinks.epochs import current_epoch
+from axonstream.sinks.errors import LostEndError, RevokedError
+from axonstream.sinks.event_store import TABLE, EventStore
+from axonstream.sinks.gaps import Gap
+from axonstream.sinks.installation import check_installation, installation_id
+from axonstream.sinks.lost_ends import after_lost_end, summaries_again, unfinished
+from axonstream.sinks.mending import Mending
+from axonstream.sinks.offset_ledger import NOTHING_STORED, OffsetLedger
+from axonstream.sinks.positions import Position, read_positions
+from axonstream.sinks.schema import check_schema
+from axonstream.sinks.summary_store import TABLE as SUMMARIES
+from axonstream.sinks.table_writer import TableWriter
+from axonstream.sinks.tenure import Tenure
+from axonstream.sinks.topic_flow import FETCH_ROWS, TopicFlow
+from axonstream.sinks.topic_identity import topic_identities
 
 A_DAY_MS = 24 * 3600 * 1000
 _NEVER = 1 << 62  # beyond every offset

@@ -9,7 +9,7 @@ Measured on a shared core, an event of 415 bytes, where orjson.loads of it takes
 
 from __future__ import annotations
 
-from producers.event import Event
+from axonstream.producers.event import Event
 
 _OCCURRED, _RECEIVED = b'"occurred_at":', b'"received_at":'
 _RECEIVED_MEMBER = b"," + _RECEIVED

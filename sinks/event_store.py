@@ -11,21 +11,21 @@ from typing import TypeVar
 from aiokafka import OffsetAndMetadata, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.settings import Settings
-from sinks.dead_letter import DeadLetter
-from sinks.dead_letters import DeadLetters
-from sinks.deleting.late_events import LateEvents
-from sinks.errors import OutcomeUnknownError, OutOfTimeError, RowRefusedError
-from sinks.event_batch import EventBatch, EventRow
-from sinks.event_line import with_deadline
-from sinks.insert_size import InsertSize
-from sinks.offset_ledger import OffsetLedger, missing
-from sinks.refusals import Refusals
-from sinks.retry import Backoff
-from sinks.server_clock import ServerClock, read_server_clock
-from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
-from sinks.tenure import Tenure
-from stream_processors.boot_clock import boot_clock
+from axonstream.producers.settings import Settings
+from axonstream.sinks.dead_letter import DeadLetter
+from axonstream.sinks.dead_letters import DeadLetters
+from axonstream.sinks.deleting.late_events import LateEvents
+from axonstream.sinks.errors import OutcomeUnknownError, OutOfTimeError, RowRefusedError
+from axonstream.sinks.event_batch import EventBatch, EventRow
+from axonstream.sinks.event_line import with_deadline
+from axonstream.sinks.insert_size import InsertSize
+from axonstream.sinks.offset_ledger import OffsetLedger, missing
+from axonstream.sinks.refusals import Refusals
+from axonstream.sinks.retry import Backoff
+from axonstream.sinks.server_clock import ServerClock, read_server_clock
+from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
+from axonstream.sinks.tenure import Tenure
+from axonstream.stream_processors.boot_clock import boot_clock
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.record_identity import CommitNote
-from sinks.errors import EpochError
+from axonstream.producers.record_identity import CommitNote
+from axonstream.sinks.errors import EpochError
 
 _ID = "SELECT id FROM installation FINAL ORDER BY made_at, id LIMIT 1"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from string import Template
 
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.clickhouse import connect_blocking
-from sinks.errors import EpochError
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.sinks.errors import EpochError
 
 _NEWEST = Template(
     "SELECT epoch, cluster_id FROM `${database}`.topic_epochs WHERE topic = {topic:String} ORDER BY epoch DESC LIMIT 1"

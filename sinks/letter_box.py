@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from sinks.letter_filter import LetterFilter
+from axonstream.sinks.letter_filter import LetterFilter
 
 Decision = Literal["replayed", "discarded"]
 State = Literal["open", "replayed", "discarded"]

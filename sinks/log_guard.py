@@ -17,12 +17,12 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from producers.leader_watch import LeaderWatch, LogEnd, log_ends, told_ends
-from producers.log_trust import LogTrust
-from producers.record_identity import Marks, RecordMark, Standing, mark_of, standings
-from producers.settings import Settings
-from sinks.errors import LostEndError
-from sinks.positions import Position
+from axonstream.producers.leader_watch import LeaderWatch, LogEnd, log_ends, told_ends
+from axonstream.producers.log_trust import LogTrust
+from axonstream.producers.record_identity import Marks, RecordMark, Standing, mark_of, standings
+from axonstream.producers.settings import Settings
+from axonstream.sinks.errors import LostEndError
+from axonstream.sinks.positions import Position
 
 log = logging.getLogger(__name__)
 

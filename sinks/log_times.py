@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 
 EARLIER_MS = 10 * 60 * 1000  # the clocks of brokers and processors may differ by so much
 _LOOK_MS = 500

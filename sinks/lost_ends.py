@@ -13,17 +13,17 @@ from dataclasses import replace
 from aiokafka import OffsetAndMetadata, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.deleted_traces import DeletedTraces
-from producers.record_identity import CommitNote, marks_before
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.clickhouse import connect
-from sinks.common_part import common_end
-from sinks.comparison import SLOWEST_ANSWER_S
-from sinks.deleting.rows_to_go import NONE, rows_to_go
-from sinks.log_times import summaries_since
-from sinks.made_summaries import fold_anew_from, summarise
-from sinks.positions import Position
+from axonstream.producers.deleted_traces import DeletedTraces
+from axonstream.producers.record_identity import CommitNote, marks_before
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.common_part import common_end
+from axonstream.sinks.comparison import SLOWEST_ANSWER_S
+from axonstream.sinks.deleting.rows_to_go import NONE, rows_to_go
+from axonstream.sinks.log_times import summaries_since
+from axonstream.sinks.made_summaries import fold_anew_from, summarise
+from axonstream.sinks.positions import Position
 
 log = logging.getLogger(__name__)
 

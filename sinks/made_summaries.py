@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from sinks.deleting.rows_to_go import NONE
-from sinks.summary_lines import COLUMNS
+from axonstream.sinks.deleting.rows_to_go import NONE
+from axonstream.sinks.summary_lines import COLUMNS
 
 OFFSETS_AT_A_TIME = 1_000_000
 _MOST_NAMES = 64  # as in the fold

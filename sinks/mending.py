@@ -9,14 +9,14 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, OffsetOutOfRangeError
 
-from producers.settings import Settings
-from producers.verdict import runs
-from sinks.comparison import Comparison
-from sinks.errors import RevokedError
-from sinks.event_store import EventStore
-from sinks.gaps import Gap, split_at, without
-from sinks.positions import Position
-from sinks.tenure import Tenure
+from axonstream.producers.settings import Settings
+from axonstream.producers.verdict import runs
+from axonstream.sinks.comparison import Comparison
+from axonstream.sinks.errors import RevokedError
+from axonstream.sinks.event_store import EventStore
+from axonstream.sinks.gaps import Gap, split_at, without
+from axonstream.sinks.positions import Position
+from axonstream.sinks.tenure import Tenure
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from producers.record_identity import CommitNote, decode_note
-from sinks.errors import EpochError
+from axonstream.producers.record_identity import CommitNote, decode_note
+from axonstream.sinks.errors import EpochError
 
 
 @dataclass(frozen=True, slots=True)

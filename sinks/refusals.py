@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from sinks.dead_letter import DeadLetter
-from sinks.errors import TableRefusesError
+from axonstream.sinks.dead_letter import DeadLetter
+from axonstream.sinks.errors import TableRefusesError
 
 T = TypeVar("T")
 

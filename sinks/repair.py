@@ -16,19 +16,19 @@ from time import time
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.clickhouse import connect
-from sinks.comparison import SLOWEST_ANSWER_S, Comparison
-from sinks.epochs import current_epoch
-from sinks.gaps import Gap
-from sinks.log_times import summaries_since
-from sinks.stored_summaries import store_summaries_from
-from sinks.summary_lines import HiddenSummaries
-from sinks.uncovered import first_uncovered
-from sinks.verification.deleted import known_deletions
-from sinks.verification.log_state import EventsLog, PartitionState, events_log
-from sinks.worker import work_until
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.comparison import SLOWEST_ANSWER_S, Comparison
+from axonstream.sinks.epochs import current_epoch
+from axonstream.sinks.gaps import Gap
+from axonstream.sinks.log_times import summaries_since
+from axonstream.sinks.stored_summaries import store_summaries_from
+from axonstream.sinks.summary_lines import HiddenSummaries
+from axonstream.sinks.uncovered import first_uncovered
+from axonstream.sinks.verification.deleted import known_deletions
+from axonstream.sinks.verification.log_state import EventsLog, PartitionState, events_log
+from axonstream.sinks.worker import work_until
 
 _POLL_S = 0.5
 _A_DAY_MS = 24 * 3600 * 1000

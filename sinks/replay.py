@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from axonstream.event_contract import event_id_of
-from producers.event import encode_again
-from producers.event_log import EventLog
-from producers.event_record import EventRecord
-from producers.verdict import Refusal, verdict
-from sinks.letter_box import LetterBox, LetterHead, OpenedLetter, Place, head_of
+from axonstream.producers.event import encode_again
+from axonstream.producers.event_log import EventLog
+from axonstream.producers.event_record import EventRecord
+from axonstream.producers.verdict import Refusal, verdict
+from axonstream.sinks.letter_box import LetterBox, LetterHead, OpenedLetter, Place, head_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
-from producers.settings import Settings
-from sinks.clickhouse import connect_blocking
-from sinks.errors import MigrationError
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.sinks.errors import MigrationError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _NAME = re.compile(r"(\d{4})_\w+\.sql")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from stream_processors.boot_clock import boot_clock
+from axonstream.stream_processors.boot_clock import boot_clock
 
 
 @dataclass(frozen=True, slots=True)

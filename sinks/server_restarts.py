@@ -7,8 +7,8 @@ import logging
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from sinks.assignment import Assignment
-from sinks.table_writer import CLICKHOUSE_ERRORS
+from axonstream.sinks.assignment import Assignment
+from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
 
 log = logging.getLogger(__name__)
 

@@ -15,17 +15,17 @@ from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.committed_offsets import heed_whole_answers
-from producers.kafka_client import kafka_options
-from producers.record_identity import CommitNote, decode_note, standings
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.common_part import common_end
-from sinks.deleting.control_deletions import following
-from sinks.errors import EpochError
-from sinks.lost_ends import after_lost_end, summaries_again
-from sinks.offset_ledger import NOTHING_STORED
-from sinks.positions import Position
+from axonstream.producers.committed_offsets import heed_whole_answers
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.record_identity import CommitNote, decode_note, standings
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.common_part import common_end
+from axonstream.sinks.deleting.control_deletions import following
+from axonstream.sinks.errors import EpochError
+from axonstream.sinks.lost_ends import after_lost_end, summaries_again
+from axonstream.sinks.offset_ledger import NOTHING_STORED
+from axonstream.sinks.positions import Position
 
 log = logging.getLogger(__name__)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.summary_lines import COLUMNS, HiddenSummaries, SummaryBatch
-from sinks.summary_store import TABLE
-from sinks.table_writer import TableWriter
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.summary_lines import COLUMNS, HiddenSummaries, SummaryBatch
+from axonstream.sinks.summary_store import TABLE
+from axonstream.sinks.table_writer import TableWriter
 
 _AT_A_TIME = 20_000
 _LOOK_MS = 500

@@ -15,23 +15,23 @@ from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.record_identity import CommitNote, RecordMark, standings
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.dead_letters import DeadLetters
-from sinks.deleting.control_deletions import ControlDeletions
-from sinks.epochs import current_epoch
-from sinks.errors import RevokedError
-from sinks.installation import check_installation, installation_id
-from sinks.log_times import summaries_since
-from sinks.positions import Position, read_positions
-from sinks.summary_lines import HiddenSummaries
-from sinks.summary_store import SummaryStore
-from sinks.table_writer import TableWriter
-from sinks.tenure import Tenure
-from sinks.topic_flow import TopicFlow
-from sinks.topic_identity import topic_identities
-from sinks.uncovered import first_uncovered
+from axonstream.producers.record_identity import CommitNote, RecordMark, standings
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.dead_letters import DeadLetters
+from axonstream.sinks.deleting.control_deletions import ControlDeletions
+from axonstream.sinks.epochs import current_epoch
+from axonstream.sinks.errors import RevokedError
+from axonstream.sinks.installation import check_installation, installation_id
+from axonstream.sinks.log_times import summaries_since
+from axonstream.sinks.positions import Position, read_positions
+from axonstream.sinks.summary_lines import HiddenSummaries
+from axonstream.sinks.summary_store import SummaryStore
+from axonstream.sinks.table_writer import TableWriter
+from axonstream.sinks.tenure import Tenure
+from axonstream.sinks.topic_flow import TopicFlow
+from axonstream.sinks.topic_identity import topic_identities
+from axonstream.sinks.uncovered import first_uncovered
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
-from producers.deleted_traces import DeletedTraces
-from producers.record_identity import RecordMark, mark_from
-from producers.topics import WATERMARK_KEY, state_key
-from sinks.dead_letter import DeadLetter
+from axonstream.producers.deleted_traces import DeletedTraces
+from axonstream.producers.record_identity import RecordMark, mark_from
+from axonstream.producers.topics import WATERMARK_KEY, state_key
+from axonstream.sinks.dead_letter import DeadLetter
 
 Count = Annotated[int, Field(ge=0, le=MAX_ID)]
 Milliseconds = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]

@@ -8,18 +8,18 @@ from collections.abc import Iterator, Sequence
 from aiokafka import OffsetAndMetadata, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.loop_share import LoopShare
-from producers.record_identity import CommitNote, RecordMark
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.dead_letters import DeadLetters
-from sinks.deleting.rows_to_go import NONE, rows_to_go
-from sinks.errors import InsertError
-from sinks.made_summaries import fold_anew_from
-from sinks.retry import Backoff
-from sinks.summary_lines import COLUMNS, HiddenSummaries, SummaryBatch
-from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
-from sinks.tenure import Tenure
+from axonstream.producers.loop_share import LoopShare
+from axonstream.producers.record_identity import CommitNote, RecordMark
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.dead_letters import DeadLetters
+from axonstream.sinks.deleting.rows_to_go import NONE, rows_to_go
+from axonstream.sinks.errors import InsertError
+from axonstream.sinks.made_summaries import fold_anew_from
+from axonstream.sinks.retry import Backoff
+from axonstream.sinks.summary_lines import COLUMNS, HiddenSummaries, SummaryBatch
+from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
+from axonstream.sinks.tenure import Tenure
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ import aiohttp
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.errors import (
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.errors import (
     LedgerBrokenError,
     OutcomeUnknownError,
     OutOfTimeError,
@@ -27,7 +27,7 @@ from sinks.errors import (
     TableRefusesError,
     TooLateError,
 )
-from sinks.insert_body import send_insert
+from axonstream.sinks.insert_body import send_insert
 
 CLICKHOUSE_ERRORS = (ClickHouseError, aiohttp.ClientError, TimeoutError, OSError)
 

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 from aiokafka import TopicPartition
 
-from sinks.errors import LeaseLostError, RevokedError
-from stream_processors.lease import Lease
+from axonstream.sinks.errors import LeaseLostError, RevokedError
+from axonstream.stream_processors.lease import Lease
 
 LEASE_POLL_S = 0.05
 LEASE_GIVEN_UP_S = 60.0

@@ -24,20 +24,20 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
-from producers.leader_watch import LeaderWatch
-from producers.loop_share import LoopShare
-from producers.record_identity import RecordMark, decode_note
-from producers.settings import Settings
-from producers.verdict import runs
-from sinks.assignment import Assignment
-from sinks.errors import LostEndError, RevokedError
-from sinks.log_guard import LogGuard
-from sinks.pace import Pace
-from sinks.positions import Position
-from sinks.retry import FIRST_S, Backoff
-from sinks.table_writer import CLICKHOUSE_ERRORS
-from sinks.tenure import Tenure
-from stream_processors.consumed_offsets import consumed_offsets
+from axonstream.producers.leader_watch import LeaderWatch
+from axonstream.producers.loop_share import LoopShare
+from axonstream.producers.record_identity import RecordMark, decode_note
+from axonstream.producers.settings import Settings
+from axonstream.producers.verdict import runs
+from axonstream.sinks.assignment import Assignment
+from axonstream.sinks.errors import LostEndError, RevokedError
+from axonstream.sinks.log_guard import LogGuard
+from axonstream.sinks.pace import Pace
+from axonstream.sinks.positions import Position
+from axonstream.sinks.retry import FIRST_S, Backoff
+from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
+from axonstream.sinks.tenure import Tenure
+from axonstream.stream_processors.consumed_offsets import consumed_offsets
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 from typing_extensions import override
 
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from sinks.errors import EpochError
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.sinks.errors import EpochError
 
 
 class _Uuid:

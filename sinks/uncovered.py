@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from sinks.summary_lines import HiddenSummaries
+from axonstream.sinks.summary_lines import HiddenSummaries
 
 OFFSETS_AT_A_TIME = 1_000_000  # of a partition, the newest first; a power cut costs what was stored last
 

@@ -17,19 +17,19 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.committed_offsets import heed_whole_answers
-from producers.instance_name import client_name, static_member
-from producers.kafka_client import kafka_options
-from producers.leader_watch import LeaderWatch
-from producers.log_lines import log_to_stderr
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.assignment import Assignment, RebalanceListener
-from sinks.clickhouse import connect
-from sinks.dead_letters import DeadLetters
-from sinks.deleting.control_deletions import ControlDeletions
-from sinks.deleting.deleter import Deleter
-from sinks.errors import (
+from axonstream.producers.committed_offsets import heed_whole_answers
+from axonstream.producers.instance_name import client_name, static_member
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.leader_watch import LeaderWatch
+from axonstream.producers.log_lines import log_to_stderr
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.assignment import Assignment, RebalanceListener
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.dead_letters import DeadLetters
+from axonstream.sinks.deleting.control_deletions import ControlDeletions
+from axonstream.sinks.deleting.deleter import Deleter
+from axonstream.sinks.errors import (
     EXIT_MISMATCH,
     EXIT_UNAVAILABLE,
     DeadLettersError,
@@ -39,19 +39,19 @@ from sinks.errors import (
     TableRefusesError,
     TooManyBadEventsError,
 )
-from sinks.event_flow import EventFlow
-from sinks.name_holder import held_elsewhere
-from sinks.retry import Backoff
-from sinks.server_restarts import ServerLives, watch_restarts
-from sinks.summary_flow import SummaryFlow
-from sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
-from stream_processors.consumed import consume_lightly
-from stream_processors.errors import NameTakenError
-from stream_processors.fail_stop import stop_process
-from stream_processors.lease import MARGIN_S, Lease
-from stream_processors.membership import Membership, watch_membership
-from stream_processors.own_name import own_name
-from stream_processors.patient_fetch import fetch_patiently
+from axonstream.sinks.event_flow import EventFlow
+from axonstream.sinks.name_holder import held_elsewhere
+from axonstream.sinks.retry import Backoff
+from axonstream.sinks.server_restarts import ServerLives, watch_restarts
+from axonstream.sinks.summary_flow import SummaryFlow
+from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
+from axonstream.stream_processors.consumed import consume_lightly
+from axonstream.stream_processors.errors import NameTakenError
+from axonstream.stream_processors.fail_stop import stop_process
+from axonstream.stream_processors.lease import MARGIN_S, Lease
+from axonstream.stream_processors.membership import Membership, watch_membership
+from axonstream.stream_processors.own_name import own_name
+from axonstream.stream_processors.patient_fetch import fetch_patiently
 
 log = logging.getLogger(__name__)
 

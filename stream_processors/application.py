@@ -18,23 +18,23 @@ import faust
 from faust.types.auth import CredentialsT
 from yarl import URL
 
-from producers.instance_name import client_name, static_member
-from producers.kafka_client import kafka_options
-from producers.log_lines import log_config
-from producers.loop_share import LoopShare
-from producers.settings import Settings
-from producers.topics import Topics
-from stream_processors import chunked_transport
-from stream_processors.chunk import Chunk, ChunkSchema
-from stream_processors.chunked_producer import ChunkedProducer
-from stream_processors.eviction import Eviction
-from stream_processors.fail_stop import FailStop
-from stream_processors.fold import fold_records
-from stream_processors.idle_order import EvictionRule
-from stream_processors.prompt_tables import PromptTableManager
-from stream_processors.snapshots import announced, summary_record, watermark_record
-from stream_processors.state_table import StateTable
-from stream_processors.topic_check import check_topics
+from axonstream.producers.instance_name import client_name, static_member
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.log_lines import log_config
+from axonstream.producers.loop_share import LoopShare
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.stream_processors import chunked_transport
+from axonstream.stream_processors.chunk import Chunk, ChunkSchema
+from axonstream.stream_processors.chunked_producer import ChunkedProducer
+from axonstream.stream_processors.eviction import Eviction
+from axonstream.stream_processors.fail_stop import FailStop
+from axonstream.stream_processors.fold import fold_records
+from axonstream.stream_processors.idle_order import EvictionRule
+from axonstream.stream_processors.prompt_tables import PromptTableManager
+from axonstream.stream_processors.snapshots import announced, summary_record, watermark_record
+from axonstream.stream_processors.state_table import StateTable
+from axonstream.stream_processors.topic_check import check_topics
 
 QUEUED_CHUNKS = 64
 GC_THRESHOLDS = (100_000, 50, 100)  # states and records hold no cycles; Python's own thresholds cost 40 % of the fold

@@ -6,8 +6,8 @@ from typing import Any
 
 from faust.tables.recovery import Recovery
 
-from stream_processors.fail_stop import FailStop
-from stream_processors.state_table import StateTable
+from axonstream.stream_processors.fail_stop import FailStop
+from axonstream.stream_processors.state_table import StateTable
 
 
 def recovered_in_bulk(recovery: Recovery, fetched: dict[Any, Any]) -> dict[Any, Any]:

@@ -9,10 +9,10 @@ import faust
 from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
-from producers.record_identity import NO_EPOCH, CommitNote, RecordMark, mark_of
-from producers.verdict import Record
-from stream_processors.errors import BrokenInvariantError
-from stream_processors.settle_ledger import Outputs
+from axonstream.producers.record_identity import NO_EPOCH, CommitNote, RecordMark, mark_of
+from axonstream.producers.verdict import Record
+from axonstream.stream_processors.errors import BrokenInvariantError
+from axonstream.stream_processors.settle_ledger import Outputs
 
 R = TypeVar("R", bound=Record)
 CHUNK_BYTES = 512 << 10  # of the dearest events: 20 ms of judging

@@ -19,13 +19,13 @@ from typing import Any, cast
 
 import faust
 
-from producers.topics import Topics
-from stream_processors.chunked_consumer import ChunkedConsumer
-from stream_processors.chunked_producer import ChunkedProducer
-from stream_processors.errors import BrokenInvariantError
-from stream_processors.idle_order import EvictionRule
-from stream_processors.snapshots import summary_record
-from stream_processors.state_table import StateTable
+from axonstream.producers.topics import Topics
+from axonstream.stream_processors.chunked_consumer import ChunkedConsumer
+from axonstream.stream_processors.chunked_producer import ChunkedProducer
+from axonstream.stream_processors.errors import BrokenInvariantError
+from axonstream.stream_processors.idle_order import EvictionRule
+from axonstream.stream_processors.snapshots import summary_record
+from axonstream.stream_processors.state_table import StateTable
 
 ROUND = 1000  # traces; some 10 ms of the loop
 

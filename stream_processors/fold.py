@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from axonstream.event_contract import EventType
-from producers.deletion import MARKER_KEY, Marker, read_marker
-from producers.event import Event
-from producers.topics import state_key
-from producers.verdict import Refusal, verdicts
-from stream_processors.name_list import with_name
-from stream_processors.trace_state import LIST_CAP, FirstError, TraceState, tombstone_records
-from stream_processors.trace_states import TraceStates
+from axonstream.producers.deletion import MARKER_KEY, Marker, read_marker
+from axonstream.producers.event import Event
+from axonstream.producers.topics import state_key
+from axonstream.producers.verdict import Refusal, verdicts
+from axonstream.stream_processors.name_list import with_name
+from axonstream.stream_processors.trace_state import LIST_CAP, FirstError, TraceState, tombstone_records
+from axonstream.stream_processors.trace_states import TraceStates
 
 _ERROR = EventType.AGENT_ERROR.value  # looking up the member of an enum takes longer than comparing two strings
 _HANDOFF = EventType.AGENT_HANDOFF.value

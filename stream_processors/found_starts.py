@@ -11,11 +11,11 @@ from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from producers.record_identity import CommitNote, RecordMark, Standing, decode_note, standings
-from producers.settings import Settings
-from stream_processors.fail_stop import FailStop
-from stream_processors.start_position import Known, Start, start_of
-from stream_processors.summaries_end import last_watermarks
+from axonstream.producers.record_identity import CommitNote, RecordMark, Standing, decode_note, standings
+from axonstream.producers.settings import Settings
+from axonstream.stream_processors.fail_stop import FailStop
+from axonstream.stream_processors.start_position import Known, Start, start_of
+from axonstream.stream_processors.summaries_end import last_watermarks
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stream_processors.boot_clock import boot_clock
+from axonstream.stream_processors.boot_clock import boot_clock
 
 MARGIN_S = 0.5
 

@@ -14,12 +14,12 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from producers.committed_offsets import heed_whole_answers
-from producers.leader_watch import LeaderWatch, LogEnd, told_ends
-from stream_processors.consumed import consume_lightly
-from stream_processors.consumed_offsets import consumed_offsets
-from stream_processors.membership import watch_membership
-from stream_processors.patient_fetch import fetch_patiently
+from axonstream.producers.committed_offsets import heed_whole_answers
+from axonstream.producers.leader_watch import LeaderWatch, LogEnd, told_ends
+from axonstream.stream_processors.consumed import consume_lightly
+from axonstream.stream_processors.consumed_offsets import consumed_offsets
+from axonstream.stream_processors.membership import watch_membership
+from axonstream.stream_processors.patient_fetch import fetch_patiently
 
 FETCH_WAIT_MS = 100  # Faust's 1,500: a broker answers one request of a connection at a time, and a seek waits that long
 LOG_ENDS_S = 10.0

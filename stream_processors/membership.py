@@ -17,10 +17,10 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import ProducerFenced, UnknownMemberIdError
 from aiokafka.protocol.group import SyncGroupRequest
 
-from stream_processors.boot_clock import boot_clock
-from stream_processors.errors import NameTakenError
-from stream_processors.fail_stop import EXIT_MISMATCH, FailStop, stop_process
-from stream_processors.lease import Lease
+from axonstream.stream_processors.boot_clock import boot_clock
+from axonstream.stream_processors.errors import NameTakenError
+from axonstream.stream_processors.fail_stop import EXIT_MISMATCH, FailStop, stop_process
+from axonstream.stream_processors.lease import Lease
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-from producers.settings import Settings
-from stream_processors.errors import NameTakenError
+from axonstream.producers.settings import Settings
+from axonstream.stream_processors.errors import NameTakenError
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ import asyncio
 
 from aiokafka import AIOKafkaProducer
 
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import REBUILD_KEY, Topics
-from stream_processors.topic_check import check_topics
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import REBUILD_KEY, Topics
+from axonstream.stream_processors.topic_check import check_topics
 
 
 async def order_rebuild(settings: Settings) -> None:

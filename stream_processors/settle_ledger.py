@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from producers.record_identity import CommitNote, RecordMark
-from stream_processors.errors import BrokenInvariantError
+from axonstream.producers.record_identity import CommitNote, RecordMark
+from axonstream.stream_processors.errors import BrokenInvariantError
 
 Outputs = Sequence["Future[Any]"]
 MAX_UNCOMMITTED = 100_000  # offsets of a partition; fetching waits for a commit

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import orjson
 
-from producers.record_identity import CommitNote
-from producers.topics import FOLDED_KEY, WATERMARK_KEY
-from stream_processors.chunked_producer import OutputRecord
-from stream_processors.name_list import names_json
-from stream_processors.trace_state import FirstError, TraceState
+from axonstream.producers.record_identity import CommitNote
+from axonstream.producers.topics import FOLDED_KEY, WATERMARK_KEY
+from axonstream.stream_processors.chunked_producer import OutputRecord
+from axonstream.stream_processors.name_list import names_json
+from axonstream.stream_processors.trace_state import FirstError, TraceState
 
 RECORD_VERSION = 1
 Record = tuple[bytes, bytes]

@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from producers.record_identity import CommitNote, RecordMark, Standing
-from stream_processors.errors import BrokenInvariantError
+from axonstream.producers.record_identity import CommitNote, RecordMark, Standing
+from axonstream.stream_processors.errors import BrokenInvariantError
 
 ALL = 1 << 63
 

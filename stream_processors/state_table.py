@@ -11,16 +11,16 @@ from typing import Any, cast
 import faust
 from faust.types import TP
 
-from producers.record_identity import CommitNote, decode_note
-from producers.topics import FOLDED_KEY, REBUILD_KEY
-from producers.trace_partitions import partition_of
-from stream_processors.chunked_producer import ChunkedProducer, OutputRecord
-from stream_processors.errors import StateFormatError
-from stream_processors.fail_stop import FailStop
-from stream_processors.idle_order import IdleOrder
-from stream_processors.snapshots import announced, folded_record
-from stream_processors.start_position import ALL
-from stream_processors.trace_state import (
+from axonstream.producers.record_identity import CommitNote, decode_note
+from axonstream.producers.topics import FOLDED_KEY, REBUILD_KEY
+from axonstream.producers.trace_partitions import partition_of
+from axonstream.stream_processors.chunked_producer import ChunkedProducer, OutputRecord
+from axonstream.stream_processors.errors import StateFormatError
+from axonstream.stream_processors.fail_stop import FailStop
+from axonstream.stream_processors.idle_order import IdleOrder
+from axonstream.stream_processors.snapshots import announced, folded_record
+from axonstream.stream_processors.start_position import ALL
+from axonstream.stream_processors.trace_state import (
     TraceState,
     format_error,
     is_page_key,
@@ -28,7 +28,7 @@ from stream_processors.trace_state import (
     tombstone_fence,
     tombstone_records,
 )
-from stream_processors.trace_states import TraceStates
+from axonstream.stream_processors.trace_states import TraceStates
 
 
 class StateTable(faust.Table):

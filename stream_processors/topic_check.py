@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
-from stream_processors.errors import TopicsNotReadyError
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.stream_processors.errors import TopicsNotReadyError
 
 
 async def check_topics(settings: Settings) -> int:

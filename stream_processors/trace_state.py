@@ -11,9 +11,9 @@ from struct import Struct
 from typing import NamedTuple
 
 from axonstream.event_contract import MAX_ID
-from stream_processors.errors import StateFormatError
-from stream_processors.name_list import NO_NAMES
-from stream_processors.remembered_ids import RememberedIds
+from axonstream.stream_processors.errors import StateFormatError
+from axonstream.stream_processors.name_list import NO_NAMES
+from axonstream.stream_processors.remembered_ids import RememberedIds
 
 FORMAT = 2
 FORMAT_AT = 8

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from stream_processors.trace_state import (
+from axonstream.stream_processors.trace_state import (
     TraceState,
     changelog_records,
     packed_fence,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from producers.harmless_text import harmless
-from producers.log_lines import harmless_errors
-from producers.settings import Settings
-from stream_processors.application import create_app
-from stream_processors.errors import NameTakenError, TopicsNotReadyError
-from stream_processors.fail_stop import EXIT_MISMATCH, stop_process
-from stream_processors.own_name import own_name
-from stream_processors.topic_check import check_topics
+from axonstream.producers.harmless_text import harmless
+from axonstream.producers.log_lines import harmless_errors
+from axonstream.producers.settings import Settings
+from axonstream.stream_processors.application import create_app
+from axonstream.stream_processors.errors import NameTakenError, TopicsNotReadyError
+from axonstream.stream_processors.fail_stop import EXIT_MISMATCH, stop_process
+from axonstream.stream_processors.own_name import own_name
+from axonstream.stream_processors.topic_check import check_topics
 
 
 def run(settings: Settings) -> None:

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import Phase, settings
 from pydantic import SecretStr
 
-from deploy.endpoints import Endpoints, read_endpoints
-from deploy.init import initialise
+from axonstream.deploy.endpoints import Endpoints, read_endpoints
+from axonstream.deploy.init import initialise
+from axonstream.producers.settings import Settings
 from kit.printed import end, read_on
 from kit.soak_report import SoakReport
-from producers.settings import Settings
 
 # `make quick` draws fewer examples, so that it stays quick; `make test` draws the usual hundred, `make soak` more.
 settings.register_profile("quick", max_examples=15, deadline=None)
@@ -76,7 +76,8 @@ def stack_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The data directory of a stack that is ready; it is stopped at the end of the session."""
     directory = tmp_path_factory.mktemp("stack")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AXONSTREAM_")}
-    command = [sys.executable, "-m", "deploy.cli", "up", "--port", "0", "--kafka-port", "0", "--clickhouse-port", "0"]
+    ports = ["--port", "0", "--kafka-port", "0", "--clickhouse-port", "0"]
+    command = [sys.executable, "-m", "axonstream.deploy.cli", "up", *ports]
     stack = subprocess.Popen(
         [*command, "--data-dir", str(directory)],
         env={**environment, "AXONSTREAM_API_KEYS": API_KEYS},

@@ -1,8 +1,9 @@
-"""Imports go one way, and the lock file names no host."""
+"""Imports go one way, and each module has one name."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,22 @@ EXCEPTIONS = {("axonstream/__init__.py", "producers")}
 
 
 def imported(file: Path) -> set[str]:
+    """The layers of what it imports: `axonstream.sinks.worker` is `sinks`, `axonstream.client` is `axonstream`."""
     names: set[str] = set()
+    for module in imported_modules(file):
+        first, _, rest = module.partition(".")
+        if first == "axonstream":
+            names.add(rest.partition(".")[0] if rest.partition(".")[0] in LAYERS else first)
+    return names
+
+
+def imported_modules(file: Path) -> Generator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.partition(".")[0])
-    return names
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "axonstream")
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -35,6 +45,20 @@ def test_a_layer_imports_only_itself_and_the_layers_before_it(layer: str) -> Non
         if (str(file.relative_to(ROOT)), name) not in EXCEPTIONS
     }
     assert wrong == set()
+
+
+def test_a_module_has_one_name() -> None:
+    """The root of a checkout is on the path, too: as `sinks.worker`, a module would be there twice, with two states."""
+    files = [file for folder in (*LAYERS, "tests", "benchmarks") for file in (ROOT / folder).rglob("*.py")]
+    assert len(files) > len(LAYERS)
+    short = {f"{file.relative_to(ROOT)}: {name}" for file in files for name in imported_modules(file)}
+    assert [one for one in short if one.partition(": ")[2].partition(".")[0] in LAYERS[1:]] == []
+
+
+def test_the_folders_of_the_package_are_those_beside_it() -> None:
+    assert {path.name: path.readlink() for path in (ROOT / "axonstream").iterdir() if path.is_symlink()} == {
+        layer: Path("..") / layer for layer in LAYERS[1:]
+    }
 
 
 def test_no_server_part_reads_the_environment_outside_of_the_settings() -> None:

@@ -12,9 +12,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 from aiokafka.partitioner import DefaultPartitioner
 
+from axonstream.producers.event_record import EventRecord
+from axonstream.producers.topics import event_key
 from benchmarks.measuring.installation import PARTITIONS
-from producers.event_record import EventRecord
-from producers.topics import event_key
 
 _AT_ONCE = 20_000
 _partition_of_key = DefaultPartitioner()

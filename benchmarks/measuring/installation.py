@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from time import monotonic
 from uuid import uuid4
 
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 from benchmarks.measuring.servers import Servers
 from benchmarks.measuring.subject_process import SubjectProcess, subject_process
-from producers.settings import Settings
-from producers.topics import Topics
 
 PARTITIONS = 16
 

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer
 
+from axonstream.producers.topics import WATERMARK_KEY
 from benchmarks.measuring.filled_topic import ends_of, partitions_of
 from benchmarks.measuring.subject_process import SubjectProcess
-from producers.topics import WATERMARK_KEY
 
 POLL_S = 0.05
 DEADLINE_S = 300.0

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from axonstream.deploy.free_ports import free_port
 from benchmarks.measuring.installation import Installation
 from benchmarks.measuring.subject_process import SubjectProcess
-from deploy.free_ports import free_port
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from axonstream.event_contract import EventInput
-from producers.event_record import EventRecord, encode_event
+from axonstream.producers.event_record import EventRecord, encode_event
 
 TRACES = 100_000
 NOW_MS = 1_900_000_000_000  # 2030: no TTL reaches it

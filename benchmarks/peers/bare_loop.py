@@ -13,13 +13,13 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
+from axonstream.producers.event import decode_event
+from axonstream.producers.record_identity import CommitNote
+from axonstream.producers.topics import state_key
+from axonstream.stream_processors.fold import fold_event, new_state
+from axonstream.stream_processors.snapshots import summary_record, watermark_record
+from axonstream.stream_processors.trace_state import TraceState, changelog_records
 from benchmarks.peers.job import FETCH_BYTES, FETCH_MAX_BYTES, OUTPUT_BATCH_BYTES, StreamJob, say, set_gc, told
-from producers.event import decode_event
-from producers.record_identity import CommitNote
-from producers.topics import state_key
-from stream_processors.fold import fold_event, new_state
-from stream_processors.snapshots import summary_record, watermark_record
-from stream_processors.trace_state import TraceState, changelog_records
 
 COMMIT_S = 1.0
 

@@ -11,9 +11,9 @@ import orjson
 import uvloop
 from aiokafka import AIOKafkaConsumer
 
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse import connect
 from benchmarks.peers.job import SinkJob, say, set_gc, told
-from producers.settings import Settings
-from sinks.clickhouse import connect
 
 _TEXTS = (
     "tenant_id",

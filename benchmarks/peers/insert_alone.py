@@ -8,14 +8,14 @@ from typing import cast
 import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from axonstream.producers.event import Event
+from axonstream.producers.settings import Settings
+from axonstream.producers.verdict import verdict
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.event_line import event_line, line_end
+from axonstream.sinks.event_store import COLUMNS, TABLE
+from axonstream.sinks.table_writer import TableWriter
 from benchmarks.peers.job import SinkJob, say, set_gc, told
-from producers.event import Event
-from producers.settings import Settings
-from producers.verdict import verdict
-from sinks.clickhouse import connect
-from sinks.event_line import event_line, line_end
-from sinks.event_store import COLUMNS, TABLE
-from sinks.table_writer import TableWriter
 
 
 async def prepared(job: SinkJob) -> list[list[bytes]]:

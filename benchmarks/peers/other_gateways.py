@@ -23,13 +23,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from axonstream.event_contract import EventInput
+from axonstream.gateway.app import create_app
+from axonstream.producers.append_counts import AppendCounts, Backlog
+from axonstream.producers.event_ids import EventIds
+from axonstream.producers.event_record import EventRecord, encode_event
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
 from benchmarks.peers.job import ServeJob, say, told
-from gateway.app import create_app
-from producers.append_counts import AppendCounts, Backlog
-from producers.event_ids import EventIds
-from producers.event_record import EventRecord, encode_event
-from producers.settings import Settings
-from producers.topics import event_key
 
 _ids = EventIds()
 

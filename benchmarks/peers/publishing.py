@@ -1,7 +1,7 @@
 """Ways to put events on Kafka, each idempotent with acks=all, `at_once` events in a call that waits for all of them.
 
 publish_many   KafkaPublisher.publish_many: validates and encodes
-event log      what KafkaPublisher does with records that are encoded: producers.event_log
+event log      what KafkaPublisher does with records that are encoded: axonstream.producers.event_log
 send           aiokafka's send() for each record
 send_batch     aiokafka's send_batch(), a batch a partition, partitioned by murmur2
 produce        confluent-kafka's produce() for each record
@@ -22,9 +22,9 @@ from importlib import import_module
 from typing import Any
 
 from axonstream.event_contract import EventInput
+from axonstream.producers.event_record import EventRecord, encode_event
 from benchmarks.measuring.sample_events import NOW_MS, TRACES, event_fields, sample_record, trace_id
 from benchmarks.peers.job import OUTPUT_BATCH_BYTES, PublishJob, say, set_gc, told
-from producers.event_record import EventRecord, encode_event
 
 Publish = Callable[[Sequence[Any]], Awaitable[object]]
 
@@ -50,7 +50,7 @@ async def aiokafka_producer(job: PublishJob) -> AsyncGenerator[Any]:
 
 @asynccontextmanager
 async def publish_many(job: PublishJob) -> AsyncGenerator[Publish]:
-    from producers.kafka_publisher import KafkaPublisher
+    from axonstream.producers.kafka_publisher import KafkaPublisher
 
     async with KafkaPublisher(bootstrap_servers=job.kafka, tenant_id="1", topic=job.topic) as publisher:
 
@@ -62,7 +62,7 @@ async def publish_many(job: PublishJob) -> AsyncGenerator[Publish]:
 
 @asynccontextmanager
 async def event_log(job: PublishJob) -> AsyncGenerator[Publish]:
-    from producers.event_log import EventLog
+    from axonstream.producers.event_log import EventLog
 
     log = EventLog(topic=job.topic, timeout_ms=30_000, kafka={"bootstrap_servers": job.kafka})
     await log.start()

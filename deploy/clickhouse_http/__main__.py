@@ -1,4 +1,7 @@
-"""`python -m deploy.clickhouse_http DIRECTORY --port 8123`; the password comes from AXONSTREAM_CLICKHOUSE_PASSWORD."""
+"""`python -m axonstream.deploy.clickhouse_http DIRECTORY --port 8123`.
+
+The password comes from AXONSTREAM_CLICKHOUSE_PASSWORD.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from deploy.clickhouse_http.clickhouse_error import DirectoryInUseError, OpenToAllError
-from deploy.clickhouse_http.server import run
-from producers.harmless_text import harmless
-from producers.log_lines import harmless_errors
-from producers.settings import Settings
+from axonstream.deploy.clickhouse_http.clickhouse_error import DirectoryInUseError, OpenToAllError
+from axonstream.deploy.clickhouse_http.server import run
+from axonstream.producers.harmless_text import harmless
+from axonstream.producers.log_lines import harmless_errors
+from axonstream.producers.settings import Settings
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m deploy.clickhouse_http", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m axonstream.deploy.clickhouse_http", description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8123, help="(%(default)s)")

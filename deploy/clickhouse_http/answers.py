@@ -10,14 +10,19 @@ from secrets import token_hex
 import lz4.frame
 from aiohttp import web
 
-from deploy.clickhouse_http.call import Call
-from deploy.clickhouse_http.clickhouse_error import ABORTED, ClickHouseError
-from deploy.clickhouse_http.connection import Blocks, Connection, summary_of
-from deploy.clickhouse_http.engine import Engine
-from deploy.clickhouse_http.insert_statement import Insert
-from deploy.clickhouse_http.permission import Permission
-from deploy.clickhouse_http.sql_text import RESULT_VERBS, STREAMING_VERBS
-from deploy.clickhouse_http.wire_format import CONTENT_TYPES, OTHER_CONTENT_TYPE, STREAMABLE_FORMATS, exception_block
+from axonstream.deploy.clickhouse_http.call import Call
+from axonstream.deploy.clickhouse_http.clickhouse_error import ABORTED, ClickHouseError
+from axonstream.deploy.clickhouse_http.connection import Blocks, Connection, summary_of
+from axonstream.deploy.clickhouse_http.engine import Engine
+from axonstream.deploy.clickhouse_http.insert_statement import Insert
+from axonstream.deploy.clickhouse_http.permission import Permission
+from axonstream.deploy.clickhouse_http.sql_text import RESULT_VERBS, STREAMING_VERBS
+from axonstream.deploy.clickhouse_http.wire_format import (
+    CONTENT_TYPES,
+    OTHER_CONTENT_TYPE,
+    STREAMABLE_FORMATS,
+    exception_block,
+)
 
 READER_STALLED_S = 180.0
 # The data of an INSERT are not judged, so the engine must not evaluate them (as it does with those of VALUES).

@@ -9,7 +9,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from deploy.clickhouse_http.clickhouse_error import (
+from axonstream.deploy.clickhouse_http.clickhouse_error import (
     AUTHENTICATION_FAILED,
     BAD_ARGUMENTS,
     NOT_IMPLEMENTED,
@@ -17,10 +17,10 @@ from deploy.clickhouse_http.clickhouse_error import (
     SYNTAX_ERROR,
     ClickHouseError,
 )
-from deploy.clickhouse_http.engine import SessionUse
-from deploy.clickhouse_http.insert_statement import MAX_STATEMENT_BYTES, Insert, split_insert
-from deploy.clickhouse_http.permission import Permission, check_name
-from deploy.clickhouse_http.sql_text import (
+from axonstream.deploy.clickhouse_http.engine import SessionUse
+from axonstream.deploy.clickhouse_http.insert_statement import MAX_STATEMENT_BYTES, Insert, split_insert
+from axonstream.deploy.clickhouse_http.permission import Permission, check_name
+from axonstream.deploy.clickhouse_http.sql_text import (
     READING_VERBS,
     code_of,
     format_of,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from deploy.clickhouse_http.clickhouse_error import ACCESS_DENIED, ClickHouseError
-from producers.loopback import LOOPBACK_NAMES
+from axonstream.deploy.clickhouse_http.clickhouse_error import ACCESS_DENIED, ClickHouseError
+from axonstream.producers.loopback import LOOPBACK_NAMES
 
 _OWN_PAGES = frozenset({"none", "same-origin"})
 

@@ -1,7 +1,7 @@
 """A ClickHouse exception as the HTTP interface tells it: code, HTTP status and wording.
 
 ClickHouseError        every refusal and every failure of the engine
-DirectoryInUseError    another process has the data directory (deploy.clickhouse_http.server)
+DirectoryInUseError    another process has the data directory (axonstream.deploy.clickhouse_http.server)
 OpenToAllError         the server would listen beyond this machine without a password
 """
 

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from deploy.clickhouse_http.clickhouse_error import (
+from axonstream.deploy.clickhouse_http.clickhouse_error import (
     ABORTED,
     QUERY_ID_IS_RUNNING,
     SESSION_IS_LOCKED,
@@ -25,12 +25,12 @@ from deploy.clickhouse_http.clickhouse_error import (
     TOO_MANY_SIMULTANEOUS_QUERIES,
     ClickHouseError,
 )
-from deploy.clickhouse_http.connection import Connection
-from deploy.clickhouse_http.insert_statement import MAX_STATEMENT_BYTES
-from deploy.clickhouse_http.permission import Permission, permission
-from deploy.clickhouse_http.permitted_settings import PermittedSettings
-from deploy.clickhouse_http.sql_text import literal
-from deploy.clickhouse_http.statement_tree import tree_of
+from axonstream.deploy.clickhouse_http.connection import Connection
+from axonstream.deploy.clickhouse_http.insert_statement import MAX_STATEMENT_BYTES
+from axonstream.deploy.clickhouse_http.permission import Permission, permission
+from axonstream.deploy.clickhouse_http.permitted_settings import PermittedSettings
+from axonstream.deploy.clickhouse_http.sql_text import literal
+from axonstream.deploy.clickhouse_http.statement_tree import tree_of
 
 QUERIES_AT_ONCE = 32
 KILLS_AT_ONCE = 8

@@ -7,7 +7,7 @@ fail on a server, should learn it here.
 
 from __future__ import annotations
 
-from deploy.clickhouse_http.clickhouse_error import POCO_EXCEPTION, ClickHouseError
+from axonstream.deploy.clickhouse_http.clickhouse_error import POCO_EXCEPTION, ClickHouseError
 
 MAX_FIELDS = 1_000_000
 MAX_FIELD_BYTES = 128 << 10

@@ -8,13 +8,18 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from deploy.clickhouse_http.answers import answer
-from deploy.clickhouse_http.call import User, authenticate, read_call
-from deploy.clickhouse_http.caller import check_caller, own_addresses
-from deploy.clickhouse_http.clickhouse_error import BAD_ARGUMENTS, NOT_IMPLEMENTED, POCO_EXCEPTION, ClickHouseError
-from deploy.clickhouse_http.engine import Engine
-from deploy.clickhouse_http.form_limits import MAX_FIELDS, check_field, check_url_fields
-from deploy.clickhouse_http.request_body import BodyLease, BodyMemory, read_body
+from axonstream.deploy.clickhouse_http.answers import answer
+from axonstream.deploy.clickhouse_http.call import User, authenticate, read_call
+from axonstream.deploy.clickhouse_http.caller import check_caller, own_addresses
+from axonstream.deploy.clickhouse_http.clickhouse_error import (
+    BAD_ARGUMENTS,
+    NOT_IMPLEMENTED,
+    POCO_EXCEPTION,
+    ClickHouseError,
+)
+from axonstream.deploy.clickhouse_http.engine import Engine
+from axonstream.deploy.clickhouse_http.form_limits import MAX_FIELDS, check_field, check_url_fields
+from axonstream.deploy.clickhouse_http.request_body import BodyLease, BodyMemory, read_body
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_FORM_BYTES = 16 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from deploy.clickhouse_http.sql_text import literal
+from axonstream.deploy.clickhouse_http.sql_text import literal
 
 MAX_STATEMENT_BYTES = 1 << 20
 # Possessive, and open to the end of the text, so that no input takes more than one pass.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
-from deploy.clickhouse_http.clickhouse_error import (
+from axonstream.deploy.clickhouse_http.clickhouse_error import (
     ACCESS_DENIED,
     BAD_ARGUMENTS,
     NOT_IMPLEMENTED,
@@ -15,7 +15,7 @@ from deploy.clickhouse_http.clickhouse_error import (
     UNKNOWN_FUNCTION,
     ClickHouseError,
 )
-from deploy.clickhouse_http.permitted_names import (
+from axonstream.deploy.clickhouse_http.permitted_names import (
     BOTH_KINDS,
     CODECS,
     ENGINES,
@@ -27,7 +27,7 @@ from deploy.clickhouse_http.permitted_names import (
     is_allowed_system_table,
     is_refused_function,
 )
-from deploy.clickhouse_http.permitted_parts import (
+from axonstream.deploy.clickhouse_http.permitted_parts import (
     ALTERATIONS,
     CHANGING,
     EXPLANATIONS,
@@ -35,8 +35,8 @@ from deploy.clickhouse_http.permitted_parts import (
     PARTS,
     READING,
 )
-from deploy.clickhouse_http.permitted_settings import PermittedSettings
-from deploy.clickhouse_http.statement_tree import Tree
+from axonstream.deploy.clickhouse_http.permitted_settings import PermittedSettings
+from axonstream.deploy.clickhouse_http.statement_tree import Tree
 
 # A name may be a path to the engine's default database. It is of the working directory, which is empty (server.py).
 _PLAIN_NAME = re.compile(r"[^/.\x00-\x1f\x7f]+")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.clickhouse_http.statement_tree import PLAIN
+from axonstream.deploy.clickhouse_http.statement_tree import PLAIN
 
 READING = frozenset(
     {"SelectWithUnionQuery", "ExplainQuery", "ShowTablesQuery", "ShowColumnsQuery", "ShowIndexesQuery"}

@@ -15,13 +15,13 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from deploy.clickhouse_http.call import User
-from deploy.clickhouse_http.clickhouse_error import ClickHouseError, DirectoryInUseError, OpenToAllError
-from deploy.clickhouse_http.engine import Engine
-from deploy.clickhouse_http.engine_pages import give_back_pages
-from deploy.clickhouse_http.http_interface import HttpInterface
-from deploy.clickhouse_http.request_body import BodyMemory
-from producers.loopback import is_loopback
+from axonstream.deploy.clickhouse_http.call import User
+from axonstream.deploy.clickhouse_http.clickhouse_error import ClickHouseError, DirectoryInUseError, OpenToAllError
+from axonstream.deploy.clickhouse_http.engine import Engine
+from axonstream.deploy.clickhouse_http.engine_pages import give_back_pages
+from axonstream.deploy.clickhouse_http.http_interface import HttpInterface
+from axonstream.deploy.clickhouse_http.request_body import BodyMemory
+from axonstream.producers.loopback import is_loopback
 
 DRAIN_S = 5.0
 _STRAGGLERS_S = 0.5  # who has not sent all of a request by then

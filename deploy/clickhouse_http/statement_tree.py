@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
-from deploy.clickhouse_http.clickhouse_error import BAD_ARGUMENTS, NOT_IMPLEMENTED, ClickHouseError
+from axonstream.deploy.clickhouse_http.clickhouse_error import BAD_ARGUMENTS, NOT_IMPLEMENTED, ClickHouseError
 
 Tree = dict[str, Any]
 

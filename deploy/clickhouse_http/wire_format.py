@@ -9,7 +9,7 @@ from typing import Protocol
 from backports import zstd
 from lz4.frame import LZ4FrameDecompressor
 
-from deploy.clickhouse_http.clickhouse_error import (
+from axonstream.deploy.clickhouse_http.clickhouse_error import (
     CANNOT_DECOMPRESS,
     NOT_IMPLEMENTED,
     QUERY_IS_TOO_LARGE,

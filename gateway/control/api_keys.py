@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
-from gateway.control.credentials import KeyDigests, KeyScope, new_key
-from gateway.control.data import MAX_KEYS, ControlData
-from gateway.control.origins import read_origin
-from gateway.control.records import ApiKey, ControlRecord, Kind, Place, new_id
+from axonstream.gateway.control.credentials import KeyDigests, KeyScope, new_key
+from axonstream.gateway.control.data import MAX_KEYS, ControlData
+from axonstream.gateway.control.origins import read_origin
+from axonstream.gateway.control.records import ApiKey, ControlRecord, Kind, Place, new_id
 
 MAX_ORIGINS = 20  # of one public token
 MAKE_A_KEY = "axonstream keys create --tenant TENANT --name NAME --scope ingest --scope read"

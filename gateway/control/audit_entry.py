@@ -15,8 +15,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
-from gateway.control.records import ApiKey, App, Channel, ControlRecordError, WebhookEndpoint, new_id
-from gateway.control.shown_url import shown_url
+from axonstream.gateway.control.records import ApiKey, App, Channel, ControlRecordError, WebhookEndpoint, new_id
+from axonstream.gateway.control.shown_url import shown_url
 
 DELIBERATE, PUBLISHED = b"audit/", b"audit-published/"  # kept apart: a publisher cannot push out what people did
 MOST_SHOWN = 100  # ids in one entry; their number is always told

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from gateway.control.audit_entry import AuditEntry, decode_entry, is_entry
-from gateway.control.records import ControlRecordError
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
+from axonstream.gateway.control.audit_entry import AuditEntry, decode_entry, is_entry
+from axonstream.gateway.control.records import ControlRecordError
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 
 _LOOK_MS = 500
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Protocol
 
-from gateway.control.audit_entry import PUBLISHED
-from gateway.errors import UnavailableError
+from axonstream.gateway.control.audit_entry import PUBLISHED
+from axonstream.gateway.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from enum import Enum, StrEnum
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
-from gateway.control.derived_keys import derived_key
+from axonstream.gateway.control.derived_keys import derived_key
 
 if TYPE_CHECKING:
-    from gateway.rate_limits import TokenBucket
+    from axonstream.gateway.rate_limits import TokenBucket
 
 PUBLIC_PREFIX = "pt_"
 _RANDOM_BYTES = 32

@@ -12,10 +12,10 @@ import logging
 from collections import defaultdict
 from collections.abc import Set as AbstractSet
 
-from gateway.control.audit_entry import is_entry
-from gateway.control.audit_trail import AuditTrail
-from gateway.control.credentials import Credential, KeyDigests
-from gateway.control.records import (
+from axonstream.gateway.control.audit_entry import is_entry
+from axonstream.gateway.control.audit_trail import AuditTrail
+from axonstream.gateway.control.credentials import Credential, KeyDigests
+from axonstream.gateway.control.records import (
     ApiKey,
     App,
     Channel,
@@ -27,8 +27,8 @@ from gateway.control.records import (
     WebhookEndpoint,
     decode_record,
 )
-from producers.deleted_traces import DeletedTraces
-from producers.deletion import Deletion
+from axonstream.producers.deleted_traces import DeletedTraces
+from axonstream.producers.deletion import Deletion
 
 log = logging.getLogger(__name__)
 

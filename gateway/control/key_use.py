@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from gateway.control.log import Control
-from gateway.control.records import ControlRecord, KeyUse, Kind, Place
-from gateway.errors import UnavailableError
+from axonstream.gateway.control.log import Control
+from axonstream.gateway.control.records import ControlRecord, KeyUse, Kind, Place
+from axonstream.gateway.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 

@@ -18,16 +18,16 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from gateway.control.audit_entry import AuditEntry, encode_entry
-from gateway.control.data import ControlData
-from gateway.control.one_batch import BATCH_BYTES, Pair, append_in_batches
-from gateway.control.records import ControlRecord, Place, encode_record
-from gateway.control.same_log import SameLog
-from gateway.errors import UnavailableError
-from producers.kafka_client import kafka_options
-from producers.leader_watch import LeaderWatch
-from producers.settings import Settings
-from producers.topics import Topics
+from axonstream.gateway.control.audit_entry import AuditEntry, encode_entry
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.one_batch import BATCH_BYTES, Pair, append_in_batches
+from axonstream.gateway.control.records import ControlRecord, Place, encode_record
+from axonstream.gateway.control.same_log import SameLog
+from axonstream.gateway.errors import UnavailableError
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.leader_watch import LeaderWatch
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 
 log = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from gateway.control.audit_entry import MOST_SHOWN, Action, Actor, entry
-from gateway.control.data import FIRST_APP, MAX_PUBLISHED_CHANNELS
-from gateway.control.log import Control, not_caught_up
-from gateway.control.records import Channel, ControlRecord, Kind, Place
-from gateway.errors import RefusedError, UnavailableError
+from axonstream.gateway.control.audit_entry import MOST_SHOWN, Action, Actor, entry
+from axonstream.gateway.control.data import FIRST_APP, MAX_PUBLISHED_CHANNELS
+from axonstream.gateway.control.log import Control, not_caught_up
+from axonstream.gateway.control.records import Channel, ControlRecord, Kind, Place
+from axonstream.gateway.errors import RefusedError, UnavailableError
 
 
 class PublishedChannels:

@@ -14,8 +14,8 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
-from gateway.control.origins import read_origin
-from producers.deletion import Deletion
+from axonstream.gateway.control.origins import read_origin
+from axonstream.producers.deletion import Deletion
 
 AnId = Annotated[int, Field(ge=0, le=MAX_ID)]
 ATime = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]

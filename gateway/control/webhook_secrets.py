@@ -12,8 +12,8 @@ from secrets import token_urlsafe
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from gateway.control.derived_keys import derived_key
-from gateway.errors import RefusedError
+from axonstream.gateway.control.derived_keys import derived_key
+from axonstream.gateway.errors import RefusedError
 
 
 class WebhookSecrets:

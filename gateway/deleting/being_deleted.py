@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable
 from time import monotonic
 from typing import NamedTuple
 
-from gateway.control.data import ControlData
-from gateway.errors import RefusedError
-from gateway.reading.clickhouse_reads import ClickHouseReads
-from producers.deletion import Deletion
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
+from axonstream.producers.deletion import Deletion
 
 HEADER = "X-Axonstream-Deleting"
 _MOST_AT_ONCE = 5_000  # ids in one value of a query

@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from itertools import count, zip_longest
 
-from gateway.control.audit_entry import MOST_SHOWN, Action, Actor, entry
-from gateway.control.data import MAX_DELETIONS
-from gateway.control.log import Control
-from gateway.control.records import ControlRecord, Kind, Place, encode_record, new_id
-from gateway.deleting.markers import Markers
-from gateway.errors import RefusedError, UnavailableError
-from producers.deletion import MOST_TRACES, Deletion, Late
-from producers.settings import Settings
+from axonstream.gateway.control.audit_entry import MOST_SHOWN, Action, Actor, entry
+from axonstream.gateway.control.data import MAX_DELETIONS
+from axonstream.gateway.control.log import Control
+from axonstream.gateway.control.records import ControlRecord, Kind, Place, encode_record, new_id
+from axonstream.gateway.deleting.markers import Markers
+from axonstream.gateway.errors import RefusedError, UnavailableError
+from axonstream.producers.deletion import MOST_TRACES, Deletion, Late
+from axonstream.producers.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from msgspec import Raw
 from msgspec.json import Decoder
 
 from axonstream.event_contract import EventInput, trace_id_of
-from gateway.errors import RefusedError
-from producers.deleted_traces import DeletedTraces
+from axonstream.gateway.errors import RefusedError
+from axonstream.producers.deleted_traces import DeletedTraces
 
 # As the metadata of an event may name them.
 SELECTIONS = {"sessionId": ("sessionId", "session_id"), "userId": ("userId", "user_id")}

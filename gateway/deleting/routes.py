@@ -10,17 +10,17 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from axonstream.event_contract import MAX_NAME_BYTES
-from gateway.authentication import actor_of
-from gateway.control.credentials import Identity
-from gateway.deleting.being_deleted import HEADER
-from gateway.deleting.deletions import Deletions
-from gateway.deleting.late_events import SELECTIONS
-from gateway.errors import GatewayError, RefusedError
-from gateway.managing.routes import Managing, json_answer
-from gateway.reading.trace_queries import TraceQueries
-from gateway.reading.trace_reads import nothing_yet
-from gateway.reading.visibility import Visibility
-from producers.deletion import Late
+from axonstream.gateway.authentication import actor_of
+from axonstream.gateway.control.credentials import Identity
+from axonstream.gateway.deleting.being_deleted import HEADER
+from axonstream.gateway.deleting.deletions import Deletions
+from axonstream.gateway.deleting.late_events import SELECTIONS
+from axonstream.gateway.errors import GatewayError, RefusedError
+from axonstream.gateway.managing.routes import Managing, json_answer
+from axonstream.gateway.reading.trace_queries import TraceQueries
+from axonstream.gateway.reading.trace_reads import nothing_yet
+from axonstream.gateway.reading.visibility import Visibility
+from axonstream.producers.deletion import Late
 
 MOST_TRACES_OF_A_REQUEST = 10_000
 _LATE = "late"

@@ -21,21 +21,21 @@ from typing import Any, cast
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from gateway.live.counts import LiveCounts
-from gateway.live.frames import event_data, event_frame, gap_frame, position_frame
-from gateway.live.log import BATCH_RECORDS, is_cancelled, live_consumer, stop_consumer
-from gateway.live.lost_end import offset_after_loss
-from gateway.live.places import Places
-from gateway.live.position import Place, Position, Positions
-from gateway.live.reader import LiveReader
-from gateway.live.repeats import Repeats
-from gateway.live.ring import NO_REPEAT, Cursor
-from gateway.turns import Turns
-from producers.loop_share import LoopShare
-from producers.record_identity import short_digest
-from producers.settings import Settings
-from producers.topics import Topics, event_key
-from producers.verdict import Refusal, verdict
+from axonstream.gateway.live.counts import LiveCounts
+from axonstream.gateway.live.frames import event_data, event_frame, gap_frame, position_frame
+from axonstream.gateway.live.log import BATCH_RECORDS, is_cancelled, live_consumer, stop_consumer
+from axonstream.gateway.live.lost_end import offset_after_loss
+from axonstream.gateway.live.places import Places
+from axonstream.gateway.live.position import Place, Position, Positions
+from axonstream.gateway.live.reader import LiveReader
+from axonstream.gateway.live.repeats import Repeats
+from axonstream.gateway.live.ring import NO_REPEAT, Cursor
+from axonstream.gateway.turns import Turns
+from axonstream.producers.loop_share import LoopShare
+from axonstream.producers.record_identity import short_digest
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics, event_key
+from axonstream.producers.verdict import Refusal, verdict
 
 log = logging.getLogger(__name__)
 

@@ -6,17 +6,17 @@ from collections import defaultdict
 
 from aiokafka import ConsumerRecord
 
-from gateway.live.feeds import Feeds
-from gateway.live.frames import AppOf, event_data, event_frame, gap_frame
-from gateway.live.log import ReadSoFar
-from gateway.live.position import Kind
-from gateway.live.repeats import Repeats
-from gateway.live.ring import DELETED, GAP, Feed, Form, Frame, Ring
-from gateway.sealed_texts import SealedTexts
-from producers.deleted_traces import DeletedTraces
-from producers.deletion import MARKER_KEY, read_marker
-from producers.event import Event
-from producers.verdict import Refusal, verdict
+from axonstream.gateway.live.feeds import Feeds
+from axonstream.gateway.live.frames import AppOf, event_data, event_frame, gap_frame
+from axonstream.gateway.live.log import ReadSoFar
+from axonstream.gateway.live.position import Kind
+from axonstream.gateway.live.repeats import Repeats
+from axonstream.gateway.live.ring import DELETED, GAP, Feed, Form, Frame, Ring
+from axonstream.gateway.sealed_texts import SealedTexts
+from axonstream.producers.deleted_traces import DeletedTraces
+from axonstream.producers.deletion import MARKER_KEY, read_marker
+from axonstream.producers.event import Event
+from axonstream.producers.verdict import Refusal, verdict
 
 _REMEMBERED = 65_536
 

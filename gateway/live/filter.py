@@ -9,9 +9,9 @@ from typing import NamedTuple
 from starlette.datastructures import QueryParams
 
 from axonstream.event_contract import EVENT_TYPE_PATTERN, MAX_NAME_BYTES, EventType
-from gateway.errors import RefusedError
-from gateway.live.position import Kind
-from producers.event import Event
+from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.live.position import Kind
+from axonstream.producers.event import Event
 
 PARAMETERS = (
     *("agentId", "eventType", "traceId", "identifier", "errors", "agent", "type", "trace"),

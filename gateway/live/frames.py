@@ -10,9 +10,9 @@ from collections.abc import Callable
 import orjson
 from msgspec import UnsetType
 
-from gateway.answers import StoredEvent, event_answer
-from gateway.control.credentials import Generation
-from producers.event import Event
+from axonstream.gateway.answers import StoredEvent, event_answer
+from axonstream.gateway.control.credentials import Generation
+from axonstream.producers.event import Event
 
 AppOf = Callable[[str, int], int | None]  # of a tenant's channel
 

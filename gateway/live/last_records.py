@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from gateway.live.log import ReadSoFar
-from gateway.live.position import Place
-from producers.leader_watch import LeaderWatch
-from producers.record_identity import RecordMark, mark_of, short_digest
+from axonstream.gateway.live.log import ReadSoFar
+from axonstream.gateway.live.position import Place
+from axonstream.producers.leader_watch import LeaderWatch
+from axonstream.producers.record_identity import RecordMark, mark_of, short_digest
 
 LOOK_BACK = 200  # offsets: markers of transactions stand behind the last record
 _POLL_MS = 250

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from gateway.live.filter import LiveFilter
-from gateway.live.places import PlacedRecord, Places
-from gateway.live.position import Kind, Place, Positions
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import event_key
-from producers.trace_partitions import partition_of
+from axonstream.gateway.live.filter import LiveFilter
+from axonstream.gateway.live.places import PlacedRecord, Places
+from axonstream.gateway.live.position import Kind, Place, Positions
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
+from axonstream.producers.trace_partitions import partition_of
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from gateway.live.position import (
+from axonstream.gateway.live.position import (
     MOST_NAMED,
     Kind,
     Place,
@@ -14,7 +14,7 @@ from gateway.live.position import (
     trace_position,
     vector_position,
 )
-from producers.record_identity import IdentifiedRecord, short_digest
+from axonstream.producers.record_identity import IdentifiedRecord, short_digest
 
 _LATEST_MS = (1 << 48) - 1
 

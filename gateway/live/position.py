@@ -15,9 +15,9 @@ get events of every partition, so its position is the vector of all of them. A p
 Kinds 1 and 2 have no time, and places that are offsets alone. Versions before this one made them; a vector of more than
 MOST_NAMED partitions is still one, so that it fits into a request's head.
 
-The offsets count the events of all tenants, so a reader gets its position sealed (`gateway.sealed_texts`), as the event
-id, and another text each time. The zeros give every position of a kind one length: the length of a text must not tell
-how large the offsets are.
+The offsets count the events of all tenants, so a reader gets its position sealed (`sealed_texts`), as the event id, and
+another text each time. The zeros give every position of a kind one length: the length of a text must not tell how
+large the offsets are.
 Partitions that a vector does not know were added later: they are read from their start.
 """
 
@@ -31,7 +31,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from axonstream.event_contract import MAX_ID
-from producers.record_identity import SHORT_DIGEST_BYTES
+from axonstream.producers.record_identity import SHORT_DIGEST_BYTES
 
 Positions = dict[int, int]  # partition -> offset of the next event
 

@@ -20,25 +20,25 @@ from contextlib import suppress
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from gateway.control.credentials import Generation
-from gateway.errors import UnavailableError
-from gateway.live.delivery import Delivery
-from gateway.live.filter import LiveFilter
-from gateway.live.frames import AppOf
-from gateway.live.last_records import read_from_the_end
-from gateway.live.log import BATCH_RECORDS, ReadSoFar, is_cancelled, live_consumer, stop_consumer
-from gateway.live.position import Positions, mark_of
-from gateway.live.ring import Cursor, Feed
-from gateway.sealed_texts import SealedTexts, sealing_key
-from producers.deleted_traces import DeletedTraces
-from producers.leader_watch import LeaderWatch
-from producers.loop_share import LoopShare
-from producers.record_identity import RecordMark
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.errors import EpochError, LostEndError
-from sinks.log_guard import LogGuard
-from sinks.topic_identity import topic_identities
+from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.live.delivery import Delivery
+from axonstream.gateway.live.filter import LiveFilter
+from axonstream.gateway.live.frames import AppOf
+from axonstream.gateway.live.last_records import read_from_the_end
+from axonstream.gateway.live.log import BATCH_RECORDS, ReadSoFar, is_cancelled, live_consumer, stop_consumer
+from axonstream.gateway.live.position import Positions, mark_of
+from axonstream.gateway.live.ring import Cursor, Feed
+from axonstream.gateway.sealed_texts import SealedTexts, sealing_key
+from axonstream.producers.deleted_traces import DeletedTraces
+from axonstream.producers.leader_watch import LeaderWatch
+from axonstream.producers.loop_share import LoopShare
+from axonstream.producers.record_identity import RecordMark
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.errors import EpochError, LostEndError
+from axonstream.sinks.log_guard import LogGuard
+from axonstream.sinks.topic_identity import topic_identities
 
 log = logging.getLogger(__name__)
 

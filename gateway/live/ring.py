@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Collection
 from typing import NamedTuple
 
-from gateway.control.credentials import Generation
-from gateway.live.filter import LiveFilter
-from gateway.live.position import Kind
+from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.live.filter import LiveFilter
+from axonstream.gateway.live.position import Kind
 
 NO_REPEAT = -1
 GAP = -2  # it is no event: it says that events are missing

@@ -13,21 +13,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import MAX_ID, MAX_NAME_BYTES
-from gateway.authentication import Authentication
-from gateway.control.credentials import Identity, KeyScope
-from gateway.errors import RateLimitedError, RefusedError, UnavailableError
-from gateway.live.catch_up import CatchUps
-from gateway.live.counts import LiveCounts
-from gateway.live.filter import LiveFilter, flag, read_filter
-from gateway.live.frames import AppOf
-from gateway.live.log import ReadSoFar
-from gateway.live.position import Kind, Place, Position, PositionError, is_plain_position, read_position
-from gateway.live.reader import LiveReader
-from gateway.live.stream import HEADERS, LiveStream
-from gateway.sealed_texts import NotSealedHereError
-from gateway.shares import Shares
-from producers.deleted_traces import DeletedTraces
-from producers.settings import Settings
+from axonstream.gateway.authentication import Authentication
+from axonstream.gateway.control.credentials import Identity, KeyScope
+from axonstream.gateway.errors import RateLimitedError, RefusedError, UnavailableError
+from axonstream.gateway.live.catch_up import CatchUps
+from axonstream.gateway.live.counts import LiveCounts
+from axonstream.gateway.live.filter import LiveFilter, flag, read_filter
+from axonstream.gateway.live.frames import AppOf
+from axonstream.gateway.live.log import ReadSoFar
+from axonstream.gateway.live.position import Kind, Place, Position, PositionError, is_plain_position, read_position
+from axonstream.gateway.live.reader import LiveReader
+from axonstream.gateway.live.stream import HEADERS, LiveStream
+from axonstream.gateway.sealed_texts import NotSealedHereError
+from axonstream.gateway.shares import Shares
+from axonstream.producers.deleted_traces import DeletedTraces
+from axonstream.producers.settings import Settings
 
 CATCH_UPS_AT_ONCE = 8
 _ANEW = "Leave Last-Event-ID out to go on live from now."

@@ -7,13 +7,21 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.control.audit_entry import Action, shown
-from gateway.control.data import BUILT_IN, MAX_APPS
-from gateway.control.records import App, ControlRecord, Kind, Place, new_id
-from gateway.managing.answers import app_answer
-from gateway.managing.channels import channel_places, gone_with_it
-from gateway.managing.inputs import AppInput
-from gateway.managing.routes import Managing, built_in, done, json_answer, limit_reached, listed, records_gone
+from axonstream.gateway.control.audit_entry import Action, shown
+from axonstream.gateway.control.data import BUILT_IN, MAX_APPS
+from axonstream.gateway.control.records import App, ControlRecord, Kind, Place, new_id
+from axonstream.gateway.managing.answers import app_answer
+from axonstream.gateway.managing.channels import channel_places, gone_with_it
+from axonstream.gateway.managing.inputs import AppInput
+from axonstream.gateway.managing.routes import (
+    Managing,
+    built_in,
+    done,
+    json_answer,
+    limit_reached,
+    listed,
+    records_gone,
+)
 
 
 class Apps:

@@ -10,14 +10,22 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.control.audit_entry import MOST_SHOWN, Action, shown
-from gateway.control.credentials import Identity
-from gateway.control.data import BUILT_IN, MAX_CHANNELS, Tenant
-from gateway.control.records import Channel, ControlRecord, Kind, Place, new_id
-from gateway.errors import RefusedError
-from gateway.managing.answers import ChannelAnswer, channel_answer
-from gateway.managing.inputs import AppChannelInput, ChannelChange, ChannelInput
-from gateway.managing.routes import Managing, built_in, done, json_answer, limit_reached, listed, records_gone
+from axonstream.gateway.control.audit_entry import MOST_SHOWN, Action, shown
+from axonstream.gateway.control.credentials import Identity
+from axonstream.gateway.control.data import BUILT_IN, MAX_CHANNELS, Tenant
+from axonstream.gateway.control.records import Channel, ControlRecord, Kind, Place, new_id
+from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.managing.answers import ChannelAnswer, channel_answer
+from axonstream.gateway.managing.inputs import AppChannelInput, ChannelChange, ChannelInput
+from axonstream.gateway.managing.routes import (
+    Managing,
+    built_in,
+    done,
+    json_answer,
+    limit_reached,
+    listed,
+    records_gone,
+)
 
 _ROWS_OF_A_TURN = 200
 

@@ -10,15 +10,15 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.control.audit_entry import Action, shown
-from gateway.control.data import MAX_WEBHOOKS, Tenant
-from gateway.control.records import ControlRecord, Kind, Place, WebhookEndpoint, new_id
-from gateway.control.webhook_secrets import WebhookSecrets
-from gateway.errors import RefusedError
-from gateway.managing.answers import NewEndpointAnswer, endpoint_answer
-from gateway.managing.inputs import EndpointInput
-from gateway.managing.routes import Managing, done, json_answer, limit_reached, listed
-from gateway.managing.webhook_urls import host_of, why_not_public
+from axonstream.gateway.control.audit_entry import Action, shown
+from axonstream.gateway.control.data import MAX_WEBHOOKS, Tenant
+from axonstream.gateway.control.records import ControlRecord, Kind, Place, WebhookEndpoint, new_id
+from axonstream.gateway.control.webhook_secrets import WebhookSecrets
+from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.managing.answers import NewEndpointAnswer, endpoint_answer
+from axonstream.gateway.managing.inputs import EndpointInput
+from axonstream.gateway.managing.routes import Managing, done, json_answer, limit_reached, listed
+from axonstream.gateway.managing.webhook_urls import host_of, why_not_public
 
 
 class WebhookEndpoints:

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 
 from axonstream.event_contract import MAX_EVENT_BYTES
-from gateway.publishing.sender_bytes import BOM, BodyError
-from gateway.publishing.value_end import LostError, TooFarError, ValueEnds, is_event
-from gateway.publishing.whole_value import is_cut_off, whole_value
+from axonstream.gateway.publishing.sender_bytes import BOM, BodyError
+from axonstream.gateway.publishing.value_end import LostError, TooFarError, ValueEnds, is_event
+from axonstream.gateway.publishing.whole_value import is_cut_off, whole_value
 
 _LONGEST_ELEMENT = 4 * MAX_EVENT_BYTES  # passed over in 20 ms at the most; a longer one goes to `value_end`
 _COPIED = 256  # steps for as many bytes as an event may have

@@ -15,26 +15,26 @@ from typing import NamedTuple, Protocol
 import orjson
 
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput, trace_id_of
+from axonstream.gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
+from axonstream.gateway.authentication import Authentication, Headers, actor_of
+from axonstream.gateway.control.credentials import Generation, Identity, KeyScope
+from axonstream.gateway.control.published_channels import PublishedChannels
+from axonstream.gateway.deleting.late_events import LateEvents
+from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.late_reads import LateReads
+from axonstream.gateway.publishing.bulk_body import TooLargeError, split_events
+from axonstream.gateway.publishing.event_validation import InvalidEventError, joined, validate_event
+from axonstream.gateway.publishing.repeated_bodies import Attempt, Drawn, RepeatedBodies, Sender
+from axonstream.gateway.publishing.request_body import MAX_BULK_BYTES, RequestBody
+from axonstream.gateway.publishing.sender_bytes import BodyError, SentEvent, read_event
+from axonstream.gateway.turns import Turns
+from axonstream.gateway.wire_values import wire_id
+from axonstream.producers.append_counts import AppendCounts, Backlog
+from axonstream.producers.deleted_traces import DeletedTraces
+from axonstream.producers.event_ids import EventIds
+from axonstream.producers.event_record import EventRecord, encode_event
+from axonstream.producers.loop_share import LoopShare
 from axonstream.traceparent import Traceparent, read_traceparent
-from gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
-from gateway.authentication import Authentication, Headers, actor_of
-from gateway.control.credentials import Generation, Identity, KeyScope
-from gateway.control.published_channels import PublishedChannels
-from gateway.deleting.late_events import LateEvents
-from gateway.errors import RefusedError
-from gateway.late_reads import LateReads
-from gateway.publishing.bulk_body import TooLargeError, split_events
-from gateway.publishing.event_validation import InvalidEventError, joined, validate_event
-from gateway.publishing.repeated_bodies import Attempt, Drawn, RepeatedBodies, Sender
-from gateway.publishing.request_body import MAX_BULK_BYTES, RequestBody
-from gateway.publishing.sender_bytes import BodyError, SentEvent, read_event
-from gateway.turns import Turns
-from gateway.wire_values import wire_id
-from producers.append_counts import AppendCounts, Backlog
-from producers.deleted_traces import DeletedTraces
-from producers.event_ids import EventIds
-from producers.event_record import EventRecord, encode_event
-from producers.loop_share import LoopShare
 
 MAX_BULK_EVENTS = 50_000
 BULK_AT_ONCE = 4  # bodies of up to MAX_BULK_BYTES that one process works on
@@ -55,7 +55,7 @@ class _Taken(NamedTuple):
 
 
 class Log(Protocol):
-    """What is needed of `producers.event_log.EventLog`."""
+    """What is needed of `axonstream.producers.event_log.EventLog`."""
 
     counts: AppendCounts
 

@@ -7,10 +7,10 @@ import asyncio
 from starlette.types import Receive
 
 from axonstream.event_contract import MAX_EVENT_BYTES
-from gateway.authentication import Headers
-from gateway.errors import RefusedError
-from gateway.publishing.body_room import BodyRoom, Held, no_room
-from gateway.publishing.gzip_body import is_gzip, unpacked
+from axonstream.gateway.authentication import Headers
+from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.publishing.body_room import BodyRoom, Held, no_room
+from axonstream.gateway.publishing.gzip_body import is_gzip, unpacked
 
 MAX_BULK_BYTES = 32 << 20
 STALL_S = 10.0

@@ -28,7 +28,7 @@ from msgspec import MsgspecError, Raw, Struct
 from msgspec.json import Decoder
 
 from axonstream.event_contract import MAX_EVENT_BYTES
-from gateway.publishing.whole_value import passed_over
+from axonstream.gateway.publishing.whole_value import passed_over
 
 MOST_STEPS = 400_000  # of one body: half a second; an event of MAX_VALUES values has 250,000
 _STEPS_OF_A_TURN = 1000  # 1 ms

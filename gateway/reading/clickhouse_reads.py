@@ -17,10 +17,10 @@ from aiohttp import ClientError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
-from gateway.errors import GatewayError, RefusedError, UnavailableError
-from gateway.turns import Turns
-from producers.settings import Settings
-from sinks.clickhouse import connect
+from axonstream.gateway.errors import GatewayError, RefusedError, UnavailableError
+from axonstream.gateway.turns import Turns
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse import connect
 
 log = logging.getLogger(__name__)
 

@@ -10,20 +10,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import MAX_NAME_BYTES
-from gateway.authentication import Authentication
-from gateway.control.credentials import Identity
-from gateway.control.log import Control, not_caught_up
-from gateway.deleting.being_deleted import BeingDeleted
-from gateway.errors import RefusedError
-from gateway.late_reads import LateReads
-from gateway.reading.event_queries import EventFilter, EventPlace, EventQueries
-from gateway.reading.event_rows import event_rows_in_turns
-from gateway.reading.list_cursor import ListCursors, skipped_rows
-from gateway.reading.query_values import MAX_LIMIT, entity_id, positive, time_ms
-from gateway.reading.read_handler import Reads, read_handler
-from gateway.reading.trace_reads import nothing_yet, stale_headers
-from gateway.reading.visibility import Freshness, Visibility
-from gateway.sealed_texts import SealedTexts
+from axonstream.gateway.authentication import Authentication
+from axonstream.gateway.control.credentials import Identity
+from axonstream.gateway.control.log import Control, not_caught_up
+from axonstream.gateway.deleting.being_deleted import BeingDeleted
+from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.late_reads import LateReads
+from axonstream.gateway.reading.event_queries import EventFilter, EventPlace, EventQueries
+from axonstream.gateway.reading.event_rows import event_rows_in_turns
+from axonstream.gateway.reading.list_cursor import ListCursors, skipped_rows
+from axonstream.gateway.reading.query_values import MAX_LIMIT, entity_id, positive, time_ms
+from axonstream.gateway.reading.read_handler import Reads, read_handler
+from axonstream.gateway.reading.trace_reads import nothing_yet, stale_headers
+from axonstream.gateway.reading.visibility import Freshness, Visibility
+from axonstream.gateway.sealed_texts import SealedTexts
 
 _PAGE, _SEARCH = 10, 100
 _NONE = b"[]"

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from gateway.errors import RefusedError
-from gateway.reading.query_values import positive
-from gateway.sealed_texts import NotSealedHereError, SealedTexts
+from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.reading.query_values import positive
+from axonstream.gateway.sealed_texts import NotSealedHereError, SealedTexts
 
 NEXT_CURSOR = "X-Axonstream-Next-Cursor"
 MOST_SKIPPED = 10_000

@@ -11,10 +11,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from gateway.reading.lag_history import STANDS_S, LagHistory, Progress
-from gateway.reading.pipeline_offsets import PipelineOffsetsError, named
-from gateway.reading.read_barrier import AskedEnd
-from gateway.shared_look import SharedLook
+from axonstream.gateway.reading.lag_history import STANDS_S, LagHistory, Progress
+from axonstream.gateway.reading.pipeline_offsets import PipelineOffsetsError, named
+from axonstream.gateway.reading.read_barrier import AskedEnd
+from axonstream.gateway.shared_look import SharedLook
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _ASKED_AT_ONCE = 16  # partitions of which Kafka is asked for an event, in one l
 
 
 class Offsets(Protocol):
-    """What is needed of `gateway.reading.pipeline_offsets.PipelineOffsets`."""
+    """What is needed of `axonstream.gateway.reading.pipeline_offsets.PipelineOffsets`."""
 
     @property
     def partitions(self) -> Sequence[int]: ...

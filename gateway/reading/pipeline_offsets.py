@@ -21,16 +21,16 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import OffsetAndMetadata
 
-from gateway.reading.lag_history import Progress
-from gateway.reading.leader_questions import LeaderQuestions, ToldEnd
-from producers.added_partitions import how_to_follow
-from producers.committed_offsets import group_offsets
-from producers.kafka_client import kafka_options
-from producers.leader_watch import Leader
-from producers.log_trust import LogTrust
-from producers.record_identity import RecordMark, decode_note, standings
-from producers.settings import Settings
-from producers.topics import Topics, event_key
+from axonstream.gateway.reading.lag_history import Progress
+from axonstream.gateway.reading.leader_questions import LeaderQuestions, ToldEnd
+from axonstream.producers.added_partitions import how_to_follow
+from axonstream.producers.committed_offsets import group_offsets
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.leader_watch import Leader
+from axonstream.producers.log_trust import LogTrust
+from axonstream.producers.record_identity import RecordMark, decode_note, standings
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics, event_key
 
 _METADATA_MS = 1000  # partitions that were added are known after it
 _partition_of_key = DefaultPartitioner()

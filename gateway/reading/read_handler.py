@@ -9,9 +9,9 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.authentication import Authentication
-from gateway.control.credentials import Identity, KeyScope
-from gateway.late_reads import LateReads
+from axonstream.gateway.authentication import Authentication
+from axonstream.gateway.control.credentials import Identity, KeyScope
+from axonstream.gateway.late_reads import LateReads
 
 Of = TypeVar("Of", bound="Reads")
 

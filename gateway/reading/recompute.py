@@ -7,7 +7,7 @@ by offset of first appearance, the first error is the earliest agent.error by (t
 
 from __future__ import annotations
 
-# The columns as in `gateway.reading.trace_queries`. `step` is an event's place in time, `arrival` its place in the log.
+# The columns as in `trace_queries`. `step` is an event's place in time, `arrival` its place in the log.
 RECOMPUTED = """SELECT trace_id, count(), countIf(event_type = 'agent.error'),
   countIf(event_type = 'agent.tool_call.start'), countIf(event_type = 'agent.handoff'),
   toUnixTimestamp64Milli(min(occurred_at)), toUnixTimestamp64Milli(max(occurred_at)),

@@ -12,20 +12,20 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
-from gateway.answers import StoredEvent, summary_answer, trace_answer
-from gateway.authentication import Authentication
-from gateway.control.credentials import Generation, Identity
-from gateway.deleting.being_deleted import BeingDeleted
-from gateway.errors import RefusedError, UnavailableError
-from gateway.late_reads import LateReads
-from gateway.reading.event_rows import event_rows, event_rows_in_turns
-from gateway.reading.list_cursor import ListCursors, skipped_rows
-from gateway.reading.pipeline_offsets import named
-from gateway.reading.query_values import MAX_LIMIT, positive, time_ms
-from gateway.reading.read_handler import Reads, read_handler
-from gateway.reading.trace_queries import TracePlace, TraceQueries
-from gateway.reading.visibility import Freshness, Visibility
-from gateway.sealed_texts import SealedTexts
+from axonstream.gateway.answers import StoredEvent, summary_answer, trace_answer
+from axonstream.gateway.authentication import Authentication
+from axonstream.gateway.control.credentials import Generation, Identity
+from axonstream.gateway.deleting.being_deleted import BeingDeleted
+from axonstream.gateway.errors import RefusedError, UnavailableError
+from axonstream.gateway.late_reads import LateReads
+from axonstream.gateway.reading.event_rows import event_rows, event_rows_in_turns
+from axonstream.gateway.reading.list_cursor import ListCursors, skipped_rows
+from axonstream.gateway.reading.pipeline_offsets import named
+from axonstream.gateway.reading.query_values import MAX_LIMIT, positive, time_ms
+from axonstream.gateway.reading.read_handler import Reads, read_handler
+from axonstream.gateway.reading.trace_queries import TracePlace, TraceQueries
+from axonstream.gateway.reading.visibility import Freshness, Visibility
+from axonstream.gateway.sealed_texts import SealedTexts
 
 READER_STALL_S = 30.0  # a reader that takes nothing for so long is cut off: it holds a query open
 _DEFAULT_LIMIT = 20

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
-from gateway.errors import UnavailableError
-from gateway.reading.pipeline_offsets import PipelineOffsetsError
-from gateway.reading.read_barrier import AskedEnd, ReadBarrier, WaitingRead
-from producers.durations import Durations
+from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.reading.pipeline_offsets import PipelineOffsetsError
+from axonstream.gateway.reading.read_barrier import AskedEnd, ReadBarrier, WaitingRead
+from axonstream.producers.durations import Durations
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _RETRY_INTERVAL_S = 0.1
 
 
 class Offsets(Protocol):
-    """What is needed of `gateway.reading.pipeline_offsets.PipelineOffsets`."""
+    """What is needed of `axonstream.gateway.reading.pipeline_offsets.PipelineOffsets`."""
 
     @property
     def partitions(self) -> Iterable[int]: ...

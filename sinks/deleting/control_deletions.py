@@ -11,12 +11,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from producers.deleted_traces import DeletedTraces
-from producers.deletion import CONTROL_KEYS, DELETION_FORM, Deletion
-from producers.kafka_client import kafka_options
-from producers.leader_watch import leader_connection
-from producers.settings import Settings
-from producers.topics import Topics
+from axonstream.producers.deleted_traces import DeletedTraces
+from axonstream.producers.deletion import CONTROL_KEYS, DELETION_FORM, Deletion
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.leader_watch import leader_connection
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 
 log = logging.getLogger(__name__)
 

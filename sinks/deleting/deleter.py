@@ -15,18 +15,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.deletion import Deletion
-from producers.record_identity import decode_note
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.assignment import Assignment
-from sinks.deleting.absent_places import LETTERS, ROWS, remember_absent
-from sinks.deleting.control_deletions import ControlDeletions
-from sinks.deleting.deleted_rows import Asked, DeletedRows, batches, literal
-from sinks.deleting.finished import read_epochs, read_finished
-from sinks.errors import EpochError
-from sinks.table_writer import CLICKHOUSE_ERRORS
-from sinks.topic_identity import topic_identities
+from axonstream.producers.deletion import Deletion
+from axonstream.producers.record_identity import decode_note
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.assignment import Assignment
+from axonstream.sinks.deleting.absent_places import LETTERS, ROWS, remember_absent
+from axonstream.sinks.deleting.control_deletions import ControlDeletions
+from axonstream.sinks.deleting.deleted_rows import Asked, DeletedRows, batches, literal
+from axonstream.sinks.deleting.finished import read_epochs, read_finished
+from axonstream.sinks.errors import EpochError
+from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
+from axonstream.sinks.topic_identity import topic_identities
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.topics import Topics
-from sinks.deleting.deleted_rows import Epoch
+from axonstream.producers.topics import Topics
+from axonstream.sinks.deleting.deleted_rows import Epoch
 
 _EPOCHS = """SELECT epoch, topic_id, toUnixTimestamp64Milli(created_at) FROM topic_epochs FINAL
 WHERE topic = {topic:String} ORDER BY epoch"""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.deleted_traces import DeletedTraces
-from producers.topics import Topics
-from sinks.deleting.deleted_rows import batches
-from sinks.deleting.finished import read_epochs, read_finished
+from axonstream.producers.deleted_traces import DeletedTraces
+from axonstream.producers.topics import Topics
+from axonstream.sinks.deleting.deleted_rows import batches
+from axonstream.sinks.deleting.finished import read_epochs, read_finished
 
 NONE = "0"
 

@@ -7,7 +7,7 @@ findings (what comes out).
 
 from __future__ import annotations
 
-from sinks.verification.findings import Finding, Kind, Verification
-from sinks.verification.verify import verify
+from axonstream.sinks.verification.findings import Finding, Kind, Verification
+from axonstream.sinks.verification.verify import verify
 
 __all__ = ["Finding", "Kind", "Verification", "verify"]

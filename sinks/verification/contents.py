@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.settings import Settings
-from producers.topics import Topics
-from producers.verdict import runs
-from sinks.event_batch import EventBatch
-from sinks.verification.findings import Finding, Kind, Verification
-from sinks.verification.log_state import EventsLog, PartitionState
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.producers.verdict import runs
+from axonstream.sinks.event_batch import EventBatch
+from axonstream.sinks.verification.findings import Finding, Kind, Verification
+from axonstream.sinks.verification.log_state import EventsLog, PartitionState
 
 ENDS = 500  # offsets at either end of a partition that are always compared
 OFFSETS_AT_A_TIME = 50_000  # of a partition; the hashes of as many are in memory

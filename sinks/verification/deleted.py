@@ -8,18 +8,18 @@ from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.event import Event
-from producers.settings import Settings
-from producers.topics import Topics
-from producers.verdict import Refusal
-from sinks.dead_letter import DeadLetter
-from sinks.deleting.control_deletions import ControlDeletions, following
-from sinks.deleting.deleted_rows import batches
-from sinks.deleting.finished import read_epochs, read_finished
-from sinks.deleting.late_events import LateEvents
-from sinks.summary_lines import HiddenSummaries
-from sinks.topic_identity import topic_identities
-from sinks.verification.findings import Finding, Kind, Verification
+from axonstream.producers.event import Event
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.producers.verdict import Refusal
+from axonstream.sinks.dead_letter import DeadLetter
+from axonstream.sinks.deleting.control_deletions import ControlDeletions, following
+from axonstream.sinks.deleting.deleted_rows import batches
+from axonstream.sinks.deleting.finished import read_epochs, read_finished
+from axonstream.sinks.deleting.late_events import LateEvents
+from axonstream.sinks.summary_lines import HiddenSummaries
+from axonstream.sinks.topic_identity import topic_identities
+from axonstream.sinks.verification.findings import Finding, Kind, Verification
 
 _RETURNED = """SELECT tenant_id, trace_id, count() FROM {table} WHERE {condition}
 GROUP BY tenant_id, trace_id ORDER BY ALL"""

@@ -8,15 +8,15 @@ from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.settings import Settings
-from producers.topics import Topics
-from producers.verdict import Refusal, verdict
-from sinks.comparison import gaps_sql
-from sinks.letter_box import Place
-from sinks.replay import dedup_key_of
-from sinks.verification.deleted import KnownDeletions
-from sinks.verification.findings import Finding, Kind, Verification
-from sinks.verification.log_state import EventsLog, PartitionState
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.producers.verdict import Refusal, verdict
+from axonstream.sinks.comparison import gaps_sql
+from axonstream.sinks.letter_box import Place
+from axonstream.sinks.replay import dedup_key_of
+from axonstream.sinks.verification.deleted import KnownDeletions
+from axonstream.sinks.verification.findings import Finding, Kind, Verification
+from axonstream.sinks.verification.log_state import EventsLog, PartitionState
 
 _DAY_MS = 24 * 3600 * 1000
 OFFSETS_AT_A_TIME = 5_000_000  # of a partition; one query holds as many in memory, some 500 MB

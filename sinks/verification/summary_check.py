@@ -12,10 +12,10 @@ from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from producers.settings import Settings
-from sinks.verification.deleted import KnownDeletions
-from sinks.verification.findings import Finding, Kind, Verification
-from sinks.verification.log_state import EventsLog, PartitionState
+from axonstream.producers.settings import Settings
+from axonstream.sinks.verification.deleted import KnownDeletions
+from axonstream.sinks.verification.findings import Finding, Kind, Verification
+from axonstream.sinks.verification.log_state import EventsLog, PartitionState
 
 ROWS_AT_A_TIME = 500_000  # of either table, about what one query holds in memory; a larger trace comes alone
 _DAY_MS = 24 * 3600 * 1000

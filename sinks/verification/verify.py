@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.clickhouse import connect
-from sinks.epochs import current_epoch
-from sinks.verification.contents import Contents
-from sinks.verification.deleted import known_deletions
-from sinks.verification.findings import Verification
-from sinks.verification.log_state import events_log
-from sinks.verification.stored_offsets import StoredOffsets
-from sinks.verification.summary_check import SummaryCheck
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.epochs import current_epoch
+from axonstream.sinks.verification.contents import Contents
+from axonstream.sinks.verification.deleted import known_deletions
+from axonstream.sinks.verification.findings import Verification
+from axonstream.sinks.verification.log_state import events_log
+from axonstream.sinks.verification.stored_offsets import StoredOffsets
+from axonstream.sinks.verification.summary_check import SummaryCheck
 
 SLOWEST_ANSWER_S = 600  # one query reads whole columns of the largest table
 

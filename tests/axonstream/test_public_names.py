@@ -19,7 +19,7 @@ BLOCKED = """
 import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {blocked}:
+        if name.removeprefix("axonstream.").partition(".")[0] in {blocked}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Blocked())
 """
@@ -94,11 +94,10 @@ def test_everything_imports_and_works_without_a_server_part():
 def test_without_aiokafka_the_kafka_publisher_says_what_to_install():
     code = "try:\n    from axonstream import KafkaPublisher\nexcept ImportError as error:\n    print(error)"
     assert run(code, {"aiokafka"}) == 'KafkaPublisher needs aiokafka: pip install "axonstream[kafka]"\n'
-    assert "hidden by another package" in run(code, {"producers"})
 
 
 def test_the_kafka_publisher_is_producers():
-    from producers.kafka_publisher import KafkaPublisher
+    from axonstream.producers.kafka_publisher import KafkaPublisher
 
     assert axonstream.KafkaPublisher is KafkaPublisher
 
@@ -136,7 +135,9 @@ def test_the_async_client_mirrors_the_sync_one(one: type, other: type):
     assert calls(one) == calls(other)
 
 
-@pytest.mark.parametrize("part", ["sinks.worker", "stream_processors.worker", "gateway.server"])
+@pytest.mark.parametrize(
+    "part", ["axonstream.sinks.worker", "axonstream.stream_processors.worker", "axonstream.gateway.server"]
+)
 def test_a_server_part_loads_no_http_client(part: str) -> None:
     """It uses the contract of events alone; with the clients each took 6 MB more."""
     assert run(f"import sys, {part}; print(sorted({{'httpx', 'rich'}} & sys.modules.keys()))", set()).strip() == "[]"

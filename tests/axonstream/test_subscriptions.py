@@ -9,9 +9,9 @@ from secrets import token_hex
 import pytest
 
 from axonstream import AsyncAxonPush, AuthenticationError, AxonPush, EventType, NotFoundError, ValidationError
+from axonstream.deploy.free_ports import free_port
 from axonstream.live import Following, LiveCall
 from axonstream.retries import RetryPolicy
-from deploy.free_ports import free_port
 from kit.live_gateways import LiveGateways, live_gateways
 
 pytestmark = pytest.mark.services

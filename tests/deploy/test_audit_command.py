@@ -18,33 +18,33 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner, Result
 from rich.cells import cell_len
 
-from deploy.audit_command import audit
-from deploy.audit_view import WIDTH, entry_lines
-from deploy.command_actor import command_actor
-from deploy.exit_codes import UNREACHABLE
-from deploy.free_ports import free_port
-from deploy.keys_command import keys
-from gateway.app import create_app
-from gateway.control.audit_entry import Action, Actor, entry
-from gateway.control.data import ControlData
-from gateway.control.log import ControlLog
+from axonstream.deploy.audit_command import audit
+from axonstream.deploy.audit_view import WIDTH, entry_lines
+from axonstream.deploy.command_actor import command_actor
+from axonstream.deploy.exit_codes import UNREACHABLE
+from axonstream.deploy.free_ports import free_port
+from axonstream.deploy.keys_command import keys
+from axonstream.gateway.app import create_app
+from axonstream.gateway.control.audit_entry import Action, Actor, entry
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.log import ControlLog
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 from kit.audit_entries import an_entry
 from kit.dead_letter_box import environment, letter, listed, put, run
 from kit.gateway_process import gateway_process
 from kit.sample_events import event_value
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
 
 SECRET = "a server secret of this test"
 HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
 
 DIES_BEFORE_ITS_MARK = """
 import os, signal
-from sinks.letter_box import LetterBox
+from axonstream.sinks.letter_box import LetterBox
 async def decide(*_): os.kill(os.getpid(), signal.SIGKILL)
 LetterBox.decide = decide
-from deploy.cli import main
+from axonstream.deploy.cli import main
 main()
 """
 

@@ -9,7 +9,12 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.clickhouse_http.permitted_names import SLEEPING, is_allowed_function, is_refused_function, names_of
+from axonstream.deploy.clickhouse_http.permitted_names import (
+    SLEEPING,
+    is_allowed_function,
+    is_refused_function,
+    names_of,
+)
 from kit.clickhouse_process import ClickHouseProcess
 from kit.clickhouse_requests import ask
 

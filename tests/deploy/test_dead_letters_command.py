@@ -8,13 +8,13 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from deploy.dead_letters_command import dead_letters
-from deploy.dead_letters_options import Time
-from deploy.exit_codes import UNREACHABLE
+from axonstream.deploy.dead_letters_command import dead_letters
+from axonstream.deploy.dead_letters_options import Time
+from axonstream.deploy.exit_codes import UNREACHABLE
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse import connect
 from kit.dead_letter_box import letter, listed, published, put, run
 from kit.sample_events import event_value
-from producers.settings import Settings
-from sinks.clickhouse import connect
 
 HOSTILE = '{"a":"\x1b[2J\x9b31m\u202e\r\n"}'
 

@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from axonstream import AxonPush
-from deploy import terminal_text
-from deploy.demo_run import FAILING_STEP, STEPS, play, show
-from deploy.endpoints import Endpoints, write_endpoints
-from deploy.exit_codes import NO_SECRET
-from deploy.trace_command import trace
+from axonstream.deploy import terminal_text
+from axonstream.deploy.demo_run import FAILING_STEP, STEPS, play, show
+from axonstream.deploy.endpoints import Endpoints, write_endpoints
+from axonstream.deploy.exit_codes import NO_SECRET
+from axonstream.deploy.trace_command import trace
 
 pytestmark = pytest.mark.services
 

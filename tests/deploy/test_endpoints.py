@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from deploy.endpoints import (
+from axonstream.deploy.endpoints import (
     Endpoints,
     api_key,
     endpoints_file,
@@ -16,7 +16,7 @@ from deploy.endpoints import (
     with_endpoints,
     write_endpoints,
 )
-from producers.settings import Settings
+from axonstream.producers.settings import Settings
 
 STACK = Endpoints(
     gateway_url="http://127.0.0.1:1001",

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from deploy.clickhouse_http.engine_pages import _mappings  # pyright: ignore[reportPrivateUsage]
-from deploy.part_process import environment_of
+from axonstream.deploy.clickhouse_http.engine_pages import _mappings  # pyright: ignore[reportPrivateUsage]
+from axonstream.deploy.part_process import environment_of
 
 PROGRAM = """
 import json, sys
-from deploy.clickhouse_http.connection import Connection
-from deploy.clickhouse_http.engine_pages import give_back_pages
+from axonstream.deploy.clickhouse_http.connection import Connection
+from axonstream.deploy.clickhouse_http.engine_pages import give_back_pages
 
 def resident():
     with open("/proc/self/smaps_rollup") as lines:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from deploy import exit_codes
-from deploy.cli import main
-from deploy.exit_codes import MEANINGS, NO_SECRET, UNREACHABLE, WRONG_SETTINGS, WRONG_USE
+from axonstream.deploy import exit_codes
+from axonstream.deploy.cli import main
+from axonstream.deploy.exit_codes import MEANINGS, NO_SECRET, UNREACHABLE, WRONG_SETTINGS, WRONG_USE
 
 
 def run(tmp_path: Path, *words: str, **variables: str) -> Result:

@@ -10,9 +10,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from deploy.cli import main
-from deploy.supervised_part import PartSpec, SupervisedPart
-from deploy.terminal_text import HarmlessGroup, say, say_json
+from axonstream.deploy.cli import main
+from axonstream.deploy.supervised_part import PartSpec, SupervisedPart
+from axonstream.deploy.terminal_text import HarmlessGroup, say, say_json
 from kit.hostile_text import HOSTILE, effects
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"

@@ -17,7 +17,7 @@ import orjson
 import psutil
 import pytest
 
-from deploy.part_process import environment_of
+from axonstream.deploy.part_process import environment_of
 from kit.until import until
 
 pytestmark = pytest.mark.services
@@ -30,7 +30,13 @@ PROCESSES = 8  # kafka, clickhouse, gateway, two of each worker, and their super
 LOOKS_FOR_S = 20.0
 SETTLES_WITHIN_S = 200.0
 UNWANTED = ("pandas", "pyarrow", "numpy", "pytest", "hypothesis", "schemathesis")
-PARTS = ("deploy.cli", "deploy.local_stack", "deploy.clickhouse_http.server", "gateway.server", "sinks.worker")
+PARTS = (
+    "axonstream.deploy.cli",
+    "axonstream.deploy.local_stack",
+    "axonstream.deploy.clickhouse_http.server",
+    "axonstream.gateway.server",
+    "axonstream.sinks.worker",
+)
 
 
 @pytest.fixture
@@ -40,7 +46,10 @@ def two_of_each(tmp_path: Path) -> Iterator[list[psutil.Process]]:
     ports = [word for name in ("--port", "--kafka-port", "--clickhouse-port") for word in (name, "0")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AXONSTREAM_")}
     stack = subprocess.Popen(
-        [sys.executable, "-m", "deploy.cli", *command, *ports], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "axonstream.deploy.cli", *command, *ports],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert stack.stdout is not None
@@ -123,9 +132,9 @@ def test_what_runs_imports_nothing_of_data_frames_or_tests(tmp_path: Path) -> No
 import importlib, json, sys
 for name in {UNWANTED!r}:
     sys.modules[name] = None  # as if it were not installed
-for name in {(*PARTS, "stream_processors.worker")!r}:
+for name in {(*PARTS, "axonstream.stream_processors.worker")!r}:
     importlib.import_module(name)
-from deploy.clickhouse_http.connection import Connection
+from axonstream.deploy.clickhouse_http.connection import Connection
 print(json.dumps([name for name in sys.modules if name.partition(".")[0] in {UNWANTED!r} and sys.modules[name]]))
 """
     done = subprocess.run(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from deploy.cli import main
-from deploy.exit_codes import UNREACHABLE
-from producers.settings import Settings
+from axonstream.deploy.cli import main
+from axonstream.deploy.exit_codes import UNREACHABLE
+from axonstream.producers.settings import Settings
 
 
 def test_no_kafka(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from deploy.free_ports import free_port
-from deploy.local_stack import LocalStack, StackOptions
+from axonstream.deploy.free_ports import free_port
+from axonstream.deploy.local_stack import LocalStack, StackOptions
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_configs import TopicConfig, read_configs
 from kit.until import until
-from producers.settings import Settings
-from producers.topic_configs import TopicConfig, read_configs
 
 READY_S = 90.0
 TOPIC, FLUSH = "topic-of-nobody", "flush.messages"
@@ -26,7 +26,16 @@ NEVER = TopicConfig(str((1 << 63) - 1), is_own=False)
 def flush_of_the_broker(directory: Path, **environment: str) -> TopicConfig:
     """What a topic has on which nobody has set anything, on a broker that is started with these variables."""
     port = free_port()
-    command = [sys.executable, "-m", "deploy.cli", "kafka", "--data-dir", str(directory), "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "axonstream.deploy.cli",
+        "kafka",
+        "--data-dir",
+        str(directory),
+        "--port",
+        str(port),
+    ]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AXONSTREAM_")}
     found: list[TopicConfig] = []
 

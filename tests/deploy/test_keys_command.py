@@ -15,13 +15,13 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
-from deploy.exit_codes import NO_SECRET, UNREACHABLE
-from deploy.free_ports import free_port
-from deploy.keys_command import keys
-from deploy.server_secret import kept_secret
-from gateway.app import create_app
+from axonstream.deploy.exit_codes import NO_SECRET, UNREACHABLE
+from axonstream.deploy.free_ports import free_port
+from axonstream.deploy.keys_command import keys
+from axonstream.deploy.server_secret import kept_secret
+from axonstream.gateway.app import create_app
+from axonstream.producers.settings import Settings
 from kit.until import until
-from producers.settings import Settings
 
 SECRET = "a server secret of this test"
 EVENT: dict[str, Any] = {"identifier": "step", "payload": {}, "channel_id": 1}
@@ -142,7 +142,7 @@ def test_what_cannot_be_done_is_said_in_one_line(server_settings: Settings, word
 
 
 def test_without_kafka_it_says_what_to_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploy.keys_command.READ_WITHIN_S", 1.0)
+    monkeypatch.setattr("axonstream.deploy.keys_command.READ_WITHIN_S", 1.0)
     nowhere = Settings(kafka_bootstrap_servers=f"127.0.0.1:{free_port()}", data_dir=tmp_path)
     done = run(nowhere, "list")
     assert done.exit_code == UNREACHABLE

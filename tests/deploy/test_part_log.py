@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy import part_log
-from deploy.part_log import PartLog
+from axonstream.deploy import part_log
+from axonstream.deploy.part_log import PartLog
 
 
 @pytest.fixture(autouse=True)

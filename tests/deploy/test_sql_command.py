@@ -10,11 +10,11 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from deploy.endpoints import Endpoints, write_endpoints
-from deploy.exit_codes import UNREACHABLE, WRONG_SETTINGS
-from deploy.sql_command import sql
-from producers.settings import Settings
-from sinks.clickhouse import connect_blocking
+from axonstream.deploy.endpoints import Endpoints, write_endpoints
+from axonstream.deploy.exit_codes import UNREACHABLE, WRONG_SETTINGS
+from axonstream.deploy.sql_command import sql
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse import connect_blocking
 
 
 def ask(url: str, *arguments: str, stdin: str = "") -> Result:

@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from axonstream import AxonPush, EventInput
-from deploy.sample_traces import sample_events
-from deploy.sql_command import sql
-from deploy.trace_tree import build_nodes
-from producers.settings import Settings
+from axonstream.deploy.sample_traces import sample_events
+from axonstream.deploy.sql_command import sql
+from axonstream.deploy.trace_tree import build_nodes
+from axonstream.producers.settings import Settings
 
 pytestmark = pytest.mark.services
 

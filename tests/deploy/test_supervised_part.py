@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.errors import PartFailedError, PortTakenError
-from deploy.mended import Mended
-from deploy.supervised_part import PartSpec, SupervisedPart
+from axonstream.deploy.errors import PartFailedError, PortTakenError
+from axonstream.deploy.mended import Mended
+from axonstream.deploy.supervised_part import PartSpec, SupervisedPart
 from kit.until import until
 
 pytestmark = pytest.mark.services  # it needs none, but a process takes seconds

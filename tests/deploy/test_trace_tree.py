@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.trace_tree import Node, build_nodes, build_tree, walk
+from axonstream.deploy.trace_tree import Node, build_nodes, build_tree, walk
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ STOPS_WITHIN_S = 60
 
 def command(directory: Path, *arguments: str) -> list[str]:
     ports = ["--port", "0", "--kafka-port", "0", "--clickhouse-port", "0"]
-    return [sys.executable, "-m", "deploy.cli", "up", *ports, "--data-dir", str(directory), *arguments]
+    return [sys.executable, "-m", "axonstream.deploy.cli", "up", *ports, "--data-dir", str(directory), *arguments]
 
 
 def environment() -> dict[str, str]:
@@ -107,7 +107,17 @@ def test_nothing_of_a_stack_is_open_to_others(tmp_path: Path) -> None:
         commands = [" ".join(psutil.Process(int(file.read_text())).cmdline()) for file in directory.glob("run/*.pid")]
         assert not any(login["CLICKHOUSE_PASSWORD"] in command for command in commands), "all users see these"
         asked = subprocess.run(
-            [sys.executable, "-m", "deploy.cli", "sql", "SELECT 7 AS n", "-o", "json", "--data-dir", str(directory)],
+            [
+                sys.executable,
+                "-m",
+                "axonstream.deploy.cli",
+                "sql",
+                "SELECT 7 AS n",
+                "-o",
+                "json",
+                "--data-dir",
+                str(directory),
+            ],
             env=environment(),
             capture_output=True,
             text=True,

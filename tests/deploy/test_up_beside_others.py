@@ -18,17 +18,17 @@ from aiokafka.admin import AIOKafkaAdminClient
 from typing_extensions import override
 
 from axonstream import AsyncAxonPush
-from deploy.data_directory import DataDirectory
-from deploy.endpoints import Endpoints
-from deploy.errors import PartFailedError
-from deploy.kafka_broker import kept_cluster_id
-from deploy.local_stack import LocalStack, StackOptions
+from axonstream.deploy.data_directory import DataDirectory
+from axonstream.deploy.endpoints import Endpoints
+from axonstream.deploy.errors import PartFailedError
+from axonstream.deploy.kafka_broker import kept_cluster_id
+from axonstream.deploy.local_stack import LocalStack, StackOptions
+from axonstream.producers.cluster_id import cluster_id
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.clickhouse import connect
 from kit.until import until
-from producers.cluster_id import cluster_id
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.clickhouse import connect
 
 pytestmark = pytest.mark.services
 
@@ -162,7 +162,15 @@ def test_a_worker_that_refuses_to_start_leaves_kafka_up_and_goes_on_after_the_co
             assert not starting.done()
             assert await cluster_id(stack.settings)
             assert not (tmp_path / "run" / "gateway.pid").exists(), "nothing is published to a log that is not accepted"
-            command = [sys.executable, "-m", "deploy.cli", "init", "--new-epoch", "--data-dir", str(tmp_path)]
+            command = [
+                sys.executable,
+                "-m",
+                "axonstream.deploy.cli",
+                "init",
+                "--new-epoch",
+                "--data-dir",
+                str(tmp_path),
+            ]
             done = await asyncio.to_thread(
                 subprocess.run, command, capture_output=True, text=True, timeout=WITHIN_S, check=False
             )

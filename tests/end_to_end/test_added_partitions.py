@@ -13,20 +13,20 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from click.testing import CliRunner
 
-from deploy.cli import main
-from deploy.errors import PartFailedError
-from deploy.init import initialise
+from axonstream.deploy.cli import main
+from axonstream.deploy.errors import PartFailedError
+from axonstream.deploy.init import initialise
+from axonstream.producers.errors import NotAcknowledgedError, TopicMismatchError
+from axonstream.producers.event_log import EventLog
+from axonstream.producers.event_record import EventRecord
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.producers.trace_partitions import partition_of
 from kit.log_ends import log_ends
 from kit.oracle import SETTLES_WITHIN_S, settled
 from kit.running_stack import HEADERS, RunningStack, running_stack
 from kit.until import until
-from producers.errors import NotAcknowledgedError, TopicMismatchError
-from producers.event_log import EventLog
-from producers.event_record import EventRecord
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
-from producers.trace_partitions import partition_of
 
 pytestmark = pytest.mark.services
 

@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 from kit.processor_process import processor
 from kit.sample_events import event_value
 from kit.sink_process import pipeline, sink
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
 
 pytestmark = pytest.mark.services
 

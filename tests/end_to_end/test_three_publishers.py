@@ -24,10 +24,10 @@ from axonstream import (
     trace_scope,
 )
 from axonstream.event_contract import event_id_of
-from gateway.wire_values import iso_time
+from axonstream.gateway.wire_values import iso_time
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 from kit.running_stack import HEADERS
-from producers.settings import Settings
-from producers.topics import Topics
 
 pytestmark = pytest.mark.services
 

@@ -12,16 +12,16 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from deploy.init import initialise
+from axonstream.deploy.init import initialise
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 from kit.evicted import evicted
 from kit.log_ends import log_ends
 from kit.processor_process import processor
 from kit.running_stack import HEADERS
 from kit.sample_events import event_value
 from kit.sink_process import Pipeline, pipeline, sink
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
 
 pytestmark = pytest.mark.services
 

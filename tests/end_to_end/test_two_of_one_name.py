@@ -10,12 +10,12 @@ from time import monotonic
 
 import pytest
 
+from axonstream.producers.settings import Settings
+from axonstream.stream_processors.fail_stop import EXIT_CODE, EXIT_MISMATCH
 from kit.command_line import Part, environment, running_part
 from kit.event_load import EventLoad, event_load
 from kit.oracle import judge
 from kit.until import until
-from producers.settings import Settings
-from stream_processors.fail_stop import EXIT_CODE, EXIT_MISMATCH
 
 pytestmark = pytest.mark.services
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
+from axonstream.producers.settings import Settings
 from kit.kafka_cluster import KafkaCluster, kafka_cluster
-from producers.settings import Settings
 
 
 @pytest.fixture(scope="session")

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from gateway.control.audit_entry import is_entry
-from gateway.control.data import ControlData
-from gateway.control.log import ControlLog
-from gateway.control.records import App, ControlRecord, Kind, Place
+from axonstream.gateway.control.audit_entry import is_entry
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.log import ControlLog
+from axonstream.gateway.control.records import App, ControlRecord, Kind, Place
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 from kit.audit_entries import an_entry
 from kit.dead_letter_box import environment
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
 
 pytestmark = pytest.mark.services
 

@@ -21,15 +21,15 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import RecordMetadata
 
 from axonstream.event_contract import MAX_TIME_MS, EventInput
+from axonstream.producers.event_record import encode_event
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.verdict import Refusal, verdict
+from axonstream.sinks.dead_letter import QUOTED_BYTES
 from kit.oracle import judge
 from kit.processor_process import processor
 from kit.sink_process import Pipeline, pipeline, sink
 from kit.soak_report import SoakReport
-from producers.event_record import encode_event
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.verdict import Refusal, verdict
-from sinks.dead_letter import QUOTED_BYTES
 
 pytestmark = pytest.mark.services
 

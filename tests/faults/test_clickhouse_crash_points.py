@@ -14,13 +14,13 @@ from time import monotonic
 
 import pytest
 
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
 from kit.own_clickhouse import own_clickhouse
 from kit.sample_events import NOW_MS, event_value
 from kit.sink_process import Pipeline, pipeline, sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
-from producers.settings import Settings
-from producers.topics import event_key
 
 pytestmark = [pytest.mark.services, pytest.mark.soak]
 

@@ -12,21 +12,21 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from gateway.control.api_keys import NewKey, make_key, revocation
-from gateway.control.credentials import KeyScope
-from gateway.control.log import ControlLog
-from gateway.control.records import App, ControlRecord, Kind, Place
+from axonstream.gateway.control.api_keys import NewKey, make_key, revocation
+from axonstream.gateway.control.credentials import KeyScope
+from axonstream.gateway.control.log import ControlLog
+from axonstream.gateway.control.records import App, ControlRecord, Kind, Place
+from axonstream.producers.deletion import CONTROL_KEYS, DELETION_FORM, Deletion, Late
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_admin import make_topics
+from axonstream.producers.topics import Topics
+from axonstream.sinks.deleting.control_deletions import following as following_deletions
 from kit.audit_entries import an_entry
 from kit.control_followers import following
 from kit.cut_logs import lose_the_end
 from kit.kafka_cluster import KafkaCluster
 from kit.until import until
-from producers.deletion import CONTROL_KEYS, DELETION_FORM, Deletion, Late
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topic_admin import make_topics
-from producers.topics import Topics
-from sinks.deleting.control_deletions import following as following_deletions
 
 pytestmark = pytest.mark.services
 

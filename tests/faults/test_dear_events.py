@@ -13,6 +13,9 @@ import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
 from kit.dear_events import DEAR_PAYLOADS, text_of
 from kit.processor_process import events_topic, processor
 from kit.running_stack import HEADERS, running_stack
@@ -20,9 +23,6 @@ from kit.sample_events import event_value
 from kit.sink_process import Pipeline, pipeline, sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import event_key
 
 pytestmark = pytest.mark.services
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.stream_processors.rebuild import order_rebuild
 from kit.cut_logs import cut_last_batches
 from kit.kafka_cluster import KafkaCluster
 from kit.log_ends import log_ends
@@ -15,9 +18,6 @@ from kit.oracle import SETTLES_WITHIN_S, settled
 from kit.running_stack import HEADERS, RunningStack, running_stack
 from kit.sink_process import pipeline
 from kit.until import until
-from producers.settings import Settings
-from producers.topics import Topics
-from stream_processors.rebuild import order_rebuild
 
 pytestmark = pytest.mark.services
 

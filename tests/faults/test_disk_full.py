@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from axonstream.producers.settings import Settings
 from kit.clickhouse_process import ClickHouseProcess
 from kit.fault_run import GAIN, HEALS_WITHIN_S, hurt_under_load
 from kit.kafka_cluster import kafka_cluster
@@ -19,7 +20,6 @@ from kit.running_stack import HEADERS, running_stack
 from kit.small_disk import CannotMountError, SmallDisk, small_disk
 from kit.soak_report import SoakReport
 from kit.until import until
-from producers.settings import Settings
 
 pytestmark = [pytest.mark.services, pytest.mark.soak]
 

@@ -12,19 +12,19 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from deploy.free_ports import free_port
-from gateway.control.api_keys import make_key
-from gateway.control.credentials import KeyScope
-from gateway.control.data import ControlData
-from gateway.control.log import ControlLog
+from axonstream.deploy.free_ports import free_port
+from axonstream.gateway.control.api_keys import make_key
+from axonstream.gateway.control.credentials import KeyScope
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.log import ControlLog
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_admin import make_topics
 from kit.audit_entries import an_entry
 from kit.fault_run import HEALS_WITHIN_S
 from kit.gateway_process import gateway_process
 from kit.kafka_cluster import KafkaCluster
 from kit.running_stack import HEADERS
 from kit.until import until
-from producers.settings import Settings
-from producers.topic_admin import make_topics
 
 pytestmark = pytest.mark.services
 

@@ -18,16 +18,16 @@ from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS, SECONDS, EventInput
-from gateway.publishing.whole_characters import with_whole_characters
+from axonstream.gateway.publishing.whole_characters import with_whole_characters
+from axonstream.producers.event import Event, encode_again
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
+from axonstream.producers.verdict import Refusal, verdict
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.event_line import event_line, line_end
+from axonstream.sinks.event_store import COLUMNS, TABLE
+from axonstream.sinks.table_writer import TableWriter
 from kit.offline_gateway import OfflineGateway
-from producers.event import Event, encode_again
-from producers.settings import Settings
-from producers.topics import event_key
-from producers.verdict import Refusal, verdict
-from sinks.clickhouse import connect
-from sinks.event_line import event_line, line_end
-from sinks.event_store import COLUMNS, TABLE
-from sinks.table_writer import TableWriter
 
 NAMES = (
     *("identifier", "payload", "channel_id", "agentId", "traceId", "spanId", "parentEventId", "parentSpanId"),

@@ -15,8 +15,9 @@ import httpx
 import psutil
 import pytest
 
-from deploy.free_ports import free_port
-from deploy.init import initialise
+from axonstream.deploy.free_ports import free_port
+from axonstream.deploy.init import initialise
+from axonstream.producers.settings import Settings
 from kit.fault_run import HEALS_WITHIN_S
 from kit.gateway_process import gateway_process
 from kit.kafka_cluster import KafkaBroker, KafkaCluster
@@ -24,7 +25,6 @@ from kit.log_ends import records_on_kafka
 from kit.running_stack import HEADERS
 from kit.soak_report import FaultRow, SoakReport
 from kit.until import until
-from producers.settings import Settings
 
 pytestmark = pytest.mark.services
 

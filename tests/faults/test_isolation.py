@@ -16,10 +16,10 @@ from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
 from axonstream.event_contract import EventInput
+from axonstream.producers.event_log import EventLog
+from axonstream.producers.event_record import EventRecord, encode_event
+from axonstream.producers.settings import Settings
 from kit.offline_gateway import OfflineGateway
-from producers.event_log import EventLog
-from producers.event_record import EventRecord, encode_event
-from producers.settings import Settings
 
 KEYS = {"1": "ak_local", "2": "ak_other"}
 TRACES = ("a", "b", "c")

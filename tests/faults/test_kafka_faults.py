@@ -14,14 +14,14 @@ from uuid import uuid4
 
 import pytest
 
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 from kit.fault_run import GAIN, HEALS_WITHIN_S, hurt_under_load
 from kit.kafka_cluster import KafkaBroker, KafkaCluster, kafka_cluster
 from kit.publishing_load import PublishingLoad
 from kit.running_stack import running_stack
 from kit.soak_report import SoakReport
 from kit.until import until
-from producers.settings import Settings
-from producers.topics import Topics
 
 pytestmark = pytest.mark.services
 

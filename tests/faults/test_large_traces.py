@@ -16,17 +16,17 @@ import orjson
 import psutil
 import pytest
 
+from axonstream.deploy.free_ports import free_port
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
-from deploy.free_ports import free_port
+from axonstream.producers.event_log import EventLog
+from axonstream.producers.event_record import EventRecord, encode_event
+from axonstream.producers.settings import Settings
+from axonstream.stream_processors.trace_state import LIST_CAP
 from kit.gateway_process import gateway_process
 from kit.oracle import judge
 from kit.processor_process import processor
 from kit.sink_process import Pipeline, pipeline, sink
 from kit.soak_report import SoakReport
-from producers.event_log import EventLog
-from producers.event_record import EventRecord, encode_event
-from producers.settings import Settings
-from stream_processors.trace_state import LIST_CAP
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(1200)]
 

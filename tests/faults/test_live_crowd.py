@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from gateway.live.stream import STALL_S
+from axonstream.gateway.live.stream import STALL_S
 from kit.live_gateways import live_gateways
 from kit.running_stack import HEADERS
 from kit.soak_report import FaultRow, SoakReport

@@ -12,6 +12,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from axonstream.producers.topics import Topics
 from kit.kafka_cluster import KafkaCluster
 from kit.live_events import live
 from kit.live_gateways import live_gateways
@@ -20,7 +21,6 @@ from kit.running_stack import HEADERS
 from kit.scraped import Scraped
 from kit.soak_report import FaultRow, SoakReport
 from kit.until import until
-from producers.topics import Topics
 
 pytestmark = pytest.mark.services
 

@@ -13,12 +13,12 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
+from axonstream.producers.topics import Topics, event_key
 from kit.live_events import live
 from kit.live_gateways import LiveGateways, live_gateways
 from kit.live_load import BATCH, live_load
 from kit.running_stack import HEADERS
 from kit.sample_events import event_value
-from producers.topics import Topics, event_key
 
 pytestmark = pytest.mark.services
 

@@ -12,17 +12,17 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
-from gateway.live.position import Kind, former_position, mark_of, read_position
-from gateway.sealed_texts import SealedTexts, sealing_key
+from axonstream.gateway.live.position import Kind, former_position, mark_of, read_position
+from axonstream.gateway.sealed_texts import SealedTexts, sealing_key
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics, event_key
+from axonstream.sinks.topic_identity import topic_identities
 from kit.cut_logs import lose_the_end
 from kit.kafka_cluster import KafkaCluster
 from kit.live_events import LiveResponse, live
 from kit.live_gateways import KEYS, LiveGateways, live_gateways
 from kit.sample_events import event_value
 from kit.scraped import Scraped
-from producers.settings import Settings
-from producers.topics import Topics, event_key
-from sinks.topic_identity import topic_identities
 
 pytestmark = pytest.mark.services
 

@@ -12,6 +12,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from axonstream import AsyncAxonPush
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics, event_key
+from axonstream.sinks.verification import Verification, verify
 from kit.cut_logs import lose_the_end
 from kit.kafka_cluster import KafkaCluster, kafka_cluster
 from kit.log_ends import log_ends
@@ -20,10 +24,6 @@ from kit.sample_events import event_value
 from kit.sink_process import pipeline
 from kit.summaries_watch import summaries_watch
 from kit.until import until
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics, event_key
-from sinks.verification import Verification, verify
 
 pytestmark = pytest.mark.services
 

@@ -21,9 +21,9 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
+from axonstream.producers.settings import Settings
 from kit.running_stack import running_stack
 from kit.soak_report import FaultRow, SoakReport
-from producers.settings import Settings
 
 pytestmark = [pytest.mark.services, pytest.mark.soak]
 

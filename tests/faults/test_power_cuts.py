@@ -16,8 +16,15 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from axonstream.deploy.init import initialise
 from axonstream.event_contract import EventInput
-from deploy.init import initialise
+from axonstream.producers.event_record import encode_event
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics, event_key
+from axonstream.sinks.errors import SinkError
+from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
+from axonstream.sinks.verification import Verification, verify
 from kit.clickhouse_process import ClickHouseProcess
 from kit.kafka_cluster import KafkaCluster
 from kit.oracle import SETTLES_WITHIN_S, Judgement, judge, settled
@@ -25,13 +32,6 @@ from kit.parts_kept_running import PartsKeptRunning
 from kit.power_cut import DiskState, NewFiles
 from kit.soak_report import SoakReport
 from kit.until import until
-from producers.event_record import encode_event
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics, event_key
-from sinks.errors import SinkError
-from sinks.table_writer import CLICKHOUSE_ERRORS
-from sinks.verification import Verification, verify
 
 pytestmark = pytest.mark.services
 

@@ -11,8 +11,12 @@ from uuid import uuid4
 
 import pytest
 
-from deploy.init import initialise
-from gateway.reading.trace_queries import TraceQueries
+from axonstream.deploy.init import initialise
+from axonstream.gateway.reading.trace_queries import TraceQueries
+from axonstream.producers.kafka_publisher import KafkaPublisher
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.clickhouse import connect
 from kit.event_load import EventLoad, event_load
 from kit.evicted import evicted
 from kit.oracle import judge
@@ -20,10 +24,6 @@ from kit.sink_process import sink
 from kit.soak_report import SoakReport
 from kit.summaries_watch import SummariesWatch, summaries_watch
 from kit.workers import workers
-from producers.kafka_publisher import KafkaPublisher
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.clickhouse import connect
 
 pytestmark = pytest.mark.services
 

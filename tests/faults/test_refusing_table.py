@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
+from axonstream.sinks.errors import EXIT_MISMATCH
 from kit.sample_events import event_value
 from kit.sink_process import pipeline, sink, start_sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
-from producers.settings import Settings
-from producers.topics import event_key
-from sinks.errors import EXIT_MISMATCH
 
 pytestmark = pytest.mark.services
 

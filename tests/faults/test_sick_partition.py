@@ -14,12 +14,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.producers.event_log import EventLog
+from axonstream.producers.event_record import EventRecord
+from axonstream.producers.trace_partitions import partition_of
 from kit.kafka_cluster import KafkaCluster, kafka_cluster
 from kit.until import until
-from producers.errors import NotAcknowledgedError
-from producers.event_log import EventLog
-from producers.event_record import EventRecord
-from producers.trace_partitions import partition_of
 
 pytestmark = pytest.mark.services
 

@@ -18,13 +18,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.producers.trace_partitions import partition_of
 from kit.kafka_cluster import KafkaBroker, KafkaCluster, kafka_cluster
 from kit.oracle import judge
 from kit.running_stack import HEADERS, running_stack
 from kit.until import until
-from producers.settings import Settings
-from producers.topics import Topics
-from producers.trace_partitions import partition_of
 
 pytestmark = pytest.mark.services
 

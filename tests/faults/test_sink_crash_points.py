@@ -12,15 +12,15 @@ from time import monotonic
 import orjson
 import pytest
 
+from axonstream.producers.record_identity import decode_note
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import WATERMARK_KEY, event_key, state_key
 from kit.sample_events import event_value
 from kit.sample_summaries import summary
 from kit.sink_process import Pipeline, pipeline, sink, start_sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
 from kit.until import until
-from producers.record_identity import decode_note
-from producers.settings import Settings
-from producers.topics import WATERMARK_KEY, event_key, state_key
 
 pytestmark = pytest.mark.services
 

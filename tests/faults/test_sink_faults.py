@@ -10,21 +10,21 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from axonstream.producers.event import encode_again
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_admin import make_topics
+from axonstream.producers.topics import Topics, event_key
+from axonstream.producers.verdict import Refusal, verdict
+from axonstream.sinks.errors import EXIT_MISMATCH, EXIT_UNAVAILABLE
+from axonstream.sinks.event_line import event_line, line_end
+from axonstream.sinks.event_store import COLUMNS, TABLE
 from kit.sample_events import event_value
 from kit.sink_load import ENDS_WITHIN_S, ended, publish, publish_bad
 from kit.sink_process import pipeline, sink, start_sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
 from kit.until import until
-from producers.event import encode_again
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topic_admin import make_topics
-from producers.topics import Topics, event_key
-from producers.verdict import Refusal, verdict
-from sinks.errors import EXIT_MISMATCH, EXIT_UNAVAILABLE
-from sinks.event_line import event_line, line_end
-from sinks.event_store import COLUMNS, TABLE
 
 pytestmark = pytest.mark.services
 

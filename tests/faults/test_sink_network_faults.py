@@ -12,6 +12,8 @@ from time import monotonic
 import psutil
 import pytest
 
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
 from kit.cutting_proxy import CuttingProxy, Fate, cutting_proxy
 from kit.oracle import SETTLES_WITHIN_S
 from kit.own_clickhouse import own_clickhouse
@@ -20,8 +22,6 @@ from kit.sink_process import Pipeline, pipeline, sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
 from kit.until import until
-from producers.settings import Settings
-from producers.topics import event_key
 
 pytestmark = pytest.mark.services
 

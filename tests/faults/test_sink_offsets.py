@@ -7,15 +7,15 @@ import signal
 
 import pytest
 
+from axonstream.producers.settings import Settings
+from axonstream.sinks.epochs import ensure_epoch
+from axonstream.sinks.errors import EXIT_MISMATCH, EpochError
+from axonstream.sinks.schema import migrate
 from kit.sink_load import ended, publish
 from kit.sink_process import LONGEST_S, pipeline, sink, start_sink
 from kit.soak_report import SoakReport
 from kit.stored_places import must_be_stored_once
 from kit.until import until
-from producers.settings import Settings
-from sinks.epochs import ensure_epoch
-from sinks.errors import EXIT_MISMATCH, EpochError
-from sinks.schema import migrate
 
 pytestmark = pytest.mark.services
 

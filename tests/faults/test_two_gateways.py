@@ -12,14 +12,14 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse import connect
 from kit.evicted import evicted
 from kit.fault_run import HEALS_WITHIN_S, hurt_under_load
 from kit.publishing_load import PublishingLoad
 from kit.running_stack import HEADERS, RunningStack
 from kit.soak_report import SoakReport
 from kit.until import until
-from producers.settings import Settings
-from sinks.clickhouse import connect
 
 pytestmark = pytest.mark.services
 

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from gateway.app import create_app
-from producers.settings import Settings
+from axonstream.gateway.app import create_app
+from axonstream.producers.settings import Settings
 
 
 @asynccontextmanager

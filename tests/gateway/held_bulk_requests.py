@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from gateway.publishing.ingest import BULK_AT_ONCE, BULK_OF_A_TENANT
+from axonstream.gateway.publishing.ingest import BULK_AT_ONCE, BULK_OF_A_TENANT
 from kit.offline_gateway import HEADERS, OfflineGateway
 from kit.until import until
 

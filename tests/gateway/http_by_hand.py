@@ -11,15 +11,15 @@ from typing import Any, cast
 
 import uvicorn
 
-from gateway.authentication import Headers
-from gateway.connections import Connections
-from gateway.direct_call import DirectCall, DirectlyCalled
-from gateway.errors import RefusedError
-from gateway.http_protocol import GatewayProtocol
-from gateway.publishing.body_room import BodyRoom
-from gateway.publishing.request_body import RequestBody
-from gateway.request_counts import RequestCounts
-from gateway.request_head import RequestHead
+from axonstream.gateway.authentication import Headers
+from axonstream.gateway.connections import Connections
+from axonstream.gateway.direct_call import DirectCall, DirectlyCalled
+from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.http_protocol import GatewayProtocol
+from axonstream.gateway.publishing.body_room import BodyRoom
+from axonstream.gateway.publishing.request_body import RequestBody
+from axonstream.gateway.request_counts import RequestCounts
+from axonstream.gateway.request_head import RequestHead
 from kit.until import until
 
 PATIENCE_S = 60.0

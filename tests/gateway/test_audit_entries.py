@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.control import audit_trail
-from gateway.control.api_keys import make_key
-from gateway.control.audit_entry import (
+from axonstream.gateway.control import audit_trail
+from axonstream.gateway.control.api_keys import make_key
+from axonstream.gateway.control.audit_entry import (
     MOST_SHOWN,
     Action,
     AuditEntry,
@@ -18,9 +18,9 @@ from gateway.control.audit_entry import (
     encode_entry,
     is_entry,
 )
-from gateway.control.audit_trail import AuditLimits, AuditTrail
-from gateway.control.credentials import KeyScope
-from gateway.control.records import ControlRecordError, Kind, decode_record
+from axonstream.gateway.control.audit_trail import AuditLimits, AuditTrail
+from axonstream.gateway.control.credentials import KeyScope
+from axonstream.gateway.control.records import ControlRecordError, Kind, decode_record
 from kit.audit_entries import an_entry
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
 
@@ -105,7 +105,7 @@ def test_what_is_deleted_with_an_app_is_named_and_counted(offline: OfflineGatewa
 def test_an_endpoint_that_gives_way_to_a_new_one_is_in_its_entry(
     offline: OfflineGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.managing.webhook_endpoints.MAX_WEBHOOKS", 1)
+    monkeypatch.setattr("axonstream.gateway.managing.webhook_endpoints.MAX_WEBHOOKS", 1)
     first = offline.send("POST", "/webhooks/endpoints", json=ENDPOINT).json()["id"]
     offline.send("DELETE", f"/webhooks/endpoints/{first}")
     assert offline.send("POST", "/webhooks/endpoints", json=ENDPOINT).status_code == 201

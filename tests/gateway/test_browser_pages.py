@@ -10,11 +10,11 @@ import httpx
 import orjson
 import pytest
 
-from gateway.control.api_keys import MAX_ORIGINS, KeyRefusedError, make_key, revocation
-from gateway.control.credentials import KeyScope
-from gateway.control.data import ControlData
-from gateway.control.origins import read_origin
-from gateway.control.records import decode_record
+from axonstream.gateway.control.api_keys import MAX_ORIGINS, KeyRefusedError, make_key, revocation
+from axonstream.gateway.control.credentials import KeyScope
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.origins import read_origin
+from axonstream.gateway.control.records import decode_record
 from kit.audit_entries import an_entry
 from kit.offline_gateway import HEADERS, SERVER_SECRET, OfflineGateway
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axonstream.event_contract import MAX_EVENT_BYTES
-from gateway.publishing.bulk_body import TooLargeError, split_events
-from gateway.publishing.sender_bytes import BOM, BodyError
-from gateway.publishing.value_end import MOST_STEPS, TooFarError, ValueEnds
+from axonstream.gateway.publishing.bulk_body import TooLargeError, split_events
+from axonstream.gateway.publishing.sender_bytes import BOM, BodyError
+from axonstream.gateway.publishing.value_end import MOST_STEPS, TooFarError, ValueEnds
 from kit.json_texts import OBJECTS, SPACE, TEXT, VALUES
 
 

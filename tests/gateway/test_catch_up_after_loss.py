@@ -12,18 +12,18 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndTimestamp
 
-from gateway.control.credentials import Generation
-from gateway.live import catch_up
-from gateway.live.catch_up import CatchUps
-from gateway.live.counts import LiveCounts
-from gateway.live.filter import LiveFilter
-from gateway.live.log import ReadSoFar
-from gateway.live.position import Place, Position, read_position
-from gateway.live.reader import LiveReader
+from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.live import catch_up
+from axonstream.gateway.live.catch_up import CatchUps
+from axonstream.gateway.live.counts import LiveCounts
+from axonstream.gateway.live.filter import LiveFilter
+from axonstream.gateway.live.log import ReadSoFar
+from axonstream.gateway.live.position import Place, Position, read_position
+from axonstream.gateway.live.reader import LiveReader
+from axonstream.producers.record_identity import short_digest
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics, event_key
 from kit.sample_events import NOW_MS, Record, event_value
-from producers.record_identity import short_digest
-from producers.settings import Settings
-from producers.topics import Topics, event_key
 
 MARK = b"\x07" * 6
 MINUTE_MS = 60_000

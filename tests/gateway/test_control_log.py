@@ -11,21 +11,21 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from deploy.free_ports import free_port
-from gateway.control import log as control_log
-from gateway.control.data import ControlData
-from gateway.control.log import ControlLog
-from gateway.control.records import App, Channel, ControlRecord, Kind, Place, encode_record, new_id
-from gateway.control.same_log import TOMBSTONES_S
-from gateway.errors import UnavailableError
+from axonstream.deploy.free_ports import free_port
+from axonstream.gateway.control import log as control_log
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.log import ControlLog
+from axonstream.gateway.control.records import App, Channel, ControlRecord, Kind, Place, encode_record, new_id
+from axonstream.gateway.control.same_log import TOMBSTONES_S
+from axonstream.gateway.errors import UnavailableError
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_admin import make_topics
+from axonstream.producers.topics import Topics
+from axonstream.stream_processors.boot_clock import boot_clock
 from kit.audit_entries import an_entry
 from kit.control_followers import following
 from kit.until import until
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topic_admin import make_topics
-from producers.topics import Topics
-from stream_processors.boot_clock import boot_clock
 
 pytestmark = pytest.mark.services
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from gateway.control.api_keys import make_key
-from gateway.control.audit_entry import Actor, AuditEntry
-from gateway.control.credentials import KeyScope
-from gateway.control.published_channels import PublishedChannels
-from gateway.control.records import ControlRecord
+from axonstream.gateway.control.api_keys import make_key
+from axonstream.gateway.control.audit_entry import Actor, AuditEntry
+from axonstream.gateway.control.credentials import KeyScope
+from axonstream.gateway.control.published_channels import PublishedChannels
+from axonstream.gateway.control.records import ControlRecord
 from kit.audit_entries import an_entry
 from kit.memory_control import MemoryControl
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
-from gateway.control.records import ControlRecordError, decode_record
+from axonstream.gateway.control.records import ControlRecordError, decode_record
 from kit.offline_gateway import OfflineGateway
 
 APP: dict[str, Any] = {"id": 7, "name": "n", "created_at": 5, "updated_at": 5}

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from gateway.control.api_keys import make_key
-from gateway.control.audit_entry import Actor
-from gateway.control.credentials import KeyScope
-from gateway.control.data import ControlData
-from gateway.control.records import ControlRecord, Kind, Place
-from gateway.deleting import deletions as deletions_module
-from gateway.deleting.being_deleted import BeingDeleted, BeingDeletedError
-from gateway.deleting.deletions import Deletions
-from gateway.errors import UnavailableError
+from axonstream.gateway.control.api_keys import make_key
+from axonstream.gateway.control.audit_entry import Actor
+from axonstream.gateway.control.credentials import KeyScope
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.records import ControlRecord, Kind, Place
+from axonstream.gateway.deleting import deletions as deletions_module
+from axonstream.gateway.deleting.being_deleted import BeingDeleted, BeingDeletedError
+from axonstream.gateway.deleting.deletions import Deletions
+from axonstream.gateway.errors import UnavailableError
+from axonstream.producers.deletion import MOST_TRACES, Deletion, Late
+from axonstream.producers.settings import Settings
 from kit.memory_control import MemoryControl
 from kit.offline_gateway import MemoryMarkers, OfflineGateway
-from producers.deletion import MOST_TRACES, Deletion, Late
-from producers.settings import Settings
 
 OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}
 EVENT = {"identifier": "a", "payload": {}, "channel_id": 1, "traceId": "tr_1"}

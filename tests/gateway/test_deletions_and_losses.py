@@ -9,16 +9,16 @@ import subprocess
 import pytest
 from test_deletions_end_to_end import WITHIN_S, Story, story
 
+from axonstream.producers.settings import Settings
+from axonstream.sinks.comparison import Comparison
+from axonstream.sinks.gaps import Gap
+from axonstream.sinks.repair import Range, Repaired, repair
+from axonstream.sinks.verification import verify
+from axonstream.stream_processors.rebuild import order_rebuild
 from kit.processor_process import processor
 from kit.sink_load import ended
 from kit.sink_process import sink
 from kit.until import until
-from producers.settings import Settings
-from sinks.comparison import Comparison
-from sinks.gaps import Gap
-from sinks.repair import Range, Repaired, repair
-from sinks.verification import verify
-from stream_processors.rebuild import order_rebuild
 
 pytestmark = pytest.mark.services
 

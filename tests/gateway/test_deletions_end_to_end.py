@@ -12,14 +12,14 @@ import pytest
 from gateway_in_process import gateway_in_process
 
 from axonstream.event_contract import EventInput
+from axonstream.producers.event_record import encode_event
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
+from axonstream.sinks.verification import Kind, verify
 from kit.oracle import SETTLES_WITHIN_S, settled
 from kit.processor_process import processor
 from kit.sink_process import Pipeline, pipeline, sink
 from kit.until import until
-from producers.event_record import encode_event
-from producers.settings import Settings
-from producers.topics import event_key
-from sinks.verification import Kind, verify
 
 pytestmark = pytest.mark.services
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
 
-from gateway.control.api_keys import NewKey, make_key
-from gateway.control.credentials import KeyScope
-from gateway.control.data import ControlData
-from gateway.control.derived_keys import derived_key
-from gateway.control.records import ControlRecord
-from gateway.control.webhook_secrets import WebhookSecrets
+from axonstream.gateway.control.api_keys import NewKey, make_key
+from axonstream.gateway.control.credentials import KeyScope
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.derived_keys import derived_key
+from axonstream.gateway.control.records import ControlRecord
+from axonstream.gateway.control.webhook_secrets import WebhookSecrets
 from kit.audit_entries import an_entry
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
 

@@ -12,12 +12,12 @@ import pytest
 from gateway_in_process import gateway_in_process
 from stored_by_hand import event, store, summary
 
-from gateway.control.data import ControlData
-from gateway.control.records import Channel, ControlRecord, Kind, Place
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.records import Channel, ControlRecord, Kind, Place
+from axonstream.producers.settings import Settings
 from kit.live_events import live
 from kit.live_gateways import LiveGateways, live_gateways
 from kit.offline_gateway import HEADERS, OfflineGateway
-from producers.settings import Settings
 
 EARLY_OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}
 RECENT = {"x-axonpush-api-key": "ak_local"}

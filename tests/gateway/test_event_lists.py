@@ -12,10 +12,10 @@ import pytest
 from gateway_in_process import gateway_in_process
 from stored_by_hand import event, store, summary
 
-from gateway.reading.list_cursor import NEXT_CURSOR
-from gateway.wire_values import iso_time
+from axonstream.gateway.reading.list_cursor import NEXT_CURSOR
+from axonstream.gateway.wire_values import iso_time
+from axonstream.producers.settings import Settings
 from kit.offline_gateway import HEADERS, OfflineGateway
-from producers.settings import Settings
 
 RECENT = {"x-axonpush-api-key": "ak_local"}
 OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.errors import RefusedError
-from gateway.publishing.gzip_body import unpacked
+from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.publishing.gzip_body import unpacked
 from kit.offline_gateway import HEADERS, OfflineGateway
 
 EVENT: dict[str, Any] = {"identifier": "step", "payload": {"numbers": "1" * 5000}, "channel_id": 1}

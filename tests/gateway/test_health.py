@@ -12,17 +12,17 @@ import pytest
 from gateway_in_process import gateway_in_process
 from prometheus_client import generate_latest
 
-from deploy.free_ports import free_port
-from gateway import metrics
-from gateway.errors import error_body
-from gateway.openapi import document
-from gateway.reading.clickhouse_reads import ClickHouseReads
-from gateway.reading.lag_history import Progress
-from gateway.reading.leader_questions import ToldEnd
-from gateway.reading.pipeline_offsets import PipelineOffsets
-from gateway.shared_look import SharedLook
+from axonstream.deploy.free_ports import free_port
+from axonstream.gateway import metrics
+from axonstream.gateway.errors import error_body
+from axonstream.gateway.openapi import document
+from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
+from axonstream.gateway.reading.lag_history import Progress
+from axonstream.gateway.reading.leader_questions import ToldEnd
+from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets
+from axonstream.gateway.shared_look import SharedLook
+from axonstream.producers.settings import Settings
 from kit.offline_gateway import HEADERS, OfflineGateway
-from producers.settings import Settings
 
 AT_ONCE = 20
 
@@ -60,7 +60,7 @@ def test_many_who_ask_for_readiness_cost_one_look_a_second(
             answers += [await client.get("/health/ready") for _ in range(AT_ONCE)]
             assert {answer.status_code for answer in answers} == {200}
             assert sorted(looks) == ["clickhouse", "kafka"]
-            monkeypatch.setattr("gateway.shared_look.EVERY_S", 0.0)
+            monkeypatch.setattr("axonstream.gateway.shared_look.EVERY_S", 0.0)
             assert (await client.get("/health/ready")).is_success
             assert len(looks) == 4
 

@@ -9,14 +9,14 @@ from itertools import count
 
 import pytest
 
-from gateway.control.audit_entry import Actor
-from gateway.control.records import ControlRecord
-from gateway.deleting.deletions import Deletions
-from gateway.errors import UnavailableError
+from axonstream.gateway.control.audit_entry import Actor
+from axonstream.gateway.control.records import ControlRecord
+from axonstream.gateway.deleting.deletions import Deletions
+from axonstream.gateway.errors import UnavailableError
+from axonstream.producers.deletion import Deletion, Late
+from axonstream.producers.settings import Settings
 from kit.memory_control import MemoryControl
 from kit.offline_gateway import MemoryMarkers
-from producers.deletion import Deletion, Late
-from producers.settings import Settings
 
 LATER_MS = 60_000
 

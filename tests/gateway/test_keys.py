@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from gateway.control.api_keys import KeyRefusedError, NewKey, make_key, revocation
-from gateway.control.credentials import KeyScope
-from gateway.control.data import MAX_KEYS, ControlData
-from gateway.control.key_use import LEAST_BETWEEN_MS, KeyUses
-from gateway.control.records import ControlRecord
+from axonstream.gateway.control.api_keys import KeyRefusedError, NewKey, make_key, revocation
+from axonstream.gateway.control.credentials import KeyScope
+from axonstream.gateway.control.data import MAX_KEYS, ControlData
+from axonstream.gateway.control.key_use import LEAST_BETWEEN_MS, KeyUses
+from axonstream.gateway.control.records import ControlRecord
 from kit.audit_entries import an_entry
 from kit.memory_control import MemoryControl
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
@@ -79,7 +79,7 @@ def test_a_key_whose_record_is_replaced_is_as_its_new_record_says(offline: Offli
 
 
 def test_the_keys_that_are_remembered_are_bounded(offline: OfflineGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.authentication.MOST_SHOWN", 2)
+    monkeypatch.setattr("axonstream.gateway.authentication.MOST_SHOWN", 2)
     keys = [kept(offline, KeyScope.INGEST) for _ in range(5)]
     for key in (*keys, *keys):
         assert offline.send("POST", "/event", headers=early(key), json=EVENT).status_code == 201

@@ -8,8 +8,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.known_parameters import IGNORED, refuse_query, takes
-from gateway.reading.event_lists import NOT_SEARCHED
+from axonstream.gateway.known_parameters import IGNORED, refuse_query, takes
+from axonstream.gateway.reading.event_lists import NOT_SEARCHED
 from kit.offline_gateway import OfflineGateway
 
 # Their answer is one of state: whoever asks may add what it likes, a load balancer for one.
@@ -17,7 +17,7 @@ PROBES = {"/health/live", "/health/ready", "/metrics", "/openapi.json"}
 
 
 def test_every_call_refuses_what_it_does_not_know_and_takes_what_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.live.reader.START_S", 0.01)  # a call that is taken would wait for Kafka
+    monkeypatch.setattr("axonstream.gateway.live.reader.START_S", 0.01)  # a call that is taken would wait for Kafka
     offline = OfflineGateway(read_wait_ms=1)
     document = offline.send("GET", "/openapi.json", headers={}).json()
     for path, calls in document["paths"].items():

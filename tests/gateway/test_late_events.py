@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from gateway.control.audit_entry import Actor
-from gateway.deleting.deletions import Deletions
-from gateway.reading.visibility import Visibility
+from axonstream.gateway.control.audit_entry import Actor
+from axonstream.gateway.deleting.deletions import Deletions
+from axonstream.gateway.reading.visibility import Visibility
+from axonstream.producers import deleted_traces
+from axonstream.producers.deletion import Deletion, Late
+from axonstream.producers.settings import Settings
 from kit.offline_gateway import MemoryMarkers, OfflineGateway
-from producers import deleted_traces
-from producers.deletion import Deletion, Late
-from producers.settings import Settings
 
 OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}
 EVENT = {"identifier": "a", "payload": {}, "channel_id": 1, "traceId": "tr_9"}
@@ -121,7 +121,7 @@ def test_a_session_whose_traces_are_gone_can_be_let_in_again(
     async def visible(_: Visibility) -> bool:
         return True
 
-    monkeypatch.setattr("gateway.reading.clickhouse_reads.ClickHouseReads.rows", rows)
+    monkeypatch.setattr("axonstream.gateway.reading.clickhouse_reads.ClickHouseReads.rows", rows)
     monkeypatch.setattr(Visibility, "of_everything", visible)
     assert offline.send("DELETE", "/traces?sessionId=s1&late=stored").status_code == 404
     asyncio.run(deleting(offline).delete("1", ["tr_1"], Late.REFUSED, ACTOR, "s", {}, ("sessionId", "s1")))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.late_reads import LATE_S, LOUD_EVENTS, LOUD_READS, STANDS_AFTER_S, WINDOW_S, LateReads
+from axonstream.gateway.late_reads import LATE_S, LOUD_EVENTS, LOUD_READS, STANDS_AFTER_S, WINDOW_S, LateReads
 
 
 class Clock:

@@ -17,11 +17,11 @@ from aiokafka.errors import (
     for_code,
 )
 
-from gateway.reading import leader_questions
-from gateway.reading.leader_questions import PATIENCE_S, LeaderQuestions
+from axonstream.gateway.reading import leader_questions
+from axonstream.gateway.reading.leader_questions import PATIENCE_S, LeaderQuestions
+from axonstream.producers.leader_watch import Leader, LogEnd
 from kit.scripted_leaders import NOT_NOW
 from kit.until import until
-from producers.leader_watch import Leader, LogEnd
 
 PARTITIONS = [TopicPartition("agent-events", number) for number in range(3)]
 TIMEOUT_S = 20.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.reading.trace_queries import PAGE_IDS
-from producers.settings import Settings
-from sinks.clickhouse import connect_blocking
-from sinks.schema import read_migrations
+from axonstream.gateway.reading.trace_queries import PAGE_IDS
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.sinks.schema import read_migrations
 
 TRACES = "SELECT hex(sipHash64(number)) FROM numbers(500000) WHERE number % 10 = 5 ORDER BY number DESC"
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.control.credentials import Generation
-from gateway.live.counts import LiveCounts
-from gateway.live.filter import LiveFilter
-from gateway.live.log import ReadSoFar
-from gateway.live.position import Place, mark_of
-from gateway.live.reader import LiveReader
-from gateway.live.ring import Cursor
-from gateway.live.stream import LiveStream
+from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.live.counts import LiveCounts
+from axonstream.gateway.live.filter import LiveFilter
+from axonstream.gateway.live.log import ReadSoFar
+from axonstream.gateway.live.position import Place, mark_of
+from axonstream.gateway.live.reader import LiveReader
+from axonstream.gateway.live.ring import Cursor
+from axonstream.gateway.live.stream import LiveStream
+from axonstream.producers.deleted_traces import DeletedTraces
+from axonstream.producers.deletion import MARKER_KEY, Deletion, Late, marker_value
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
 from kit.live_records import LiveRecord
 from kit.sample_events import event_value
-from producers.deleted_traces import DeletedTraces
-from producers.deletion import MARKER_KEY, Deletion, Late, marker_value
-from producers.settings import Settings
-from producers.topics import event_key
 
 
 def published(trace_id: str, offset: int) -> LiveRecord:

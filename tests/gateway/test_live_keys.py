@@ -9,10 +9,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from gateway.control.api_keys import make_key, revocation
-from gateway.control.credentials import KeyScope
-from gateway.control.data import ControlData
-from gateway.control.log import ControlLog
+from axonstream.gateway.control.api_keys import make_key, revocation
+from axonstream.gateway.control.credentials import KeyScope
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.log import ControlLog
 from kit.audit_entries import an_entry
 from kit.live_events import live
 from kit.live_gateways import live_gateways

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from axonstream.event_contract import MAX_ID
-from gateway.live.places import Places
-from gateway.live.position import (
+from axonstream.gateway.live.places import Places
+from axonstream.gateway.live.position import (
     MOST_NAMED,
     Kind,
     Place,
@@ -23,10 +23,10 @@ from gateway.live.position import (
     mark_of,
     read_position,
 )
-from gateway.sealed_texts import NotSealedHereError, SealedTexts, sealing_key
+from axonstream.gateway.sealed_texts import NotSealedHereError, SealedTexts, sealing_key
+from axonstream.producers.record_identity import SHORT_DIGEST_BYTES, short_digest
+from axonstream.producers.settings import Settings
 from kit.live_records import LiveRecord
-from producers.record_identity import SHORT_DIGEST_BYTES, short_digest
-from producers.settings import Settings
 
 KEY = bytes(range(64))
 MARK = mark_of("cluster", "topic")

@@ -9,19 +9,19 @@ from typing import Any, cast
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from gateway.control.credentials import Generation
-from gateway.live.filter import LiveFilter
-from gateway.live.log import ReadSoFar
-from gateway.live.position import Place, Position, read_position
-from gateway.live.reader import LiveReader
+from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.live.filter import LiveFilter
+from axonstream.gateway.live.log import ReadSoFar
+from axonstream.gateway.live.position import Place, Position, read_position
+from axonstream.gateway.live.reader import LiveReader
+from axonstream.producers.leader_watch import LeaderWatch
+from axonstream.producers.record_identity import Marks, RecordMark, Standing, mark_of, short_digest
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics, event_key
+from axonstream.sinks import log_guard
 from kit.sample_events import NOW_MS, Record, event_value
 from kit.scripted_leaders import ScriptedLeaders
 from kit.until import until
-from producers.leader_watch import LeaderWatch
-from producers.record_identity import Marks, RecordMark, Standing, mark_of, short_digest
-from producers.settings import Settings
-from producers.topics import Topics, event_key
-from sinks import log_guard
 
 MARK = b"\x07" * 6
 HOUR_AGO = NOW_MS - 3_600_000

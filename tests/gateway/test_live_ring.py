@@ -9,13 +9,13 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.authentication import Generation
-from gateway.live.feeds import Feeds
-from gateway.live.filter import LiveFilter
-from gateway.live.repeats import Repeats
-from gateway.live.ring import GAP, NO_REPEAT, Cursor, Feed, Frame, Ring
+from axonstream.gateway.authentication import Generation
+from axonstream.gateway.live.feeds import Feeds
+from axonstream.gateway.live.filter import LiveFilter
+from axonstream.gateway.live.repeats import Repeats
+from axonstream.gateway.live.ring import GAP, NO_REPEAT, Cursor, Feed, Frame, Ring
+from axonstream.producers.event import Event, decode_event
 from kit.sample_events import event_value
-from producers.event import Event, decode_event
 
 EARLY = Generation.EARLY
 

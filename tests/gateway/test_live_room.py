@@ -10,21 +10,21 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from gateway.control.credentials import Generation
-from gateway.live.catch_up import CatchUps
-from gateway.live.counts import LiveCounts
-from gateway.live.filter import LiveFilter
-from gateway.live.position import Position
-from gateway.live.reader import LiveReader
+from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.live.catch_up import CatchUps
+from axonstream.gateway.live.counts import LiveCounts
+from axonstream.gateway.live.filter import LiveFilter
+from axonstream.gateway.live.position import Position
+from axonstream.gateway.live.reader import LiveReader
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics, event_key
+from axonstream.sinks.log_guard import LogGuard
 from kit.live_gateways import live_gateways
 from kit.running_stack import HEADERS
 from kit.sample_events import event_value
 from kit.scraped import Scraped
 from kit.until import until
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics, event_key
-from sinks.log_guard import LogGuard
 
 OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}
 pytestmark = pytest.mark.services
@@ -98,7 +98,7 @@ def test_what_was_fetched_is_delivered_however_long_its_comparison_with_the_log_
     server_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Meanwhile the reader looks for markers of transactions, which it tells by how far its consumer has come."""
-    monkeypatch.setattr("gateway.live.reader._LOOK_S", 0.02)
+    monkeypatch.setattr("axonstream.gateway.live.reader._LOOK_S", 0.02)
     looks = 0
     ends = LiveReader.ends_or_none
 
@@ -161,7 +161,7 @@ def test_streams_of_one_tenant_that_catch_up_hold_up_no_other(server_settings: S
 def test_a_reader_that_no_stream_was_opened_for_stops(
     server_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.live.reader.IDLE_S", 0.05)
+    monkeypatch.setattr("axonstream.gateway.live.reader.IDLE_S", 0.05)
 
     async def scenario() -> None:
         reader = LiveReader(server_settings, lambda _: None, lambda *_: None)

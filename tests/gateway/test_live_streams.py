@@ -12,8 +12,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from gateway.live.position import Kind, former_position
-from gateway.sealed_texts import SealedTexts, sealing_key
+from axonstream.gateway.live.position import Kind, former_position
+from axonstream.gateway.sealed_texts import SealedTexts, sealing_key
 from kit.live_events import LiveResponse, live
 from kit.live_gateways import KEYS, LiveGateways, live_gateways
 from kit.running_stack import HEADERS

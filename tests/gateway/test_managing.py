@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ConfigDict, TypeAdapter, with_config
 
-from gateway.control.data import BUILT_IN
-from gateway.control.records import App, ControlRecord, Kind, Place
-from gateway.managing import answers as forms
+from axonstream.gateway.control.data import BUILT_IN
+from axonstream.gateway.control.records import App, ControlRecord, Kind, Place
+from axonstream.gateway.managing import answers as forms
 from kit.offline_gateway import OfflineGateway
 
 RECENT = {"x-axonpush-api-key": "ak_local"}
@@ -132,7 +132,7 @@ def test_a_strict_server_refuses_channels_that_nobody_made() -> None:
 def test_publishing_makes_so_many_channels_and_no_more(
     offline: OfflineGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.control.published_channels.MAX_PUBLISHED_CHANNELS", 3)
+    monkeypatch.setattr("axonstream.gateway.control.published_channels.MAX_PUBLISHED_CHANNELS", 3)
     bulk = offline.send("POST", "/events", json=[EVENT | {"channel_id": number} for number in range(10, 15)]).json()
     assert (bulk["accepted"], [row["index"] for row in bulk["rejected"]]) == (3, [3, 4])
     assert sorted(offline.control.data.tenant("1").published_channels) == [10, 11, 12]
@@ -147,9 +147,9 @@ def test_publishing_makes_so_many_channels_and_no_more(
 @pytest.mark.parametrize(
     ("limit", "path", "body"),
     [
-        ("gateway.managing.apps.MAX_APPS", "/apps", {"name": "a"}),
-        ("gateway.managing.channels.MAX_CHANNELS", "/channel", {"name": "c", "appId": 1}),
-        ("gateway.managing.webhook_endpoints.MAX_WEBHOOKS", "/webhooks/endpoints", ENDPOINT),
+        ("axonstream.gateway.managing.apps.MAX_APPS", "/apps", {"name": "a"}),
+        ("axonstream.gateway.managing.channels.MAX_CHANNELS", "/channel", {"name": "c", "appId": 1}),
+        ("axonstream.gateway.managing.webhook_endpoints.MAX_WEBHOOKS", "/webhooks/endpoints", ENDPOINT),
     ],
 )
 def test_beyond_a_limit_it_is_409_and_says_so(

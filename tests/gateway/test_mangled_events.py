@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.publishing.bulk_body import TooLargeError, split_events
-from gateway.publishing.sender_bytes import BodyError, read_event
-from gateway.publishing.value_end import _SEARCHED_BYTES_OF_A_STEP, MOST_STEPS, ValueEnds
+from axonstream.gateway.publishing.bulk_body import TooLargeError, split_events
+from axonstream.gateway.publishing.sender_bytes import BodyError, read_event
+from axonstream.gateway.publishing.value_end import _SEARCHED_BYTES_OF_A_STEP, MOST_STEPS, ValueEnds
 from kit.json_texts import OBJECTS, TEXT, VALUES
 from kit.offline_gateway import OfflineGateway
 

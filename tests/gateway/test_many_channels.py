@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.control.records import Channel, ControlRecord, Kind, Place
+from axonstream.gateway.control.records import Channel, ControlRecord, Kind, Place
 from kit.offline_gateway import HEADERS, OfflineGateway
 
 

@@ -17,15 +17,15 @@ from gateway_in_process import gateway_in_process
 from held_bulk_requests import held_bulk_requests
 from stored_by_hand import event, store, summary
 
-from gateway.publishing.ingest import BULK_AT_ONCE, BULK_OF_A_TENANT
-from gateway.request_counts import METHODS, OTHER_METHOD, UNKNOWN_ROUTE
+from axonstream.gateway.publishing.ingest import BULK_AT_ONCE, BULK_OF_A_TENANT
+from axonstream.gateway.request_counts import METHODS, OTHER_METHOD, UNKNOWN_ROUTE
+from axonstream.producers.durations import BOUNDS_S, Durations
+from axonstream.producers.settings import Settings
 from kit.live_events import live
 from kit.live_gateways import live_gateways
 from kit.offline_gateway import HEADERS, OfflineGateway
 from kit.scraped import Scraped
 from kit.until import until
-from producers.durations import BOUNDS_S, Durations
-from producers.settings import Settings
 
 EVENT: dict[str, Any] = {"identifier": "a", "payload": {}, "channel_id": 1}
 RECENT = {"x-axonpush-api-key": "ak_local"}
@@ -33,7 +33,7 @@ RECENT = {"x-axonpush-api-key": "ak_local"}
 
 @pytest.fixture(autouse=True)
 def _count_at_every_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.shared_look.EVERY_S", 0.0)  # test_health.py has the second between two
+    monkeypatch.setattr("axonstream.gateway.shared_look.EVERY_S", 0.0)  # test_health.py has the second between two
 
 
 def scrape(offline: OfflineGateway) -> Scraped:

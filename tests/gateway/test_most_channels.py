@@ -10,8 +10,8 @@ import orjson
 import pytest
 from gateway_in_process import gateway_in_process
 
-from gateway.control.data import MAX_PUBLISHED_CHANNELS
-from producers.settings import Settings
+from axonstream.gateway.control.data import MAX_PUBLISHED_CHANNELS
+from axonstream.producers.settings import Settings
 
 pytestmark = pytest.mark.services
 

@@ -6,8 +6,15 @@ from dataclasses import replace
 
 from pydantic import ConfigDict, TypeAdapter, with_config
 
-from gateway.answers import EventAnswer, FirstError, SummaryAnswer, TraceFigures, summary_answer, trace_answer
-from gateway.control.credentials import Generation
+from axonstream.gateway.answers import (
+    EventAnswer,
+    FirstError,
+    SummaryAnswer,
+    TraceFigures,
+    summary_answer,
+    trace_answer,
+)
+from axonstream.gateway.control.credentials import Generation
 from kit.offline_gateway import OfflineGateway
 
 

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import pytest
 from gateway_in_process import gateway_in_process
 
-from gateway.reading import pipeline_lag
-from gateway.reading.lag_history import _MOST_LOOKS, STANDS_S, LagHistory, Progress
-from gateway.reading.pipeline_lag import PipelineLag
-from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
+from axonstream.gateway.reading import pipeline_lag
+from axonstream.gateway.reading.lag_history import _MOST_LOOKS, STANDS_S, LagHistory, Progress
+from axonstream.gateway.reading.pipeline_lag import PipelineLag
+from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
+from axonstream.producers.settings import Settings
 from kit.log_ends import log_ends
 from kit.offline_gateway import HEADERS
 from kit.until import until
-from producers.settings import Settings
 
 RETENTION_S = 1000.0
 
@@ -60,7 +60,7 @@ class Watched:
     """A lag whose time is the test's; a look each time it is asked."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gateway.shared_look.EVERY_S", 0.0)
+        monkeypatch.setattr("axonstream.gateway.shared_look.EVERY_S", 0.0)
         self.now = 100.0
         self.offsets = ScriptedOffsets()
         self.lag = PipelineLag(self.offsets, RETENTION_S, lambda: self.now, lambda: round(self.now * 1000))
@@ -184,7 +184,7 @@ def test_the_log_warns_of_a_pipeline_that_stands_and_says_when_it_moves(
         looking.cancel()
         await asyncio.wait([looking])
 
-    with caplog.at_level(logging.WARNING, "gateway.reading.pipeline_lag"):
+    with caplog.at_level(logging.WARNING, "axonstream.gateway.reading.pipeline_lag"):
         asyncio.run(scenario())
     assert len(caplog.records) == 2
 
@@ -212,8 +212,8 @@ def test_readiness_says_that_nothing_moves_and_publishing_stays_ready(
     server_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No sink and no processor reads these topics."""
-    monkeypatch.setattr("gateway.shared_look.EVERY_S", 0.0)
-    monkeypatch.setattr("gateway.reading.lag_history.STANDS_S", 0.2)
+    monkeypatch.setattr("axonstream.gateway.shared_look.EVERY_S", 0.0)
+    monkeypatch.setattr("axonstream.gateway.reading.lag_history.STANDS_S", 0.2)
 
     async def scenario() -> None:
         async with gateway_in_process(server_settings) as client:

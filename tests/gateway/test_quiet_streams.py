@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.control.credentials import Generation
-from gateway.live.counts import LiveCounts
-from gateway.live.filter import LiveFilter
-from gateway.live.log import ReadSoFar
-from gateway.live.position import Place, mark_of, read_position
-from gateway.live.reader import LiveReader
-from gateway.live.stream import LiveStream
+from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.live.counts import LiveCounts
+from axonstream.gateway.live.filter import LiveFilter
+from axonstream.gateway.live.log import ReadSoFar
+from axonstream.gateway.live.position import Place, mark_of, read_position
+from axonstream.gateway.live.reader import LiveReader
+from axonstream.gateway.live.stream import LiveStream
+from axonstream.producers.settings import Settings
 from kit.live_records import LiveRecord
-from producers.settings import Settings
 
 MARK = mark_of("cluster", "topic")
 

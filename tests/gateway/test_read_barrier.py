@@ -8,7 +8,7 @@ from itertools import count
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.reading.read_barrier import ReadBarrier, WaitingRead
+from axonstream.gateway.reading.read_barrier import ReadBarrier, WaitingRead
 
 PARTITIONS = 3
 _ONE = st.integers(0, PARTITIONS - 1)

@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stored_by_hand import event, store, summary
 
-from gateway.errors import RefusedError, UnavailableError
-from gateway.reading.bound_values import pieces
-from gateway.reading.clickhouse_reads import ClickHouseReads
-from gateway.reading.list_cursor import MOST_SKIPPED, NEXT_CURSOR
-from gateway.reading.trace_queries import TraceQueries
+from axonstream.gateway.errors import RefusedError, UnavailableError
+from axonstream.gateway.reading.bound_values import pieces
+from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
+from axonstream.gateway.reading.list_cursor import MOST_SKIPPED, NEXT_CURSOR
+from axonstream.gateway.reading.trace_queries import TraceQueries
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse import connect
 from kit.offline_gateway import HEADERS, OfflineGateway
 from kit.until import until
-from producers.settings import Settings
-from sinks.clickhouse import connect
 
 OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}
 AT = time.time_ns() // 1_000_000 - 7_200_000

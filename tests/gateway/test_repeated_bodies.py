@@ -13,16 +13,16 @@ import orjson
 import pytest
 from gateway_in_process import gateway_in_process
 
-from gateway.publishing import repeated_bodies
-from gateway.publishing.repeated_bodies import Answer, Attempt, Drawn, RepeatedBodies
+from axonstream.gateway.publishing import repeated_bodies
+from axonstream.gateway.publishing.repeated_bodies import Answer, Attempt, Drawn, RepeatedBodies
+from axonstream.producers.append import Append
+from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.producers.event_record import EventRecord
+from axonstream.producers.settings import Settings
 from kit.log_ends import records_on_kafka
 from kit.lost_answers import Answers, lost_answers
 from kit.offline_gateway import HEADERS, MemoryLog, OfflineGateway
 from kit.until import until
-from producers.append import Append
-from producers.errors import NotAcknowledgedError
-from producers.event_record import EventRecord
-from producers.settings import Settings
 
 EVENT = {"identifier": "tick", "payload": {"n": 1}, "channel_id": 1}
 BULK = [EVENT, EVENT | {"identifier": "tock"}, EVENT | {"traceId": "tr_1"}]

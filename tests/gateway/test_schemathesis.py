@@ -21,11 +21,11 @@ from schemathesis import Case, CheckFunction, SerializationContext
 from schemathesis.checks import CHECKS
 from schemathesis.core.parameters import ParameterLocation
 
-from deploy.free_ports import free_port
-from gateway.openapi import document
+from axonstream.deploy.free_ports import free_port
+from axonstream.gateway.openapi import document
+from axonstream.producers.settings import Settings
 from kit.gateway_process import gateway_process
 from kit.offline_gateway import OfflineGateway
-from producers.settings import Settings
 
 GENERATIONS = {"early": {"X-API-Key": "ak_drawn", "x-tenant-id": "77"}, "recent": {"x-axonpush-api-key": "ak_drawn"}}
 KEY_HEADERS = {"x-api-key", "x-tenant-id", "x-axonpush-api-key", "x-public-token"}

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from axonstream.event_contract import MAX_VALUES
-from gateway.publishing.sender_bytes import BOM, BodyError, read_event
+from axonstream.gateway.publishing.sender_bytes import BOM, BodyError, read_event
 from kit.json_texts import OBJECTS, SPACE, VALUES
 
 

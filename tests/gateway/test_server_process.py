@@ -8,11 +8,11 @@ import signal
 import httpx
 import pytest
 
-from deploy.free_ports import free_port
+from axonstream.deploy.free_ports import free_port
+from axonstream.producers.settings import Settings
 from kit.gateway_process import gateway_process
 from kit.log_ends import records_on_kafka
 from kit.offline_gateway import HEADERS
-from producers.settings import Settings
 
 pytestmark = pytest.mark.services
 

@@ -13,12 +13,12 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from axonstream import AxonPush
-from deploy.free_ports import free_port
-from gateway.tls import TlsError, server_context
+from axonstream.deploy.free_ports import free_port
+from axonstream.gateway.tls import TlsError, server_context
+from axonstream.producers.settings import Settings
+from axonstream.sinks.errors import EXIT_MISMATCH
 from kit.certificates import make_certificate
 from kit.gateway_process import gateway_process
-from producers.settings import Settings
-from sinks.errors import EXIT_MISMATCH
 
 
 def with_tls(certificate: Path, key: Path, password: str = "") -> Settings:
@@ -103,7 +103,7 @@ def test_a_gateway_with_a_wrong_pair_ends_with_one_line_that_says_so(tmp_path: P
     certificate, _ = make_certificate(tmp_path, "a")
     _, other_key = make_certificate(tmp_path, "b")
     done = subprocess.run(
-        [sys.executable, "-m", "deploy.cli", "gateway"],
+        [sys.executable, "-m", "axonstream.deploy.cli", "gateway"],
         env={
             "PATH": "/usr/bin:/bin",
             "PYTHONPATH": str(Path(__file__).parent.parent.parent),

@@ -11,13 +11,13 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from gateway.reading import pipeline_offsets
-from gateway.reading.leader_questions import ToldEnd
-from gateway.reading.pipeline_offsets import PipelineOffsets
-from producers.leader_watch import Leader
-from producers.record_identity import CommitNote, RecordMark, Standing
-from producers.settings import Settings
-from producers.topics import Topics
+from axonstream.gateway.reading import pipeline_offsets
+from axonstream.gateway.reading.leader_questions import ToldEnd
+from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets
+from axonstream.producers.leader_watch import Leader
+from axonstream.producers.record_identity import CommitNote, RecordMark, Standing
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 
 TOPICS = Topics("")
 EVENTS = [TopicPartition(TOPICS.events, p) for p in range(2)]

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from stored_by_hand import commit, event, store, summary
 
-from gateway.app import create_app
-from gateway.reading.trace_queries import TraceQueries
+from axonstream.gateway.app import create_app
+from axonstream.gateway.reading.trace_queries import TraceQueries
+from axonstream.producers.settings import Settings
 from kit.offline_gateway import HEADERS
-from producers.settings import Settings
 
 pytestmark = pytest.mark.services
 

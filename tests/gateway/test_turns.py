@@ -10,13 +10,13 @@ from held_bulk_requests import held_bulk_requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import UnavailableError
-from gateway.reading.trace_queries import TraceQueries
-from gateway.shares import Shares
-from gateway.turns import Turns
+from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.reading.trace_queries import TraceQueries
+from axonstream.gateway.shares import Shares
+from axonstream.gateway.turns import Turns
+from axonstream.producers.settings import Settings
 from kit.offline_gateway import OfflineGateway
 from kit.until import until
-from producers.settings import Settings
 
 EVENT: dict[str, Any] = {"identifier": "step", "payload": {}, "channel_id": 1}
 OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}

@@ -10,11 +10,11 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from gateway.errors import UnavailableError
-from gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError, visible_offset
-from gateway.reading.visibility import SILENT_S, Visibility
+from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError, visible_offset
+from axonstream.gateway.reading.visibility import SILENT_S, Visibility
+from axonstream.producers.settings import Settings
 from kit.until import until
-from producers.settings import Settings
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from gateway.control.webhook_secrets import WebhookSecrets
+from axonstream.gateway.control.webhook_secrets import WebhookSecrets
 from kit.offline_gateway import HEADERS, SERVER_SECRET, OfflineGateway
 
 RECENT = {"x-axonpush-api-key": "ak_local"}
@@ -23,7 +23,7 @@ def created(offline: OfflineGateway, body: dict[str, Any]) -> dict[str, Any]:
 def test_at_the_limit_an_endpoint_that_was_deactivated_makes_room(
     offline: OfflineGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.managing.webhook_endpoints.MAX_WEBHOOKS", 2)
+    monkeypatch.setattr("axonstream.gateway.managing.webhook_endpoints.MAX_WEBHOOKS", 2)
     first, second = (created(offline, ENDPOINT)["id"] for _ in range(2))
     assert offline.send("DELETE", f"/webhooks/endpoints/{first}").json()["ok"] is True
     listed = offline.send("GET", "/webhooks/endpoints/channel/1").json()

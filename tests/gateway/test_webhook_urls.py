@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.control.api_keys import make_key
-from gateway.control.credentials import KeyScope
-from gateway.control.shown_url import shown_url
-from gateway.managing.webhook_urls import host_of, why_not_public
+from axonstream.gateway.control.api_keys import make_key
+from axonstream.gateway.control.credentials import KeyScope
+from axonstream.gateway.control.shown_url import shown_url
+from axonstream.gateway.managing.webhook_urls import host_of, why_not_public
 from kit.audit_entries import an_entry
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
 

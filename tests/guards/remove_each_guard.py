@@ -38,13 +38,14 @@ _COPIED = (
 @contextmanager
 def servers(directory: Path) -> Generator[dict[str, str]]:
     """One Kafka and one ClickHouse for all runs, as the environment that names them to the tests."""
-    command = [sys.executable, "-m", "deploy.cli", "up", "--port", "0", "--kafka-port", "0", "--clickhouse-port", "0"]
+    ports = ["--port", "0", "--kafka-port", "0", "--clickhouse-port", "0"]
+    command = [sys.executable, "-m", "axonstream.deploy.cli", "up", *ports]
     stack = subprocess.Popen([*command, "--data-dir", str(directory)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert stack.stdout is not None
         if not any(line.startswith("axonstream is ready") for line in stack.stdout):
             sys.exit("the stack did not start")
-        from deploy.endpoints import read_endpoints
+        from axonstream.deploy.endpoints import read_endpoints
 
         endpoints = read_endpoints(directory)
         assert endpoints is not None
@@ -65,7 +66,7 @@ def exit_code(removal: Removal, environment: dict[str, str]) -> int:
         for name in _COPIED:
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(source, copy / name)
         removal.apply(copy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.control.audit_entry import Action, Actor, AuditEntry, entry
+from axonstream.gateway.control.audit_entry import Action, Actor, AuditEntry, entry
 
 
 def an_entry(tenant_id: str = "1", action: Action = Action.APP_CREATE, at: int = 5) -> AuditEntry:

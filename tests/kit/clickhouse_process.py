@@ -67,7 +67,15 @@ class ClickHouseProcess:
 
 def start(directory: Path, port: int, password: str = "", wrapped_in: Sequence[str] = ()) -> subprocess.Popen[str]:
     """The process, not waited for; standard output is a pipe, standard error goes to the file `stderr` beside."""
-    command = [*wrapped_in, sys.executable, "-m", "deploy.clickhouse_http", str(directory), "--port", str(port)]
+    command = [
+        *wrapped_in,
+        sys.executable,
+        "-m",
+        "axonstream.deploy.clickhouse_http",
+        str(directory),
+        "--port",
+        str(port),
+    ]
     with directory.with_suffix(".stderr").open("a") as stderr:
         return subprocess.Popen(
             command,

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from producers.settings import Settings
+from axonstream.producers.settings import Settings
 
-COMMAND = (sys.executable, "-m", "deploy.cli")
+COMMAND = (sys.executable, "-m", "axonstream.deploy.cli")
 ENDS_WITHIN_S = 120
 _GIVEN = (
     "kafka_bootstrap_servers",

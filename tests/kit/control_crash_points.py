@@ -16,12 +16,12 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from gateway.control.audit_entry import Action, Actor, entry
-from gateway.control.data import ControlData
-from gateway.control.log import ControlLog
-from gateway.control.records import App, ControlRecord, Kind, Place, new_id
+from axonstream.gateway.control.audit_entry import Action, Actor, entry
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.log import ControlLog
+from axonstream.gateway.control.records import App, ControlRecord, Kind, Place, new_id
+from axonstream.producers.settings import Settings
 from kit.passings import Passings
-from producers.settings import Settings
 
 LARGE = 4_000  # records; with names of 250 bytes twice the bytes of a batch
 

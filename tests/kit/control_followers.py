@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from gateway.control.data import ControlData
-from gateway.control.log import ControlLog
-from producers.settings import Settings
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.log import ControlLog
+from axonstream.producers.settings import Settings
 
 
 @asynccontextmanager

@@ -10,12 +10,12 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from click.testing import CliRunner, Result
 
-from deploy.dead_letters_command import dead_letters
+from axonstream.deploy.dead_letters_command import dead_letters
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.dead_letter import DeadLetter
 from kit.sample_events import NOW_MS
-from producers.settings import Settings
-from producers.topics import Topics
-from sinks.clickhouse import connect
-from sinks.dead_letter import DeadLetter
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from axonstream.event_contract import EventInput
+from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.producers.kafka_publisher import KafkaPublisher
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 from kit.until import until
-from producers.errors import NotAcknowledgedError
-from producers.kafka_publisher import KafkaPublisher
-from producers.settings import Settings
-from producers.topics import Topics
 
 TYPES = ("agent.error", "agent.tool_call.start", "agent.handoff", "agent.message", "custom")
 BATCH = 20

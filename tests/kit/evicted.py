@@ -6,9 +6,9 @@ import asyncio
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics, state_key
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics, state_key
 
 EVICTED_WITHIN_S = 60
 

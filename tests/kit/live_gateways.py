@@ -8,10 +8,10 @@ from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from uuid import uuid4
 
-from deploy.free_ports import free_port
+from axonstream.deploy.free_ports import free_port
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_admin import make_topics
 from kit.gateway_process import gateway_process
-from producers.settings import Settings
-from producers.topic_admin import make_topics
 
 KEYS = "ak_local=1,ak_other=2"
 

@@ -11,13 +11,13 @@ from time import monotonic
 import httpx
 
 from axonstream.event_contract import EventInput
+from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.producers.kafka_publisher import KafkaPublisher
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 from kit.live_events import LiveResponse, live
 from kit.running_stack import HEADERS
 from kit.until import until
-from producers.errors import NotAcknowledgedError
-from producers.kafka_publisher import KafkaPublisher
-from producers.settings import Settings
-from producers.topics import Topics
 
 BATCH = 40
 LOST = (httpx.TransportError, EOFError, ConnectionError)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 
 
 async def log_ends(settings: Settings) -> dict[int, int]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.control.audit_entry import AuditEntry, encode_entry, is_entry
-from gateway.control.data import ControlData
-from gateway.control.records import ControlRecord, encode_record
-from gateway.errors import UnavailableError
+from axonstream.gateway.control.audit_entry import AuditEntry, encode_entry, is_entry
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.control.records import ControlRecord, encode_record
+from axonstream.gateway.errors import UnavailableError
 
 
 @dataclass

@@ -11,15 +11,15 @@ import httpx
 from pydantic import SecretStr
 from starlette.routing import Route
 
-from gateway.app import create_app
-from gateway.control.data import ControlData
-from gateway.errors import UnavailableError
+from axonstream.gateway.app import create_app
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.errors import UnavailableError
+from axonstream.producers.append_counts import AppendCounts, Backlog
+from axonstream.producers.deletion import Deletion
+from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.producers.event_record import EventRecord
+from axonstream.producers.settings import Settings
 from kit.memory_control import MemoryControl
-from producers.append_counts import AppendCounts, Backlog
-from producers.deletion import Deletion
-from producers.errors import NotAcknowledgedError
-from producers.event_record import EventRecord
-from producers.settings import Settings
 
 SERVER_SECRET = "the secret of a server of tests"
 HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}

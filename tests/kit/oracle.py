@@ -8,10 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from time import monotonic
 
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.verification import Finding, Kind, Verification, verify
 from kit.soak_report import FaultRow
-from producers.settings import Settings
-from sinks.clickhouse import connect
-from sinks.verification import Finding, Kind, Verification, verify
 
 SETTLES_WITHIN_S = 90.0
 

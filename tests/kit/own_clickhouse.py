@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.init import initialise
+from axonstream.deploy.init import initialise
+from axonstream.producers.settings import Settings
 from kit.clickhouse_process import ClickHouseProcess
-from producers.settings import Settings
 
 
 async def own_clickhouse(settings: Settings, directory: Path, topics: str) -> tuple[ClickHouseProcess, Settings]:

@@ -7,10 +7,10 @@ import subprocess
 from collections.abc import Callable
 from typing import Self
 
+from axonstream.producers.settings import Settings
 from kit.printed import end, read_on
 from kit.processor_process import start_processor
 from kit.sink_process import start_sink
-from producers.settings import Settings
 
 _STARTS: dict[str, Callable[[Settings], subprocess.Popen[str]]] = {"processor": start_processor, "sink": start_sink}
 

@@ -15,12 +15,15 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from axonstream.event_contract import EventInput
+from axonstream.producers.event_record import encode_event
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import WATERMARK_KEY, Topics, event_key
 from kit.printed import end, read_on
-from producers.event_record import encode_event
-from producers.settings import Settings
-from producers.topics import WATERMARK_KEY, Topics, event_key
 
-RUN = "from producers.settings import Settings; from stream_processors.worker import run; run(Settings())"
+RUN = """from axonstream.producers.settings import Settings
+from axonstream.stream_processors.worker import run
+run(Settings())
+"""
 Record = tuple[int, int, bytes, dict[str, Any]]  # partition, offset, key, value
 
 

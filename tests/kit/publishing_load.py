@@ -13,12 +13,12 @@ from uuid import uuid4
 import httpx
 
 from axonstream.event_contract import EventType
+from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.producers.kafka_publisher import KafkaPublisher
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
 from kit.running_stack import HEADERS
 from kit.until import until
-from producers.errors import NotAcknowledgedError
-from producers.kafka_publisher import KafkaPublisher
-from producers.settings import Settings
-from producers.topics import Topics
 
 TRIES = 3  # of one event with one dedup key, after answers that acknowledge nothing
 PAUSE_S = 0.01

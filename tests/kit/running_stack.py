@@ -11,11 +11,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from deploy.free_ports import free_port
-from deploy.init import initialise
-from deploy.supervised_part import PartSpec, SupervisedPart
+from axonstream.deploy.free_ports import free_port
+from axonstream.deploy.init import initialise
+from axonstream.deploy.supervised_part import PartSpec, SupervisedPart
+from axonstream.producers.settings import Settings
 from kit.until import until
-from producers.settings import Settings
 
 HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
 RESTARTS_WITHIN_S = 60.0

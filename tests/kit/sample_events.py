@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from axonstream.event_contract import EventInput
-from producers.event_record import encode_event
-from producers.topics import event_key
+from axonstream.producers.event_record import encode_event
+from axonstream.producers.topics import event_key
 
 NOW_MS = 1_900_000_000_123  # 2030: no TTL reaches it
 

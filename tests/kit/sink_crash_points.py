@@ -15,19 +15,19 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
+from axonstream.producers.settings import Settings
+from axonstream.sinks import event_flow, summary_flow
+from axonstream.sinks.dead_letters import DeadLetters
+from axonstream.sinks.event_flow import EventFlow
+from axonstream.sinks.event_store import EventStore
+from axonstream.sinks.mending import Mending
+from axonstream.sinks.offset_ledger import OffsetLedger
+from axonstream.sinks.summary_flow import SummaryFlow
+from axonstream.sinks.summary_store import SummaryStore
+from axonstream.sinks.table_writer import TableWriter
+from axonstream.sinks.tenure import Tenure
+from axonstream.sinks.worker import run
 from kit.passings import Passings
-from producers.settings import Settings
-from sinks import event_flow, summary_flow
-from sinks.dead_letters import DeadLetters
-from sinks.event_flow import EventFlow
-from sinks.event_store import EventStore
-from sinks.mending import Mending
-from sinks.offset_ledger import OffsetLedger
-from sinks.summary_flow import SummaryFlow
-from sinks.summary_store import SummaryStore
-from sinks.table_writer import TableWriter
-from sinks.tenure import Tenure
-from sinks.worker import run
 
 # (what, where it is called, its name there, which argument says more)
 _STEPS: list[tuple[str, Any, str, Callable[..., str] | None]] = [

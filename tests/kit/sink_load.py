@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 
+from axonstream.producers.topics import event_key
 from kit.sample_events import event_value
 from kit.sink_process import Pipeline
-from producers.topics import event_key
 
 ENDS_WITHIN_S = 60
 

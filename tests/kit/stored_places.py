@@ -6,9 +6,9 @@ import asyncio
 from collections import Counter
 from time import monotonic
 
+from axonstream.producers.settings import Settings
+from axonstream.sinks.verification import Kind, Verification, verify
 from kit.oracle import SETTLES_WITHIN_S, Judgement
-from producers.settings import Settings
-from sinks.verification import Kind, Verification, verify
 
 OF_THE_PROCESSOR = {Kind.SUMMARY, Kind.UNCOVERED}
 

@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from producers.settings import Settings
-from producers.topics import WATERMARK_KEY, Topics
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import WATERMARK_KEY, Topics
 
 Segment = tuple[bytes, int]  # state key, first offset
 

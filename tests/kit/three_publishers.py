@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 
 from axonstream import AsyncAxonPush, AxonPush, BatchResult, KafkaPublisher
+from axonstream.producers.event import Event, decode_event
+from axonstream.producers.event_record import EventRecord
+from axonstream.producers.topics import event_key
+from axonstream.producers.verdict import Refusal, verdict
 from kit.offline_gateway import HEADERS, MemoryLog, OfflineGateway
-from producers.event import Event, decode_event
-from producers.event_record import EventRecord
-from producers.topics import event_key
-from producers.verdict import Refusal, verdict
 
 KINDS = ("AxonPush", "AsyncAxonPush", "KafkaPublisher")
 

@@ -9,12 +9,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from axonstream.producers.settings import Settings
+from axonstream.stream_processors.fail_stop import EXIT_CODE
 from kit.event_load import EventLoad
 from kit.printed import end
 from kit.processor_process import start_processor, wait_until_ready
 from kit.summaries_watch import SummariesWatch
-from producers.settings import Settings
-from stream_processors.fail_stop import EXIT_CODE
 
 ENDS_WITHIN_S = 60
 

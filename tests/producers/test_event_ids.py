@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axonstream.event_contract import MAX_ID
-from producers.event_ids import EventIds
+from axonstream.producers.event_ids import EventIds
 
 TIMES = st.lists(st.integers(0, 4_000_000_000_000), min_size=1, max_size=50)
 

@@ -13,17 +13,17 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from axonstream.producers.append_counts import Backlog
+from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.producers.event_log import EventLog
+from axonstream.producers.event_record import EventRecord
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.producers.trace_partitions import partition_of
 from kit.log_ends import records_on_kafka
 from kit.lost_answers import Answers, lost_answers
 from kit.until import until
-from producers.append_counts import Backlog
-from producers.errors import NotAcknowledgedError
-from producers.event_log import EventLog
-from producers.event_record import EventRecord
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
-from producers.trace_partitions import partition_of
 
 pytestmark = pytest.mark.services
 

@@ -10,11 +10,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from axonstream import AxonPush, EventInput, KafkaPublisher, PayloadTooLargeError, ValidationError, get_or_create_trace
-from producers.errors import NotAcknowledgedError, TopicMismatchError
-from producers.settings import Settings
-from producers.topic_admin import make_topics
-from producers.topics import Topics
-from producers.verdict import Refusal, verdict
+from axonstream.producers.errors import NotAcknowledgedError, TopicMismatchError
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_admin import make_topics
+from axonstream.producers.topics import Topics
+from axonstream.producers.verdict import Refusal, verdict
 
 pytestmark = pytest.mark.services
 

@@ -8,8 +8,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import RequestTimedOutError, TopicAuthorizationFailedError
 
+from axonstream.producers.leader_watch import log_ends, told_ends
 from kit.scripted_leaders import NOT_NOW, ScriptedLeaders
-from producers.leader_watch import log_ends, told_ends
 
 PARTITIONS = [TopicPartition("agent-events", number) for number in range(3)]
 ENDS = {tp: 10 + tp.partition for tp in PARTITIONS}

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from axonstream.producers.log_lines import FORMAT, HarmlessFormatter, harmless_errors, log_config, log_to_stderr
+from axonstream.producers.log_repeats import FewRepeats
 from kit.hostile_text import HOSTILE, effects
-from producers.log_lines import FORMAT, HarmlessFormatter, harmless_errors, log_config, log_to_stderr
-from producers.log_repeats import FewRepeats
 
 ROOT = Path(__file__).parent.parent.parent
 LAYERS = ("axonstream", "producers", "stream_processors", "sinks", "gateway", "deploy")
@@ -95,7 +95,7 @@ def test_equal_lines_of_a_library_are_few_and_say_how_many_they_stand_for() -> N
     for _ in range(3):
         say("aiokafka.conn", "no connection to node 1")
         say("aiokafka.conn", "no connection to node 2")
-        say("sinks.worker", "of ours")
+        say("axonstream.sinks.worker", "of ours")
     assert written == ["no connection to node 1", "no connection to node 2", *["of ours"] * 3]
     now = 12.0
     say("aiokafka.conn", "no connection to node 1")

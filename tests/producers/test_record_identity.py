@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.record_identity import CommitNote, RecordMark, Standing, decode_note, leader_epochs, mark_of, stands
+from axonstream.producers.record_identity import (
+    CommitNote,
+    RecordMark,
+    Standing,
+    decode_note,
+    leader_epochs,
+    mark_of,
+    stands,
+)
 
 
 class _Record(NamedTuple):

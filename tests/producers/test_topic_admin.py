@@ -10,11 +10,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from producers.errors import TopicMismatchError
-from producers.settings import Settings
-from producers.topic_admin import make_topics
-from producers.topic_configs import change_configs, read_configs
-from producers.topics import Topics
+from axonstream.producers.errors import TopicMismatchError
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_admin import make_topics
+from axonstream.producers.topic_configs import change_configs, read_configs
+from axonstream.producers.topics import Topics
 
 pytestmark = pytest.mark.services
 HOUR_MS = 3_600_000

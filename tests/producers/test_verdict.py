@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from axonstream.event_contract import MAX_DEPTH, MAX_ID, MAX_NAME_BYTES, MAX_TIME_MS, SECONDS, EventInput
+from axonstream.producers import verdict as verdict_module
+from axonstream.producers.event import Event, encode_again
+from axonstream.producers.event_record import encode_event
+from axonstream.producers.topics import event_key
+from axonstream.producers.verdict import MAX_RECORD_BYTES, RUN, SHORT_RUN, Refusal, verdict, verdicts
 from kit.slow_json import wrong_shape_by_walking
-from producers import verdict as verdict_module
-from producers.event import Event, encode_again
-from producers.event_record import encode_event
-from producers.topics import event_key
-from producers.verdict import MAX_RECORD_BYTES, RUN, SHORT_RUN, Refusal, verdict, verdicts
 
 NAMES = ("tenant_id", "trace_id", "identifier", "event_type", "source")
 OPTIONAL_NAMES = ("span_id", "parent_event_id", "parent_span_id", "agent_id", "dedup_key", "environment")

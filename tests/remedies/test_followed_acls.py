@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_configs import change_configs, read_configs
 from kit.command_line import axonstream, environment
 from kit.guarded_kafka import PASSWORD, USER, GuardedKafka, Operation, Resource, guarded_kafka
-from producers.settings import Settings
-from producers.topic_configs import change_configs, read_configs
 
 pytestmark = pytest.mark.services
 

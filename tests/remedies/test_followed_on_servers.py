@@ -16,20 +16,20 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from pydantic import SecretStr
 
 from axonstream import AxonPush
-from deploy.endpoints import Endpoints
-from deploy.free_ports import free_port
-from deploy.init import initialise
+from axonstream.deploy.endpoints import Endpoints
+from axonstream.deploy.free_ports import free_port
+from axonstream.deploy.init import initialise
+from axonstream.producers.errors import TopicMismatchError
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import LOCAL_KEYS, Settings
+from axonstream.producers.topic_admin import make_topics
+from axonstream.producers.topics import Topics
+from axonstream.sinks.clickhouse import connect
+from axonstream.sinks.epochs import current_epoch
+from axonstream.sinks.errors import EpochError
+from axonstream.sinks.schema import migrate
 from kit.command_line import axonstream, environment, running_part
 from kit.gateway_process import gateway_process
-from producers.errors import TopicMismatchError
-from producers.kafka_client import kafka_options
-from producers.settings import LOCAL_KEYS, Settings
-from producers.topic_admin import make_topics
-from producers.topics import Topics
-from sinks.clickhouse import connect
-from sinks.epochs import current_epoch
-from sinks.errors import EpochError
-from sinks.schema import migrate
 
 pytestmark = pytest.mark.services
 

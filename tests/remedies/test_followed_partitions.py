@@ -14,14 +14,14 @@ import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
-from deploy.endpoints import Endpoints, read_endpoints
-from deploy.free_ports import free_port
+from axonstream.deploy.endpoints import Endpoints, read_endpoints
+from axonstream.deploy.free_ports import free_port
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.producers.trace_partitions import partition_of
 from kit.command_line import Part, axonstream, environment, running_part
 from kit.until import until
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import Topics
-from producers.trace_partitions import partition_of
 
 pytestmark = pytest.mark.services
 

@@ -10,8 +10,8 @@ import click
 import pytest
 from remedy_texts import COMMAND, ROOT, Remedy, in_the_code, in_the_list
 
-from deploy.cli import main
-from producers.settings import Settings
+from axonstream.deploy.cli import main
+from axonstream.producers.settings import Settings
 
 
 def test_every_text_that_names_a_remedy_is_in_the_list() -> None:

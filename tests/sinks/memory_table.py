@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from sinks.errors import OutcomeUnknownError, OutOfTimeError, RowRefusedError
+from axonstream.sinks.errors import OutcomeUnknownError, OutOfTimeError, RowRefusedError
 
 Place = tuple[int, int]  # partition, offset
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver import httpclient, httputil
 
-from producers.settings import Settings
-from sinks.clickhouse import connect, connect_blocking
-from sinks.clickhouse_proxy import ask_loopback_directly
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse import connect, connect_blocking
+from axonstream.sinks.clickhouse_proxy import ask_loopback_directly
 
 
 @pytest.fixture(autouse=True)

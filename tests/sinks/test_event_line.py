@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axonstream.event_contract import MAX_TIME_MS, SECONDS
+from axonstream.producers.event import encode_again
+from axonstream.producers.verdict import Refusal, verdict
+from axonstream.sinks.event_line import event_line, line_end
 from kit.sample_events import NOW_MS, event_value
 from kit.slow_json import raw_members
-from producers.event import encode_again
-from producers.verdict import Refusal, verdict
-from sinks.event_line import event_line, line_end
 
 PAYLOAD = '{"x": 1.0, "b":1180591620717411303424, "n":null, "occurred_at":5, "received_at":6, "é":"\\u00e9\\n"}'
 

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_table import CrashError, MemoryTable, Outcome, Place
 
+from axonstream.producers.settings import Settings
+from axonstream.sinks.dead_letter import DeadLetter
+from axonstream.sinks.event_batch import EventBatch
+from axonstream.sinks.event_store import EventStore
+from axonstream.sinks.offset_ledger import OffsetLedger
+from axonstream.sinks.tenure import Tenure
+from axonstream.stream_processors.lease import Lease
 from kit.sample_events import Record, event_record
-from producers.settings import Settings
-from sinks.dead_letter import DeadLetter
-from sinks.event_batch import EventBatch
-from sinks.event_store import EventStore
-from sinks.offset_ledger import OffsetLedger
-from sinks.tenure import Tenure
-from stream_processors.lease import Lease
 
 PARTITIONS: tuple[int, ...] = (0, 1)
 CRASH_BEFORE_COMMIT = "crash before commit"

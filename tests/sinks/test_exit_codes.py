@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from producers.settings import Settings
-from sinks import worker
-from sinks.errors import (
+from axonstream.producers.settings import Settings
+from axonstream.sinks import worker
+from axonstream.sinks.errors import (
     EXIT_MISMATCH,
     EXIT_UNAVAILABLE,
     DeadLettersError,

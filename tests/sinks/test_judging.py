@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from axonstream.producers.topics import event_key
+from axonstream.sinks.event_batch import EventBatch
+from axonstream.sinks.topic_flow import _judge
+from axonstream.stream_processors.chunk import CHUNK_BYTES, folded_at_once
 from kit.dear_events import DEAR_PAYLOADS
 from kit.sample_events import Record, event_value
-from producers.topics import event_key
-from sinks.event_batch import EventBatch
-from sinks.topic_flow import _judge
-from stream_processors.chunk import CHUNK_BYTES, folded_at_once
 
 DEAR = DEAR_PAYLOADS["objects nested 90 deep"]
 

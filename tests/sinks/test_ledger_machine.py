@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from memory_table import CrashError, MemoryTable, Outcome, Place
 from test_event_store import PARTITIONS, SMALL, InstantTenure, RememberedLetters, judged
 
+from axonstream.sinks.event_store import EventStore
+from axonstream.sinks.offset_ledger import OffsetLedger
 from kit.sample_events import event_record
-from sinks.event_store import EventStore
-from sinks.offset_ledger import OffsetLedger
 
 LOG_LENGTH = 40
 POISON: set[Place] = {(0, 7), (1, 13), (1, 14)}

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 import pytest
 from aiokafka import TopicPartition
 
+from axonstream.producers.leader_watch import LeaderWatch
+from axonstream.producers.record_identity import CommitNote, Marks, RecordMark, Standing
+from axonstream.producers.settings import Settings
+from axonstream.sinks import log_guard
+from axonstream.sinks.errors import LostEndError
+from axonstream.sinks.log_guard import LogGuard
+from axonstream.sinks.positions import Position
 from kit.scripted_leaders import ScriptedLeaders
 from kit.until import until
-from producers.leader_watch import LeaderWatch
-from producers.record_identity import CommitNote, Marks, RecordMark, Standing
-from producers.settings import Settings
-from sinks import log_guard
-from sinks.errors import LostEndError
-from sinks.log_guard import LogGuard
-from sinks.positions import Position
 
 ONE, OTHER = TopicPartition("agent-events", 0), TopicPartition("agent-events", 1)
 MARK = RecordMark(9, "d", 5)

@@ -9,11 +9,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.sinks import log_records
+from axonstream.sinks.log_records import records_between
 from kit.sink_process import pipeline
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from sinks import log_records
-from sinks.log_records import records_between
 
 pytestmark = pytest.mark.services
 

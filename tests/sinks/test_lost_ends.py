@@ -9,16 +9,16 @@ import orjson
 import pytest
 from aiokafka import TopicPartition
 
+from axonstream.producers.record_identity import CommitNote, decode_note
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import WATERMARK_KEY, event_key, state_key
+from axonstream.sinks.lost_ends import after_lost_end
+from axonstream.sinks.positions import Position
+from axonstream.sinks.verification import verify
 from kit.sample_events import event_value
 from kit.sample_summaries import summary
 from kit.sink_process import Pipeline, pipeline, sink
 from kit.until import until
-from producers.record_identity import CommitNote, decode_note
-from producers.settings import Settings
-from producers.topics import WATERMARK_KEY, event_key, state_key
-from sinks.lost_ends import after_lost_end
-from sinks.positions import Position
-from sinks.verification import verify
 
 pytestmark = pytest.mark.services
 

@@ -14,19 +14,19 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from axonstream.event_contract import EventInput
+from axonstream.producers.event_record import encode_event
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
+from axonstream.sinks.comparison import Comparison
+from axonstream.sinks.gaps import Gap
+from axonstream.sinks.verification import verify
 from kit.log_ends import log_ends
 from kit.oracle import judge
 from kit.processor_process import processor
 from kit.sink_load import ended
 from kit.sink_process import LONGEST_S, Pipeline, pipeline, sink, start_sink
 from kit.until import until
-from producers.event_record import encode_event
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import event_key
-from sinks.comparison import Comparison
-from sinks.gaps import Gap
-from sinks.verification import verify
 
 pytestmark = pytest.mark.services
 
@@ -192,7 +192,7 @@ def repair(settings: Settings, *options: str) -> subprocess.CompletedProcess[str
         "AXONSTREAM_TOPIC_PARTITIONS": str(settings.topic_partitions),
     }
     return subprocess.run(
-        [sys.executable, "-m", "deploy.cli", "repair", *options],
+        [sys.executable, "-m", "axonstream.deploy.cli", "repair", *options],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

@@ -9,16 +9,16 @@ import orjson
 import pytest
 from aiokafka import TopicPartition
 
+from axonstream.producers.deleted_traces import DeletedTraces
+from axonstream.producers.deletion import DELETION_FORM, Deletion, Late
+from axonstream.producers.record_identity import CommitNote
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import WATERMARK_KEY, event_key
+from axonstream.sinks.lost_ends import after_lost_end
+from axonstream.sinks.positions import Position
+from axonstream.sinks.topic_identity import topic_identities
 from kit.sample_events import event_value
 from kit.sink_process import Pipeline, pipeline, sink
-from producers.deleted_traces import DeletedTraces
-from producers.deletion import DELETION_FORM, Deletion, Late
-from producers.record_identity import CommitNote
-from producers.settings import Settings
-from producers.topics import WATERMARK_KEY, event_key
-from sinks.lost_ends import after_lost_end
-from sinks.positions import Position
-from sinks.topic_identity import topic_identities
 
 pytestmark = pytest.mark.services
 

@@ -10,11 +10,11 @@ import pytest
 from memory_table import MemoryTable, Outcome, Place
 from test_event_store import Simulation
 
+from axonstream.producers.settings import Settings
+from axonstream.sinks.dead_letter import DeadLetter
+from axonstream.sinks.errors import TableRefusesError
+from axonstream.sinks.refusals import Refusals
 from kit.sample_events import event_record
-from producers.settings import Settings
-from sinks.dead_letter import DeadLetter
-from sinks.errors import TableRefusesError
-from sinks.refusals import Refusals
 
 STRICT = Settings(max_refused_in_a_row=20)
 

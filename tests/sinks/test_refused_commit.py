@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
 from kit.sample_events import event_value
 from kit.sink_process import pipeline, start_sink
-from producers.settings import Settings
-from producers.topics import event_key
 
 pytestmark = pytest.mark.services
 
@@ -18,8 +18,8 @@ REFUSED = 3
 SINK = f"""
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError
-from producers.settings import Settings
-from sinks.worker import run
+from axonstream.producers.settings import Settings
+from axonstream.sinks.worker import run
 
 commit, left = AIOKafkaConsumer.commit, {REFUSED}
 

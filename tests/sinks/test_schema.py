@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from gateway.reading.event_queries import EventFilter, events_page_sql
+from axonstream.gateway.reading.event_queries import EventFilter, events_page_sql
+from axonstream.producers.settings import Settings
+from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.sinks.errors import MigrationError
+from axonstream.sinks.schema import Migration, migrate, read_migrations
 from kit.until import until
-from producers.settings import Settings
-from sinks.clickhouse import connect_blocking
-from sinks.errors import MigrationError
-from sinks.schema import Migration, migrate, read_migrations
 
 HOUR_MS = 3_600_000
 

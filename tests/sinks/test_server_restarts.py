@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from aiokafka import TopicPartition
 
-from sinks.assignment import Assignment
-from sinks.errors import RevokedError
-from sinks.server_restarts import ServerLives
-from stream_processors.lease import Lease
+from axonstream.sinks.assignment import Assignment
+from axonstream.sinks.errors import RevokedError
+from axonstream.sinks.server_restarts import ServerLives
+from axonstream.stream_processors.lease import Lease
 
 TP = TopicPartition("agent-events", 0)
 

@@ -11,18 +11,18 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from deploy.init import initialise
+from axonstream.deploy.init import initialise
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.record_identity import decode_note
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_admin import make_topics
+from axonstream.producers.topics import WATERMARK_KEY, Topics, event_key, state_key
+from axonstream.sinks.epochs import ensure_epoch
+from axonstream.sinks.errors import EXIT_MISMATCH, EpochError
 from kit.sample_events import NOW_MS, event_value
 from kit.sample_summaries import summary
 from kit.sink_process import LONGEST_S, Pipeline, pipeline, sink, start_sink
 from kit.until import until
-from producers.kafka_client import kafka_options
-from producers.record_identity import decode_note
-from producers.settings import Settings
-from producers.topic_admin import make_topics
-from producers.topics import WATERMARK_KEY, Topics, event_key, state_key
-from sinks.epochs import ensure_epoch
-from sinks.errors import EXIT_MISMATCH, EpochError
 
 pytestmark = pytest.mark.services
 

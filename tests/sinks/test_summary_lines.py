@@ -8,10 +8,10 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from axonstream.producers.topics import WATERMARK_KEY, state_key
+from axonstream.sinks.summary_lines import SummaryBatch
 from kit.sample_events import NOW_MS, Record
 from kit.sample_summaries import summary
-from producers.topics import WATERMARK_KEY, state_key
-from sinks.summary_lines import SummaryBatch
 
 
 def summary_record(offset: int, fields: dict[str, Any], partition: int = 0) -> Record:

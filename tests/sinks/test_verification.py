@@ -12,18 +12,18 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from axonstream.event_contract import EventInput
+from axonstream.producers.event_record import encode_event
+from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
+from axonstream.sinks.epochs import current_epoch
+from axonstream.sinks.verification import Kind, Verification, contents, stored_offsets, summary_check, verify
+from axonstream.sinks.verification.log_state import events_log
+from axonstream.sinks.verification.stored_offsets import StoredOffsets
 from kit.oracle import SETTLES_WITHIN_S, judge, settled
 from kit.processor_process import processor
 from kit.sample_events import event_value
 from kit.sink_process import Pipeline, pipeline, sink
-from producers.event_record import encode_event
-from producers.kafka_client import kafka_options
-from producers.settings import Settings
-from producers.topics import event_key
-from sinks.epochs import current_epoch
-from sinks.verification import Kind, Verification, contents, stored_offsets, summary_check, verify
-from sinks.verification.log_state import events_log
-from sinks.verification.stored_offsets import StoredOffsets
 
 pytestmark = pytest.mark.services
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key
+from axonstream.sinks.letter_box import Decision, LetterBox, Place
+from axonstream.sinks.replay import dedup_key_of
+from axonstream.sinks.verification import Kind, Verification, summary_check, verify
+from axonstream.sinks.verification.log_state import events_log
+from axonstream.sinks.verification.summary_check import SummaryCheck
 from kit.oracle import SETTLES_WITHIN_S, settled
 from kit.processor_process import processor
 from kit.sample_events import event_value
 from kit.sink_process import Pipeline, pipeline, sink
-from producers.settings import Settings
-from producers.topics import event_key
-from sinks.letter_box import Decision, LetterBox, Place
-from sinks.replay import dedup_key_of
-from sinks.verification import Kind, Verification, summary_check, verify
-from sinks.verification.log_state import events_log
-from sinks.verification.summary_check import SummaryCheck
 
 pytestmark = pytest.mark.services
 

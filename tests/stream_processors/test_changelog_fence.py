@@ -11,10 +11,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 
-from producers.settings import Settings
-from producers.topic_admin import make_topics
-from producers.topics import Topics
-from stream_processors.changelog_fence import fence_partitions
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_admin import make_topics
+from axonstream.producers.topics import Topics
+from axonstream.stream_processors.changelog_fence import fence_partitions
 
 pytestmark = pytest.mark.services
 

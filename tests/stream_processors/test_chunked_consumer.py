@@ -15,18 +15,18 @@ from aiokafka.protocol.produce import ProduceRequest
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.types import TP
 
-from producers.settings import Settings
-from producers.topics import Topics
-from stream_processors import chunked_consumer
-from stream_processors.application import create_app
-from stream_processors.boot_clock import boot_clock
-from stream_processors.chunk import Chunk
-from stream_processors.chunked_consumer import ChunkedConsumer
-from stream_processors.chunked_producer import ChunkedProducer
-from stream_processors.errors import BrokenInvariantError
-from stream_processors.leased_thread import LeasedConsumerThread
-from stream_processors.settle_ledger import SettleLedger
-from stream_processors.start_position import Start
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import Topics
+from axonstream.stream_processors import chunked_consumer
+from axonstream.stream_processors.application import create_app
+from axonstream.stream_processors.boot_clock import boot_clock
+from axonstream.stream_processors.chunk import Chunk
+from axonstream.stream_processors.chunked_consumer import ChunkedConsumer
+from axonstream.stream_processors.chunked_producer import ChunkedProducer
+from axonstream.stream_processors.errors import BrokenInvariantError
+from axonstream.stream_processors.leased_thread import LeasedConsumerThread
+from axonstream.stream_processors.settle_ledger import SettleLedger
+from axonstream.stream_processors.start_position import Start
 
 EVENTS = TP(Topics("unit-").events, 0)
 

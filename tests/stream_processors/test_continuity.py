@@ -9,11 +9,11 @@ import pytest
 from aiokafka import TopicPartition
 from faust.types import TP
 
-from producers.leader_watch import Leader, LogEnd
-from producers.record_identity import Marks, RecordMark, Standing
-from producers.settings import Settings
-from stream_processors import continuity
-from stream_processors.continuity import PATIENCE, Continuity
+from axonstream.producers.leader_watch import Leader, LogEnd
+from axonstream.producers.record_identity import Marks, RecordMark, Standing
+from axonstream.producers.settings import Settings
+from axonstream.stream_processors import continuity
+from axonstream.stream_processors.continuity import PATIENCE, Continuity
 
 ONE, OTHER = TP("agent-events", 0), TP("agent-events", 1)
 MARK = RecordMark(9, "d", 5)

@@ -18,20 +18,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from axonstream.producers.record_identity import CommitNote, RecordMark, Standing, decode_note
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import WATERMARK_KEY, Topics, event_key, state_key
+from axonstream.stream_processors import remembered_ids, settle_ledger
+from axonstream.stream_processors.application import create_app
+from axonstream.stream_processors.eviction import Eviction
+from axonstream.stream_processors.fold import fold_records
+from axonstream.stream_processors.idle_order import EvictionRule
+from axonstream.stream_processors.settle_ledger import SettleLedger
+from axonstream.stream_processors.snapshots import announced, summary_record, watermark_record
+from axonstream.stream_processors.start_position import Known, Start, start_of
+from axonstream.stream_processors.state_table import StateTable
+from axonstream.stream_processors.trace_state import is_page_key
 from kit.recomputation import kept_events, may_be_inexact, recomputed_summary
-from producers.record_identity import CommitNote, RecordMark, Standing, decode_note
-from producers.settings import Settings
-from producers.topics import WATERMARK_KEY, Topics, event_key, state_key
-from stream_processors import remembered_ids, settle_ledger
-from stream_processors.application import create_app
-from stream_processors.eviction import Eviction
-from stream_processors.fold import fold_records
-from stream_processors.idle_order import EvictionRule
-from stream_processors.settle_ledger import SettleLedger
-from stream_processors.snapshots import announced, summary_record, watermark_record
-from stream_processors.start_position import Known, Start, start_of
-from stream_processors.state_table import StateTable
-from stream_processors.trace_state import is_page_key
 
 DEDUP_KEYS = st.integers(0, 9)  # 0 for none
 TYPES = ("agent.error", "agent.tool_call.start", "agent.handoff", "custom")

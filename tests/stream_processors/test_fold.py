@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from axonstream.producers.settings import Settings
+from axonstream.producers.topics import event_key, state_key
+from axonstream.producers.trace_partitions import partition_of
+from axonstream.stream_processors import remembered_ids
+from axonstream.stream_processors.application import create_app
+from axonstream.stream_processors.fold import ChangelogRecord, fold_records
+from axonstream.stream_processors.name_list import names_in
+from axonstream.stream_processors.snapshots import summary_record
+from axonstream.stream_processors.state_table import StateTable
+from axonstream.stream_processors.trace_state import TraceState, changelog_records, tombstone_records
+from axonstream.stream_processors.trace_states import TraceStates
 from kit.recomputation import may_be_inexact, recomputed_summary
-from producers.settings import Settings
-from producers.topics import event_key, state_key
-from producers.trace_partitions import partition_of
-from stream_processors import remembered_ids
-from stream_processors.application import create_app
-from stream_processors.fold import ChangelogRecord, fold_records
-from stream_processors.name_list import names_in
-from stream_processors.snapshots import summary_record
-from stream_processors.state_table import StateTable
-from stream_processors.trace_state import TraceState, changelog_records, tombstone_records
-from stream_processors.trace_states import TraceStates
 
 TYPES = ("agent.error", "agent.error", "agent.tool_call.start", "agent.handoff", "custom")
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from test_eviction import SUMMARIES, EvictionMachine, mark_at
 
+from axonstream.producers.record_identity import CommitNote, RecordMark, Standing
+from axonstream.producers.topics import WATERMARK_KEY, state_key
+from axonstream.stream_processors import remembered_ids, settle_ledger, snapshots
+from axonstream.stream_processors.errors import BrokenInvariantError
+from axonstream.stream_processors.start_position import ALL, Known, Start, start_of
 from kit.recomputation import may_be_inexact, recomputed_summary
-from producers.record_identity import CommitNote, RecordMark, Standing
-from producers.topics import WATERMARK_KEY, state_key
-from stream_processors import remembered_ids, settle_ledger, snapshots
-from stream_processors.errors import BrokenInvariantError
-from stream_processors.start_position import ALL, Known, Start, start_of
 
 
 class PowerCutMachine(EvictionMachine):

@@ -1,10 +1,10 @@
 """Processor and sink use internals of Faust, aiokafka and clickhouse-connect; right for exactly this source of them.
 
 When this fails, a version was changed. Read what is different in the methods named, compare with what
-`stream_processors.chunked_consumer`, `chunked_producer`, `leased_thread`, `membership`, `changelog_fence`,
-`state_table`, `prompt_tables`, `consumed` and `patient_fetch`, `sinks.assignment`, `sinks.insert_body` and
-`producers.kafka_client` rely on, run the tests that need services, and only then write down the new hashes (the failure
-prints them).
+`stream_processors/`: `chunked_consumer`, `chunked_producer`, `leased_thread`, `membership`, `changelog_fence`,
+`state_table`, `prompt_tables`, `consumed` and `patient_fetch`, `sinks/`: `assignment` and `insert_body`, and
+`producers/`: `kafka_client` rely on, run the tests that need services, and only then write down the new hashes (the
+failure prints them).
 """
 
 from __future__ import annotations

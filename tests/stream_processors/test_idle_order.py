@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_processors import idle_order
-from stream_processors.idle_order import EvictionRule, IdleOrder
+from axonstream.stream_processors import idle_order
+from axonstream.stream_processors.idle_order import EvictionRule, IdleOrder
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f"])
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from sinks.server_clock import ServerClock
-from stream_processors.boot_clock import boot_clock
-from stream_processors.lease import MARGIN_S, Lease
+from axonstream.sinks.server_clock import ServerClock
+from axonstream.stream_processors.boot_clock import boot_clock
+from axonstream.stream_processors.lease import MARGIN_S, Lease
 
 
 def test_a_lease_is_held_from_an_accepted_heartbeat_until_before_the_session_ends() -> None:

@@ -15,15 +15,15 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
+from axonstream.producers.settings import Settings
+from axonstream.producers.topic_admin import make_topics
+from axonstream.producers.topics import WATERMARK_KEY, Topics, state_key
+from axonstream.stream_processors.errors import TopicsNotReadyError
+from axonstream.stream_processors.topic_check import check_topics
+from axonstream.stream_processors.worker import run
 from kit.processor_process import EventsTopic, Record, events_topic, processor
 from kit.recomputation import may_be_inexact, recomputed_summary
 from kit.until import until
-from producers.settings import Settings
-from producers.topic_admin import make_topics
-from producers.topics import WATERMARK_KEY, Topics, state_key
-from stream_processors.errors import TopicsNotReadyError
-from stream_processors.topic_check import check_topics
-from stream_processors.worker import run
 
 pytestmark = pytest.mark.services
 TYPES = ("agent.error", "agent.tool_call.start", "agent.handoff", "agent.message", "custom")
@@ -71,7 +71,7 @@ def test_fausts_own_command_runs_the_same_app(settings: Settings) -> None:
             return await events.output()
 
     faust = str(Path(sys.executable).with_name("faust"))
-    with processor(settings, faust, "-A", "stream_processors.app", "worker", "-l", "warn"):
+    with processor(settings, faust, "-A", "axonstream.stream_processors.app", "worker", "-l", "warn"):
         assert state_key("1", "tr_a") in {key for _, _, key, _ in asyncio.run(scenario())}
 
 

@@ -19,10 +19,10 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 from test_chunked_consumer import EVENTS, a_consumer
 
-from stream_processors.chunked_consumer import ChunkedConsumer
-from stream_processors.chunked_producer import ChunkedProducer
-from stream_processors.leased_thread import LeasedConsumerThread
-from stream_processors.start_position import Known, Start
+from axonstream.stream_processors.chunked_consumer import ChunkedConsumer
+from axonstream.stream_processors.chunked_producer import ChunkedProducer
+from axonstream.stream_processors.leased_thread import LeasedConsumerThread
+from axonstream.stream_processors.start_position import Known, Start
 
 CHANGELOG = TP("unit-axonstream-processor-traces-changelog", 0)
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_processors.errors import BrokenInvariantError
-from stream_processors.settle_ledger import REACH, SettleLedger
+from axonstream.stream_processors.errors import BrokenInvariantError
+from axonstream.stream_processors.settle_ledger import REACH, SettleLedger
 
 
 @pytest.fixture(scope="module")

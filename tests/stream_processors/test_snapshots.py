@@ -6,10 +6,10 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.topics import state_key
-from stream_processors.name_list import NO_NAMES, names_in, names_json, with_name
-from stream_processors.snapshots import summary_record
-from stream_processors.trace_state import FirstError, TraceState
+from axonstream.producers.topics import state_key
+from axonstream.stream_processors.name_list import NO_NAMES, names_in, names_json, with_name
+from axonstream.stream_processors.snapshots import summary_record
+from axonstream.stream_processors.trace_state import FirstError, TraceState
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=20)
 NUMBERS = st.integers(0, (1 << 63) - 1)

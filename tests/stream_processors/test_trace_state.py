@@ -7,9 +7,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_processors.name_list import NO_NAMES, with_name
-from stream_processors.remembered_ids import CAPACITY, PAGE_BYTES, RememberedIds
-from stream_processors.trace_state import (
+from axonstream.stream_processors.name_list import NO_NAMES, with_name
+from axonstream.stream_processors.remembered_ids import CAPACITY, PAGE_BYTES, RememberedIds
+from axonstream.stream_processors.trace_state import (
     LIST_CAP,
     FirstError,
     TraceState,
