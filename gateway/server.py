@@ -26,6 +26,7 @@ from axonstream.gateway.control.api_keys import MAKE_A_KEY
 from axonstream.gateway.http_protocol import GatewayProtocol
 from axonstream.gateway.tls import TlsError, server_context
 from axonstream.gateway.tls_handshake import TlsHandshake
+from axonstream.producers.kafka_client import survive_closed_transports
 from axonstream.producers.log_lines import log_to_stderr
 from axonstream.producers.settings import Settings
 from axonstream.sinks.errors import EXIT_MISMATCH
@@ -93,6 +94,7 @@ def run(settings: Settings) -> None:
         sys.exit(EXIT_MISMATCH)
     _tell_how_to_make_keys(settings)
     sys.setswitchinterval(_SWITCH_S)
+    survive_closed_transports()
     app = create_app(settings.model_copy(update={"gateway_max_connections": _connections_at_most(settings)}))
     config = uvicorn.Config(
         app,

@@ -16,7 +16,7 @@ from axonstream.producers.append import Append
 from axonstream.producers.append_counts import AppendCounts, Backlog
 from axonstream.producers.errors import NotAcknowledgedError, PartitionsChangedError
 from axonstream.producers.event_record import EventRecord
-from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.kafka_client import kafka_options, survive_closed_transports_of
 from axonstream.producers.outbox import LATE_S, Outbox, Waiting
 from axonstream.producers.settings import Settings
 from axonstream.producers.topics import Topics
@@ -180,6 +180,7 @@ class EventLog:
             metadata_max_age_ms=_METADATA_MS,
         )
         _answer_for_each_partition_in_time(producer)
+        survive_closed_transports_of(producer.client)
         try:
             await producer.start()
             await producer.partitions_for(self._topic)

@@ -19,7 +19,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.producers.committed_offsets import heed_whole_answers
 from axonstream.producers.instance_name import client_name, static_member
-from axonstream.producers.kafka_client import kafka_options
+from axonstream.producers.kafka_client import kafka_options, survive_closed_transports
 from axonstream.producers.leader_watch import LeaderWatch
 from axonstream.producers.log_lines import log_to_stderr
 from axonstream.producers.settings import Settings
@@ -71,6 +71,7 @@ def run(settings: Settings) -> None:
     restart cannot help, with another non-zero code when it can.
     """
     log_to_stderr(settings.log_level)
+    survive_closed_transports()
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         with own_name(settings, "sink", settings.sink_instance) as place:

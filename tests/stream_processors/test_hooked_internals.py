@@ -1,10 +1,10 @@
-"""Processor and sink use internals of Faust, aiokafka and clickhouse-connect; right for exactly this source of them.
+"""Internals of Faust, aiokafka, clickhouse-connect and uvicorn are used; right for exactly this source of them.
 
 When this fails, a version was changed. Read what is different in the methods named, compare with what
 `stream_processors/`: `chunked_consumer`, `chunked_producer`, `leased_thread`, `membership`, `changelog_fence`,
 `state_table`, `prompt_tables`, `consumed` and `patient_fetch`, `sinks/`: `assignment` and `insert_body`, and
-`producers/`: `kafka_client` rely on, run the tests that need services, and only then write down the new hashes (the
-failure prints them).
+`producers/`: `kafka_client`, and `gateway/`: `http_protocol` and `exchange` rely on, run the tests that need services,
+and only then write down the new hashes (the failure prints them).
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ from faust.tables.recovery import Recovery
 from faust.transport import conductor, consumer
 from faust.transport.drivers import aiokafka as driver
 from mode import Service
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "clickhouse-connect": "1.12.0"}
+VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "clickhouse-connect": "1.12.0", "uvicorn": "0.54.0"}
 
 OVERRIDDEN: list[Any] = [
     consumer.ThreadDelegateConsumer._getmany,
@@ -49,6 +51,7 @@ OVERRIDDEN: list[Any] = [
     driver.AIOKafkaConsumerThread.on_start,
     driver.AIOKafkaConsumerThread._create_consumer,
     driver.AIOKafkaConsumerThread._fetch_records,
+    driver.AIOKafkaConsumerThread.close,
     driver.Consumer._new_consumer_thread,
     driver.Producer._settings_extra,
     driver.Producer._new_producer,
@@ -73,6 +76,7 @@ RELIED_UPON: list[Any] = [
     driver.Consumer._to_message,
     driver.AIOKafkaConsumerThread._create_worker_consumer,
     driver.AIOKafkaConsumerThread._commit,
+    driver.AIOKafkaConsumerThread.on_thread_stop,
     driver.AIOKafkaConsumerThread.seek,
     driver.AIOKafkaConsumerThread._seek_wait,
     driver.ConsumerRebalanceListener.on_partitions_revoked,
@@ -81,6 +85,7 @@ RELIED_UPON: list[Any] = [
     conductor.ConductorCompiler.build,
     App._on_partitions_revoked,
     App._on_partitions_assigned,
+    App._on_rebalance_when_stopped,
     App.on_rebalance_start,
     App.on_rebalance_end,
     TableManager._update_channels,
@@ -101,11 +106,13 @@ RELIED_UPON: list[Any] = [
     Fetcher._get_actions_per_node,
     Fetcher.fetched_records,
     Fetcher.seek_to,
+    Fetcher._create_fetch_waiter,
     Assignment.all_consumed_offsets,
     AIOKafkaConnection.send,
     AIOKafkaConnection._send_sasl_token,
     AIOKafkaClient._md_synchronizer,
     AIOKafkaClient._metadata_update,
+    AIOKafkaClient._get_conn,
     GroupCoordinator._do_heartbeat,
     GroupCoordinator._heartbeat_routine,
     GroupCoordinator._do_rejoin_group,
@@ -122,8 +129,19 @@ RELIED_UPON: list[Any] = [
     Sender._sender_routine,
     HttpAsyncBackend.request,
     release_lease,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+    FlowControl,
 ]
 HASHES: dict[str, str] = {
+    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread.close": "d22efc59a1df",
+    "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread.on_thread_stop": "8dfc004e258b",
+    "faust.app.base.App._on_rebalance_when_stopped": "1b172d9af8ff",
+    "aiokafka.consumer.fetcher.Fetcher._create_fetch_waiter": "61d840568746",
+    "aiokafka.client.AIOKafkaClient._get_conn": "68ce5d839171",
+    "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol": "18fdf324b11b",
+    "uvicorn.protocols.http.httptools_impl.RequestResponseCycle": "e67d470d435d",
+    "uvicorn.protocols.http.flow_control.FlowControl": "126debcdaa89",
     "aiokafka.conn.AIOKafkaConnection.send": "5909ea32f4ef",
     "aiokafka.conn.AIOKafkaConnection._send_sasl_token": "7a3d948fc526",
     "aiokafka.client.AIOKafkaClient._md_synchronizer": "e0421bffa9a7",
