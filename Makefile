@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # --no-deps also keeps pandas and pyarrow out, which chdb asks for and does not need here.
 INSTALL := python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: install install-test demo up test quick check soak guards bench bench-quick lock clean
+.PHONY: install install-test demo up test quick check fix soak guards bench bench-quick lock clean
 
 install: $(VENV)/.installed
 
@@ -31,8 +31,10 @@ demo: install
 up: install
 	@exec $(BIN)/axonstream up
 
+# ARGS are pytest's: make test ARGS="tests/sinks -k refused"
+ARGS ?=
 test: install-test check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=20 $(ARGS)
 
 # Without what schemathesis draws: importing it and asking every call takes longer than a fifth of the rest.
 quick: install-test
@@ -42,6 +44,10 @@ check: install-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+fix: install-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 # Faults are injected in tests/faults, and where the part has tests of its own that do.
 FAULTS := tests/faults tests/end_to_end tests/sinks/test_sink_on_kafka.py tests/deploy/test_dead_letters_replay.py tests/deploy/test_idle_stack.py tests/gateway/test_schemathesis.py

@@ -1,3 +1,3 @@
-"""The version of this package; a test holds it equal to the one in pyproject.toml."""
+"""The version of this package, and of nothing else: pyproject.toml reads it here."""
 
 VERSION = "0.1.0"
