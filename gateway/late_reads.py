@@ -3,8 +3,11 @@
 A read waits until everything before it in its partition can be read, whoever published it, and then shares ClickHouse
 with other reads. So one tenant's load delays another's reads. While a read is late, the publishes and reads of a
 tenant that has more than an even share of them wait before they begin, at most MOST_WAIT_S each: less is then under
-way, and the late read is answered. A tenant alone, a tenant that asks little, and a pipeline that stands (ClickHouse
-or a worker is away) cost nobody a wait. What waits here has not begun, so two loud tenants never wait for one another.
+way, and the late read is answered. For WINDOW_S after it they begin one by one, with a gap between two: all at once
+would make the next read late. So the pace of a load is what leaves the reads of others in time.
+
+A tenant alone, a tenant that asks little, and a pipeline that stands (ClickHouse or a worker is away) cost nobody a
+wait. What waits here has not begun, so two loud tenants never wait for one another.
 """
 
 from __future__ import annotations
@@ -12,12 +15,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
 LATE_S = 0.1
 STANDS_AFTER_S = 2.0
-MOST_WAIT_S = 1.0
+MOST_WAIT_S = 5.0
+PUBLISH_GAP_S = 0.03
+READ_GAP_S = 0.3  # a read may take a thousand rows out of ClickHouse
 WINDOW_S = 1.0
 LOUD_EVENTS = 500  # in up to two windows; fewer are never a load
 LOUD_READS = 5
@@ -50,6 +55,14 @@ class Load:
         return asked * len(tenants) > self._now.total() + self._before.total()
 
 
+class _Gate:
+    """What waits goes through it one by one."""
+
+    def __init__(self, gap_s: float) -> None:
+        self.turn = asyncio.Lock()
+        self.gap_s = gap_s
+
+
 class LateReads:
     """The reads under way, by tenant. `clock` gives seconds."""
 
@@ -60,6 +73,8 @@ class LateReads:
         self._moved_at = clock()
         self._events = Load(LOUD_EVENTS, clock)
         self._reads = Load(LOUD_READS, clock)
+        self._publish_gate, self._read_gate = _Gate(PUBLISH_GAP_S), _Gate(READ_GAP_S)
+        self._was_late = ("", float("-inf"))  # whose read, and until when
         self.held = 0  # publishes and reads that have waited
 
     def moved(self) -> None:
@@ -68,7 +83,7 @@ class LateReads:
 
     async def before_publishing(self, tenant_id: str) -> None:
         """The tenant is about to publish: give way to a late read."""
-        await self._give_way(tenant_id, self._events)
+        await self._give_way(tenant_id, self._events, self._publish_gate)
 
     def published(self, tenant_id: str, events: int) -> None:
         """The tenant publishes so many events now."""
@@ -77,24 +92,40 @@ class LateReads:
     @asynccontextmanager
     async def reading(self, tenant_id: str) -> AsyncGenerator[None]:
         """A read of the tenant, which gives way to a late one before it begins; inside it is under way."""
-        await self._give_way(tenant_id, self._reads)
+        await self._give_way(tenant_id, self._reads, self._read_gate)
         self._reads.add(tenant_id, 1)
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way[ended] = tenant_id, self._clock()
         try:
             yield
         finally:
-            del self._under_way[ended]
+            _, began = self._under_way.pop(ended)
+            if (now := self._clock()) >= began + LATE_S and not self._reads.is_more_than_even(tenant_id, ""):
+                self._was_late = tenant_id, now
             ended.set_result(None)
 
-    async def _give_way(self, tenant_id: str, load: Load) -> None:
-        if not self._under_way or (late := self._late_beside(tenant_id, load)) is None:
+    async def _give_way(self, tenant_id: str, load: Load, gate: _Gate) -> None:
+        if not self._gives_way(tenant_id, load):
             return
         self.held += 1
-        ends_at = self._clock() + self._most_wait_s
-        while late is not None and (left := ends_at - self._clock()) > 0:
-            await asyncio.wait([late], timeout=left)
-            late = self._late_beside(tenant_id, load)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._most_wait_s), gate.turn:
+                while (late := self._late_beside(tenant_id, load)) is not None:
+                    await asyncio.wait([late])
+                await asyncio.sleep(gate.gap_s)
+
+    def _gives_way(self, tenant_id: str, load: Load) -> bool:
+        """Whether a read of another is late, or was so lately."""
+        if self._late_beside(tenant_id, load) is not None:
+            return True
+        reader, at = self._was_late
+        now = self._clock()
+        return (
+            reader != tenant_id
+            and now < at + WINDOW_S
+            and now <= self._moved_at + STANDS_AFTER_S
+            and load.is_more_than_even(tenant_id, reader)
+        )
 
     def _late_beside(self, tenant_id: str, load: Load) -> asyncio.Future[None] | None:
         now = self._clock()

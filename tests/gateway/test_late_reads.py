@@ -155,3 +155,33 @@ def test_a_load_of_the_past_is_forgotten() -> None:
             assert await ends_at_once(case.late_reads.before_publishing("loud"))
 
     asyncio.run(scenario())
+
+
+def test_after_a_late_read_a_load_begins_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that had waited began at once, and made the next read late."""
+    monkeypatch.setattr("axonstream.gateway.late_reads.PUBLISH_GAP_S", 3600.0)
+
+    async def scenario() -> None:
+        case = Case()
+        async with case.late_read():
+            pass
+        assert not await ends_at_once(case.late_reads.before_publishing("loud")), "it comes behind its gap"
+        assert await ends_at_once(case.late_reads.before_publishing("quiet"))
+        case.clock.now += WINDOW_S
+        case.late_reads.published("loud", LOUD_EVENTS)
+        case.late_reads.moved()
+        assert await ends_at_once(case.late_reads.before_publishing("loud")), "the reads of others are in time again"
+
+    asyncio.run(scenario())
+
+
+def test_a_late_read_of_a_loud_reader_holds_nobody_afterwards() -> None:
+    async def scenario() -> None:
+        case = Case()
+        for _ in range(LOUD_READS):
+            await read(case.late_reads, "loud too")
+        async with case.late_read("loud too"):
+            pass
+        assert await ends_at_once(case.late_reads.before_publishing("loud"))
+
+    asyncio.run(scenario())

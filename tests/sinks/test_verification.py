@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from axonstream.event_contract import EventInput
 from axonstream.producers.event_record import encode_event
 from axonstream.producers.kafka_client import kafka_options
 from axonstream.producers.settings import Settings
+from axonstream.producers.topic_configs import change_configs, read_configs
 from axonstream.producers.topics import event_key
 from axonstream.sinks.epochs import current_epoch
 from axonstream.sinks.verification import Kind, Verification, contents, stored_offsets, summary_check, verify
@@ -24,11 +24,13 @@ from kit.oracle import SETTLES_WITHIN_S, judge, settled
 from kit.processor_process import processor
 from kit.sample_events import event_value
 from kit.sink_process import Pipeline, pipeline, sink
+from kit.until import until
 
 pytestmark = pytest.mark.services
 
 EVENTS = 40
 A_LONG_AGO_MS = 1_000_000_000_000
+_CLOCK = "message.timestamp.type"
 KEY = "dedup_key = 'k7'"
 OF_TRACE = "WHERE trace_id = 'tr_1'"
 LETTER = "INSERT INTO dead_letters (topic, partition, offset, _topic_epoch, failed_at)"
@@ -179,8 +181,12 @@ async def by_the_senders_clock(settings: Settings, topic: str) -> None:
     admin = AIOKafkaAdminClient(**kafka_options(settings))
     await admin.start()
     try:
-        configs = {"message.timestamp.type": "CreateTime"}
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
+        await change_configs(admin, topic, {_CLOCK: "CreateTime"})
+
+        async def has_changed() -> bool:  # the broker takes it over some time after it has answered
+            return (await read_configs(admin, topic, [_CLOCK]))[_CLOCK].value == "CreateTime"
+
+        await until(has_changed, "the topic has the clock of the sender", 60)
     finally:
         await admin.close()
 
@@ -197,12 +203,15 @@ def test_markers_and_what_retention_deleted_are_not_taken_for_losses(server_sett
                     f"ALTER TABLE {table} DELETE WHERE {condition}", settings={"mutations_sync": 1}
                 )
 
+            await by_the_senders_clock(server_settings, events)
             with sink(server_settings), processor(server_settings):
                 async with AIOKafkaProducer(**kafka) as other, other.transaction():
                     await other.send_and_wait(events, b"{broken", key=b"tr_1", partition=0)
-                await by_the_senders_clock(server_settings, events)
                 old = event_value("tr_old", 1)
-                await pipe.producer.send_and_wait(events, old, key=b"tr_old", partition=0, timestamp_ms=A_LONG_AGO_MS)
+                sent = await pipe.producer.send_and_wait(
+                    events, old, key=b"tr_old", partition=0, timestamp_ms=A_LONG_AGO_MS
+                )
+                assert sent.timestamp == A_LONG_AGO_MS, "the broker does not use its own clock"
                 await pipe.send(events, b"tr_1", event_value("tr_1", 2), 0)
                 await settled(server_settings, SETTLES_WITHIN_S)
             await delete("events_log", "trace_id = 'tr_old'")
