@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # --no-deps also keeps pandas and pyarrow out, which chdb asks for and does not need here.
 INSTALL := python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: install install-test demo up test quick check fix soak guards bench bench-quick lock clean
+.PHONY: install install-test demo up test quick check fix docs soak guards bench bench-quick lock clean
 
 install: $(VENV)/.installed
 
@@ -48,6 +48,11 @@ check: install-test
 fix: install-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The pages that are made of the program and of the list of guards.
+docs: install-test
+	$(BIN)/python docs/generated.py
+	$(BIN)/python tests/guards/guard_table.py
 
 # Faults are injected in tests/faults, and where the part has tests of its own that do.
 FAULTS := tests/faults tests/end_to_end tests/sinks/test_sink_on_kafka.py tests/deploy/test_dead_letters_replay.py tests/deploy/test_idle_stack.py tests/gateway/test_schemathesis.py

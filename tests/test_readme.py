@@ -111,12 +111,16 @@ def options_in_help(*program: str) -> set[str]:
 
 
 def test_every_file_that_the_documents_link_to_exists() -> None:
-    for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")):
+    for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document} links to {target}"
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"])
+@pytest.mark.parametrize(
+    "document",
+    ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "docs/guarantees.md", "docs/benchmarks.md"]
+    + [f"docs/decisions/{path.name}" for path in sorted((ROOT / "docs/decisions").glob("*.md"))],
+)
 def test_every_file_that_a_document_names_exists(document: str) -> None:
     text = (ROOT / document).read_text()
     folder = re.compile(r"(axonstream|producers|stream_processors|sinks|gateway|deploy|tests|benchmarks)/[\w/.]*")

@@ -1,4 +1,4 @@
-"""The table of ARCHITECTURE.md, made from the list of guards: `python tests/guards/guard_table.py` writes it anew."""
+"""The table of docs/guarantees.md, from the list of guards: `python tests/guards/guard_table.py` writes it anew."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from guard_removals import ROOT, Removal, read_removals
 
 BEGIN, END = "<!-- guards: written by tests/guards/guard_table.py -->", "<!-- end of guards -->"
-DOCUMENT = ROOT / "ARCHITECTURE.md"
+DOCUMENT = ROOT / "docs/guarantees.md"
 
 
 def table(removals: Iterable[Removal]) -> Iterator[str]:

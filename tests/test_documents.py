@@ -1,0 +1,57 @@
+"""The documents: short enough to be read, and complete."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DECISIONS = ROOT / "docs/decisions"
+MOST_BYTES_OF_ARCHITECTURE = 12_000
+
+
+def test_architecture_is_read_in_one_sitting() -> None:
+    assert len((ROOT / "ARCHITECTURE.md").read_bytes()) <= MOST_BYTES_OF_ARCHITECTURE
+
+
+def test_every_decision_has_a_number_a_status_and_a_day_and_is_in_the_list() -> None:
+    files = sorted(path.name for path in DECISIONS.glob("[0-9]*.md"))
+    assert [int(name[:4]) for name in files] == list(range(1, len(files) + 1))
+    listed = re.findall(
+        r"^\| \[(\d{4})\]\(([^)]+)\) \| (.+) \| (\S+) \|$", (DECISIONS / "README.md").read_text(), re.MULTILINE
+    )
+    assert [name for _, name, _, _ in listed] == files
+    for number, name, title, day in listed:
+        text = (DECISIONS / name).read_text()
+        assert name.startswith(number)
+        assert text.startswith(f"# {title}\n\nStatus: "), name
+        assert re.match(rf"(in force|replaced by \d{{4}})\. Decided: {day}\.\n", text.partition("Status: ")[2]), name
+
+
+def test_every_promise_of_architecture_is_in_the_table_of_guarantees() -> None:
+    rows = re.compile(r"^\| (G\d+) \| ([^|]+) \| [^|]+ \|$", re.MULTILINE).findall(
+        (ROOT / "ARCHITECTURE.md").read_text()
+    )
+    assert [number for number, _ in rows] == [f"G{number}" for number in range(1, len(rows) + 1)]
+    guarantees = (ROOT / "docs/guarantees.md").read_text()
+    for number, promise in rows:
+        assert f"| {number} | {promise} |" in guarantees
+
+
+@pytest.mark.parametrize("name", ["settings.md", "cli.md", "http.md"])
+def test_what_is_made_of_the_program_says_what_the_program_does(name: str) -> None:
+    spec = importlib.util.spec_from_file_location("generated", ROOT / "docs/generated.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generated = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generated)
+    assert (ROOT / "docs" / name).read_text() == generated.pages()[name], "run `make docs`"
+
+
+def test_every_page_is_in_the_list_of_pages() -> None:
+    listed = re.findall(r"^\| \[[^]]+\]\(([^)]+)\) \|", (ROOT / "docs/README.md").read_text(), re.MULTILINE)
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert {one for one in listed if "/" not in one} == pages
