@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # --no-deps also keeps pandas and pyarrow out, which chdb asks for and does not need here.
 INSTALL := python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: install install-test demo up test quick check fix docs soak guards bench bench-quick lock clean
+.PHONY: install install-test demo up test quick quick-gateway quick-others check fix docs soak guards bench bench-quick lock clean
 
 install: $(VENV)/.installed
 
@@ -36,9 +36,17 @@ ARGS ?=
 test: install-test check
 	$(BIN)/python -m pytest --durations=20 $(ARGS)
 
-# Without what schemathesis draws: importing it and asking every call takes longer than a fifth of the rest.
+# What needs no services and is soon done. Importing schemathesis alone takes longer than a fifth of the rest. Two halves at once.
+QUICK := $(BIN)/python -m pytest -m "not services and not slow" --hypothesis-profile=quick -p no:schemathesis \
+	--ignore=tests/gateway/test_schemathesis.py
 quick: install-test
-	$(BIN)/python -m pytest -m "not services" --hypothesis-profile=quick -p no:schemathesis --ignore=tests/gateway/test_schemathesis.py
+	@$(MAKE) --no-print-directory -j2 quick-gateway quick-others
+
+quick-gateway:
+	@$(QUICK) tests/gateway tests/sinks
+
+quick-others:
+	@$(QUICK) tests --ignore=tests/gateway --ignore=tests/sinks
 
 check: install-test
 	$(BIN)/ruff check .

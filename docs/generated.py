@@ -1,4 +1,4 @@
-"""The pages that are made of the program: `python docs/generated.py` writes them anew, and a test compares them."""
+"""The pages that are made of the program: `python docs/generated.py` writes them; with --check it compares them."""
 
 from __future__ import annotations
 
@@ -144,6 +144,9 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
+    if "--check" in sys.argv:
+        old = [file for file, text in pages().items() if (DOCS / file).read_text() != text]
+        sys.exit(f"run `make docs`: {', '.join(old)}" if old else 0)
     for file, text in pages().items():
         (DOCS / file).write_text(text)
         sys.stdout.write(f"{file}\n")

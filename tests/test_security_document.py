@@ -7,6 +7,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 SECURITY = (ROOT / "SECURITY.md").read_text()
 ATTACKS = [f"S{number}" for number in range(1, 25)]
@@ -29,6 +31,7 @@ def test_it_says_how_to_report_and_who_is_trusted_and_names_no_address() -> None
     assert "[SECURITY.md](SECURITY.md)" in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_every_attack_is_listed_with_the_files_whose_docstrings_name_it() -> None:
     rows = re.findall(r"^\| (S\d+) \|(.*)$", (ROOT / "docs/attacks.md").read_text(), flags=re.MULTILINE)
     listed = {number: set(re.findall(r"\]\(\.\./(tests/[^)]+)\)", row)) for number, row in rows}

@@ -118,6 +118,7 @@ def test_numbers_null_and_text_come_back_as_they_were(ask: Ask, server: Server):
     assert isinstance(event.payload["float"], float)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), json_values, max_size=3))
 def test_any_json_payload_comes_back_as_it_was(payload: dict[str, Any]):
     with AxonPush("ak_local", "1", transport=httpx.MockTransport(reflected)) as client:

@@ -79,6 +79,7 @@ def test_a_client_works_in_one_event_loop_after_another(url: str, handler: type[
     assert len(handler.peers) == 3
 
 
+@pytest.mark.slow
 def test_a_forked_child_does_not_touch_the_parents_connection(url: str, handler: type[Handler]):
     program = f"""
 import os

@@ -158,6 +158,7 @@ def test_every_command_line_asks_a_stack_on_this_machine_directly(tmp_path: Path
                     assert "trust_env=False" in asked.partition("\n        )")[0], (file, call)
 
 
+@pytest.mark.slow
 def test_the_program_of_the_report_gets_as_far_as_the_server() -> None:
     """`proxy_environment.py`: httpx's ImportError came before any server was asked."""
     program = """

@@ -81,6 +81,7 @@ def test_the_version_is_the_projects():
     assert axonstream.__version__ == version("axonstream")
 
 
+@pytest.mark.slow
 def test_everything_imports_and_works_without_a_server_part():
     code = (
         "from axonstream import *\n"
@@ -91,6 +92,7 @@ def test_everything_imports_and_works_without_a_server_part():
     assert run(code, SERVER_PARTS) == "[]\n"
 
 
+@pytest.mark.slow
 def test_without_aiokafka_the_kafka_publisher_says_what_to_install():
     code = "try:\n    from axonstream import KafkaPublisher\nexcept ImportError as error:\n    print(error)"
     assert run(code, {"aiokafka"}) == 'KafkaPublisher needs aiokafka: pip install "axonstream[kafka]"\n'
@@ -135,6 +137,7 @@ def test_the_async_client_mirrors_the_sync_one(one: type, other: type):
     assert calls(one) == calls(other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part", ["axonstream.sinks.worker", "axonstream.stream_processors.worker", "axonstream.gateway.server"]
 )

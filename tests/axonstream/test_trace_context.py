@@ -81,6 +81,7 @@ def test_a_copy_is_of_the_same_trace_and_has_span_ids_of_its_own(copied: Callabl
     assert len({before, trace.next_span_id(), one.next_span_id(), other.next_span_id()}) == 4
 
 
+@pytest.mark.slow
 def test_a_forked_child_has_span_ids_of_its_own():
     program = """
 import os

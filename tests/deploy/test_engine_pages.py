@@ -49,6 +49,7 @@ def test_only_what_nobody_has_written_to_is_given_back() -> None:
     assert _mappings(MAPS) == [(0x7FA7F3A00000, 0x9057000), (0x7FA7FCA57000, 0x175D2000)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are given back on Linux alone")
 def test_the_engine_takes_less_and_answers_alike(tmp_path: Path) -> None:
     done = subprocess.run(

@@ -141,6 +141,7 @@ def test_what_cannot_be_done_is_said_in_one_line(server_settings: Settings, word
     assert said in done.stderr
 
 
+@pytest.mark.slow
 def test_without_kafka_it_says_what_to_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("axonstream.deploy.keys_command.READ_WITHIN_S", 1.0)
     nowhere = Settings(kafka_bootstrap_servers=f"127.0.0.1:{free_port()}", data_dir=tmp_path)

@@ -26,6 +26,7 @@ def of_the_user(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python_path", [None, "."])
 def test_packages_of_the_users_folder_do_not_shadow_ours(
     of_the_user: Path, python_path: str | None, monkeypatch: pytest.MonkeyPatch

@@ -42,6 +42,7 @@ def test_branches_become_the_nearest_ascii(monkeypatch: pytest.MonkeyPatch) -> N
     assert written.getvalue() == "|  |- résumé ? `-\n".encode("cp1252")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1"])
 def test_a_real_process_with_such_a_stdout_ends_with_0(encoding: str, tmp_path: Path) -> None:
     program = """

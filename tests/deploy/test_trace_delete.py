@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
 def gateway() -> Iterator[Gateway]:
     server = Gateway(("127.0.0.1", 0), _Handler)
     server.asked = []
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
     server.shutdown()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,11 +124,13 @@ def test_of_a_cycle_the_earliest_event_becomes_a_root() -> None:
     assert parents(events) == [None, None, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_chain_of_ten_thousand_is_no_recursion() -> None:
     events = [Traced(at, f"s{at}", parent_span_id=f"s{at - 1}") for at in range(10_000)]
     assert [place.depth for place in walk(build_tree(events))] == list(range(10_000))
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_events_of_one_span_are_built() -> None:
     roots = build_tree([Traced(at, "s", parent_span_id="s") for at in range(100_000)])
     assert sum(1 for _ in walk(roots)) == 100_000

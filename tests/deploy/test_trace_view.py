@@ -103,6 +103,7 @@ def test_no_line_is_wider_than_the_width_whatever_was_sent() -> None:
     assert lines[1].endswith("<- first error")
 
 
+@pytest.mark.slow
 def test_a_chain_of_ten_thousand_stays_narrow_and_says_its_depth() -> None:
     events = [event(at, span_id=f"s{at}", parent_span_id=f"s{at - 1}") for at in range(10_000)]
     lines = plain(events)

@@ -109,6 +109,7 @@ def test_any_body_of_an_event_is_taken_or_refused(body: bytes) -> None:
     sent_to("/event", body)
 
 
+@pytest.mark.slow
 @given(
     st.lists(bodies() | json_bytes(ANYTHING), max_size=4),
     st.sampled_from(FORMS),

@@ -88,6 +88,7 @@ def test_any_bytes_are_frames_or_refused(encoding: str, raw: bytes) -> None:
         assert len(decompress(encoding, raw, LIMIT)) <= LIMIT
 
 
+@pytest.mark.slow
 def test_a_small_body_that_would_fill_the_memory_is_refused() -> None:
     for encoding, compress in COMPRESS.items():
         with pytest.raises(ClickHouseError, match="is over"):

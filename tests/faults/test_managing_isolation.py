@@ -70,6 +70,7 @@ def calls(what: str, number: int) -> list[tuple[str, str, dict[str, Any]]]:
 REQUESTS = 100  # of one example, at the most: so there are fewer examples than elsewhere
 
 
+@pytest.mark.slow
 @settings(max_examples=10 + settings().max_examples // REQUESTS * 10)
 @given(STEPS)
 def test_what_a_tenant_has_does_not_exist_for_another(steps: list[tuple[str, str]]) -> None:

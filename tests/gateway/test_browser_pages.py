@@ -123,6 +123,7 @@ def test_no_page_uses_a_key_that_is_no_public_token(offline: OfflineGateway, hea
     assert (own.status_code, cors_of(own)) in ((200, []), (201, []))
 
 
+@pytest.mark.slow
 def test_no_other_call_is_for_pages(offline: OfflineGateway) -> None:
     key, _ = token(offline, APP)
     for path in offline.paths() - {"/event", "/events"}:

@@ -107,6 +107,7 @@ def test_an_end_is_found_by_brackets_where_a_parser_finds_it(elements: list[str]
     assert found == [one.encode().strip() for one in elements]
 
 
+@pytest.mark.slow
 def test_looking_for_ends_gives_turns_and_ends() -> None:
     """S5: a body of brackets would hold the loop for seconds."""
     body = b'[{"a":NaN' + b",[]" * MOST_STEPS + b"}]"
@@ -158,6 +159,7 @@ def test_too_many_events_are_refused_at_the_first_beyond(body: bytes) -> None:
         list(split_events(body, 2))
 
 
+@pytest.mark.slow
 def test_an_event_of_which_the_end_is_not_near_ends_the_reading() -> None:
     """S5: 31 MiB of small values were made Python objects before anything was counted."""
     with pytest.raises(TooLargeError, match="larger than"):

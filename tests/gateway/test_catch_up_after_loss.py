@@ -132,6 +132,7 @@ SINCE = Position(
 )
 
 
+@pytest.mark.slow
 def test_what_came_since_a_loss_comes_when_the_log_breaks_off_before_the_loss_is_found(log: ScriptedLog) -> None:
     """The other partition has been read up to now: that says nothing of this one."""
 

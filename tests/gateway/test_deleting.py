@@ -41,6 +41,7 @@ def test_a_deletion_is_recorded_marked_and_audited(offline: OfflineGateway) -> N
     assert entry.after == {"deletion": deletion.id, "late": "refused", "traces": ["tr_1"], "traces_deleted": 1}
 
 
+@pytest.mark.slow
 def test_a_trace_that_is_being_deleted_is_not_shown_and_says_so(offline: OfflineGateway) -> None:
     """From the record on, before its markers are acknowledged, and without a look into ClickHouse."""
     offline.markers.acknowledges = False

@@ -81,6 +81,7 @@ def test_what_is_not_gzip_is_400(offline: OfflineGateway, body: bytes) -> None:
     assert post(offline, "/event", b"", GZIP)[0] == 400
 
 
+@pytest.mark.slow
 def test_unpacking_stops_at_the_limit_and_takes_no_more_memory_than_that(offline: OfflineGateway) -> None:
     """S19: 1 GiB in 1 MiB: 413, and 32 MiB at most are ever there."""
     packer = zlib.compressobj(wbits=31)
@@ -102,6 +103,7 @@ def test_the_packed_size_has_the_same_limit(offline: OfflineGateway) -> None:
     assert post(offline, "/event", body, GZIP)[0] == 413
 
 
+@pytest.mark.slow
 def test_others_have_turns_while_a_body_is_unpacked() -> None:
     """S19: 32 MiB take a tenth of a second of CPU or more."""
     turns: list[int] = []

@@ -27,6 +27,7 @@ def endless(begin: bytes, more: bytes) -> list[bytes]:
     return [begin] + [segment] * (ENDLESS // len(segment))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("begin", "more", "status"),
     [
@@ -117,6 +118,7 @@ class Watched(GatewayProtocol):
         Watched.longest = max(Watched.longest, len(self.pipeline))
 
 
+@pytest.mark.slow
 def test_requests_that_come_ahead_of_their_turn_are_not_read() -> None:
     """S3: 10,000 requests in one segment were 10,000 requests in memory."""
     one = GET + b"\r\n"
@@ -132,6 +134,7 @@ def test_requests_that_come_ahead_of_their_turn_are_not_read() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_connections_that_send_no_whole_head_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """S9: 40 silent connections and 40 with half a head were open after 213 s."""
     monkeypatch.setattr("axonstream.gateway.connections.HEAD_S", 0.5)
@@ -165,6 +168,7 @@ def test_connections_that_send_no_whole_head_are_closed(monkeypatch: pytest.Monk
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_an_idle_connection_is_closed_and_one_that_is_answered_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """S9: keep-alive ends; a slow answer does not, also when the next head has begun."""
     monkeypatch.setattr("axonstream.gateway.connections.KEEP_ALIVE_S", 0.5)
@@ -209,6 +213,7 @@ def test_connections_are_capped_in_total_and_an_idle_one_makes_room() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_who_says_nothing_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """S9: silent connections from two addresses, renewed every 10 s, had all places, and everybody else got 503."""
     monkeypatch.setattr("axonstream.gateway.connections._LONG_FOR_A_HEAD_S", 0.0)

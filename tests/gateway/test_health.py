@@ -137,6 +137,7 @@ async def every_answer(client: httpx.AsyncClient) -> list[tuple[str, httpx.Respo
     return list(zip([name for name, _ in asked], answers, strict=True))
 
 
+@pytest.mark.slow
 def test_no_error_tells_an_address_or_a_detail_of_the_code_while_the_parts_are_away() -> None:
     """S13: `Unable to bootstrap from [('127.0.0.1', 1 ...` was told to anybody, and to tenants by each 503."""
 

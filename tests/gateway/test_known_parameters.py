@@ -16,6 +16,7 @@ from kit.offline_gateway import OfflineGateway
 PROBES = {"/health/live", "/health/ready", "/metrics", "/openapi.json"}
 
 
+@pytest.mark.slow
 def test_every_call_refuses_what_it_does_not_know_and_takes_what_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("axonstream.gateway.live.reader.START_S", 0.01)  # a call that is taken would wait for Kafka
     offline = OfflineGateway(read_wait_ms=1)

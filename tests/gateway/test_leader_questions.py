@@ -93,6 +93,7 @@ def test_a_leader_that_cannot_say_yet_costs_the_others_nothing(brokers: Scripted
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_a_leader_that_hangs_is_waited_for_once(brokers: ScriptedBrokers) -> None:
     async def scenario() -> None:
         questions = LeaderQuestions(brokers, TIMEOUT_S)
@@ -115,6 +116,7 @@ def test_a_leader_that_hangs_is_waited_for_once(brokers: ScriptedBrokers) -> Non
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_a_late_answer_says_when_it_was_asked_for(brokers: ScriptedBrokers) -> None:
     """A read that began later needs another one."""
 
@@ -135,6 +137,7 @@ def test_a_late_answer_says_when_it_was_asked_for(brokers: ScriptedBrokers) -> N
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_when_no_leader_answers_in_time_that_is_an_error(brokers: ScriptedBrokers) -> None:
     async def scenario() -> None:
         brokers.held = {node: asyncio.Event() for node in range(3)}

@@ -82,6 +82,7 @@ def _is_event(element: bytes) -> bool:
     return {"identifier", "payload", "channel_id"} <= fields.keys()
 
 
+@pytest.mark.slow
 @given(
     before=st.lists(_EVENTS, max_size=3),
     mangled=_EVENTS,

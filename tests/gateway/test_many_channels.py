@@ -38,6 +38,7 @@ def test_other_requests_have_their_turn_while_many_channels_are_listed(offline: 
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_other_requests_have_their_turn_while_events_of_unknown_channels_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -101,6 +101,7 @@ def test_requests_beyond_a_limit_are_counted_by_the_limit() -> None:
     assert found.value("http_requests_total", route="/event", status="429") == 2
 
 
+@pytest.mark.slow
 def test_a_read_is_counted_and_timed_by_its_route(offline: OfflineGateway) -> None:
     offline.send("GET", "/traces/tr_1/summary")
     offline.send("GET", "/traces/tr_2/summary")
@@ -117,6 +118,7 @@ def test_a_read_is_counted_and_timed_by_its_route(offline: OfflineGateway) -> No
     assert found.value("read_wait_seconds_count") == 2
 
 
+@pytest.mark.slow
 def test_nothing_that_a_sender_sends_becomes_a_label() -> None:
     """However many paths, methods, ids, keys, tenants and traces are tried: their series are those of the routes."""
     offline, drawn = OfflineGateway(read_wait_ms=1), random.Random(7)

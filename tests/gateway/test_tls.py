@@ -99,6 +99,7 @@ def test_one_without_the_other_is_refused(tmp_path: Path) -> None:
             Settings.model_validate(half)
 
 
+@pytest.mark.slow
 def test_a_gateway_with_a_wrong_pair_ends_with_one_line_that_says_so(tmp_path: Path) -> None:
     certificate, _ = make_certificate(tmp_path, "a")
     _, other_key = make_certificate(tmp_path, "b")

@@ -36,6 +36,7 @@ async def ask(port: int, trusting: ssl.SSLContext) -> list[int]:
     return statuses(came)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])
 def test_handshakes_are_counted_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: object) -> None:
     """S9: with TLS, 40 silent connections were counted as none where 5 may be open, and stayed for a minute."""

@@ -37,6 +37,7 @@ def chunked(body: bytes, head: bytes) -> bytes:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [whole, bytewise, behind_the_heads])
 @pytest.mark.parametrize("upgrade", [H2C, WEBSOCKET], ids=["h2c", "websocket"])
 @pytest.mark.parametrize("of", [lambda body, head: request(body, head=head), chunked], ids=["length", "chunked"])

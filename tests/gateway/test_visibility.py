@@ -115,6 +115,7 @@ def test_kafka_that_cannot_be_asked_is_no_staleness() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_a_partition_without_a_leader_delays_the_reads_of_its_own_traces_alone() -> None:
     async def scenario() -> None:
         offsets = ScriptedOffsets()
@@ -134,6 +135,7 @@ def test_a_partition_without_a_leader_delays_the_reads_of_its_own_traces_alone()
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_a_list_waits_for_what_is_led_although_another_partition_is_silent() -> None:
     async def scenario() -> None:
         offsets = ScriptedOffsets()

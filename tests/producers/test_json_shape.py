@@ -74,6 +74,7 @@ def test_values_are_counted_outside_of_strings(text: str, most: int) -> None:
         assert too_many_values(text.encode(), most) is (count_of_values(orjson.loads(text)) > most)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", ["[]", "{}", "1", '""', '"\\",["', '{"a":1}', "[[1]]", '{ "a" : [ ] }'])
 def test_fifty_thousand_values_are_the_most(one: str) -> None:
     each = count_of_values(json.loads(one))
@@ -92,6 +93,7 @@ def test_a_text_of_nothing_but_brackets_is_refused_before_it_is_parsed() -> None
     assert too_many_values(b"[" * 1_000_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEAR_PAYLOADS)
 def test_the_dearest_texts_cost_a_few_times_what_parsing_them_takes(name: str) -> None:
     """S4: values were walked in Python, at hundreds of times the cost of parsing them."""

@@ -118,6 +118,7 @@ def test_both_ways_to_set_a_log_up_have_it(monkeypatch: pytest.MonkeyPatch) -> N
     assert log_config("INFO")["handlers"]["default"]["filters"] == ["repeats"]
 
 
+@pytest.mark.slow
 def test_no_part_sets_its_log_up_by_itself() -> None:
     wrong = [
         file.relative_to(ROOT).as_posix()

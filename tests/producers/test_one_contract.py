@@ -210,6 +210,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(st.characters()) | st.integers(), anything, max_size=3))
 def test_whatever_is_in_a_payload_it_is_stored_by_all_three(payload: dict[Any, Any]) -> None:
     written = set[bytes]()

@@ -31,6 +31,7 @@ from axonstream.sinks.errors import SettingsError
 from axonstream.sinks.worker import _lease_s
 
 
+@pytest.mark.slow
 def test_what_is_to_be_installed_is_an_extra_with_what_is_missing() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = [name for _, _, text in in_the_code() for name in re.findall(r'pip install "axonstream\[(.*?)\]"', text)]

@@ -14,6 +14,7 @@ from axonstream.deploy.cli import main
 from axonstream.producers.settings import Settings
 
 
+@pytest.mark.slow
 def test_every_text_that_names_a_remedy_is_in_the_list() -> None:
     """A new message needs a line in remedies.toml, and so a test that does what the message says."""
     found = Counter((file, names) for file, names, _ in in_the_code())
@@ -22,6 +23,7 @@ def test_every_text_that_names_a_remedy_is_in_the_list() -> None:
     assert listed - found == Counter(), "in the list, and not in the code"
 
 
+@pytest.mark.slow
 def test_every_line_of_the_list_names_a_test_that_exists() -> None:
     missing: list[str] = []
     for remedy in in_the_list():
@@ -62,6 +64,7 @@ def test_what_a_text_names_exists(remedy: Remedy) -> None:
             assert re.match(r"(make|openssl|pip|chown|delete|give|set|Mend|Start|restore|stop)\b", name)
 
 
+@pytest.mark.slow
 def test_every_command_that_a_part_can_name_reaches_a_local_stack_anywhere() -> None:
     """Delivery 3: `axonstream init` could not be told which stack; its Kafka has any port."""
     parts = ("producers/", "stream_processors/", "sinks/", "gateway/")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
+import pytest
 from aiokafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,6 +123,7 @@ def test_every_record_is_stored_once_or_dead_lettered(
     assert simulation.committed == dict.fromkeys(PARTITIONS, length)
 
 
+@pytest.mark.slow
 def test_every_single_crash_point_of_two_batches() -> None:
     crashes = [outcome for outcome in Outcome if outcome is not Outcome.STORED]
     for point in range(6):
@@ -134,6 +136,7 @@ def test_every_single_crash_point_of_two_batches() -> None:
                 assert table.rows == Counter({(p, offset): 1 for p in PARTITIONS for offset in range(8)})
 
 
+@pytest.mark.slow
 def test_a_batch_of_many_rows_that_clickhouse_names_one_by_one_is_stored_but_for_them() -> None:
     length = 1000
     poison: set[Place] = {(0, offset) for offset in range(0, length, 2)}

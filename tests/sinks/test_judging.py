@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from axonstream.producers.topics import event_key
 from axonstream.sinks.event_batch import EventBatch
 from axonstream.sinks.topic_flow import _judge
@@ -35,6 +37,7 @@ async def turns_of_others(work: Callable[[], Awaitable[None]]) -> int:
     return turns
 
 
+@pytest.mark.slow
 def test_others_have_their_turn_while_dear_events_are_judged() -> None:
     """S4: one fetch of the sink, of several seconds, without a turn for its heartbeat."""
     fetched, batch = records(20), EventBatch(1)

@@ -168,6 +168,7 @@ def recovered(table: StateTable, changelog: Sequence[ChangelogRecord]) -> TraceS
     return TraceStates(dict(table.states.packed), dict(table.states.pages))
 
 
+@pytest.mark.slow
 @given(records=logs())
 def test_a_replay_touches_every_trace_and_changes_none(records: list[Stored]) -> None:
     states = TraceStates()
@@ -179,6 +180,7 @@ def test_a_replay_touches_every_trace_and_changes_none(records: list[Stored]) ->
     assert {key: summary_record(key, state) for key, state in states.items()} == before
 
 
+@pytest.mark.slow
 @given(records=logs(), late=st.integers(0, 60))
 @pytest.mark.usefixtures("small_pages")
 def test_the_older_of_two_states_never_wins(table: StateTable, records: list[Stored], late: int) -> None:
@@ -262,6 +264,7 @@ def test_more_agents_than_the_cap_are_not_listed_and_the_summary_says_so() -> No
     assert not more.exact
 
 
+@pytest.mark.slow
 def test_a_trace_beyond_the_remembered_ids_is_inexact_and_stays_small() -> None:
     full = [a_record(offset, dedup_key=str(offset)) for offset in range(remembered_ids.CAPACITY)]
     assert folded(full).exact

@@ -60,6 +60,7 @@ def test_what_stands_before_the_marker_is_in_no_summary_after_it(records: list[S
     check(states, left(records))
 
 
+@pytest.mark.slow
 @given(records=logs_with_deletions(), data=st.data())
 @pytest.mark.usefixtures("small_pages")
 def test_a_crash_anywhere_brings_nothing_back(table: StateTable, records: list[Stored], data: st.DataObject) -> None:
