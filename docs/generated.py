@@ -57,17 +57,18 @@ def _default(field: FieldInfo) -> str:
 def command_line() -> str:
     """The help of every command."""
     lines = ["# Command line\n", _MADE]
-    for name, command in _commands("axonstream", main):
-        context = click.Context(command, info_name=name, max_content_width=WIDTH, terminal_width=WIDTH)
-        lines += [f"\n## {name}\n", "```text", command.get_help(context), "```"]
+    top = click.Context(main, info_name="axonstream", terminal_width=WIDTH, **main.context_settings)
+    for context in _contexts(top):
+        lines += [f"\n## {context.command_path}\n", "```text", context.get_help(), "```"]
     return "\n".join(lines) + "\n"
 
 
-def _commands(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    yield name, command
-    if isinstance(command, click.Group):
-        for inner in sorted(command.commands):
-            yield from _commands(f"{name} {inner}", command.commands[inner])
+def _contexts(context: click.Context) -> Iterator[click.Context]:
+    """Each command as it is called: what its group says of the help holds for it."""
+    yield context
+    if isinstance(context.command, click.Group):
+        for name, command in sorted(context.command.commands.items()):
+            yield from _contexts(click.Context(command, parent=context, info_name=name, **command.context_settings))
 
 
 def http() -> str:
