@@ -40,176 +40,269 @@ class Settings(BaseSettings):
     )
 
     # Kafka
-    kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", description="host:port, comma separated")
-    kafka_security_protocol: str = Field(default="PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
-    kafka_sasl_mechanism: str = Field(default="PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
-    kafka_sasl_username: str = Field(default="", description="for SASL_PLAINTEXT and SASL_SSL")
-    kafka_sasl_password: SecretStr = Field(default=SecretStr(""), description="of kafka_sasl_username")
+    kafka_bootstrap_servers: str = Field(
+        default="127.0.0.1:9092", description="Brokers to connect to first, as host:port, separated by commas."
+    )
+    kafka_security_protocol: str = Field(default="PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.")
+    kafka_sasl_mechanism: str = Field(default="PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.")
+    kafka_sasl_username: str = Field(default="", description="User name for SASL_PLAINTEXT and SASL_SSL.")
+    kafka_sasl_password: SecretStr = Field(default=SecretStr(""), description="Password of kafka_sasl_username.")
     kafka_ssl_ca_file: Path | None = Field(
-        default=None, description="PEM; who signs the brokers' certificates. None: the system's own list"
+        default=None,
+        description="PEM file with the authorities that sign the brokers' certificates. Without it the system's own "
+        "list is used.",
     )
-    kafka_ssl_cert_file: Path | None = Field(default=None, description="PEM; this client's certificate, for mutual TLS")
-    kafka_ssl_key_file: Path | None = Field(default=None, description="PEM; the key of kafka_ssl_cert_file")
-    topic_prefix: str = Field(default="", description="put before every topic, consumer group and Faust app id")
-    topic_partitions: int = Field(default=8, ge=1, description="of agent-events; made by init, which can add some")
+    kafka_ssl_cert_file: Path | None = Field(
+        default=None, description="PEM file with this client's certificate, for mutual TLS."
+    )
+    kafka_ssl_key_file: Path | None = Field(default=None, description="PEM file with the key of kafka_ssl_cert_file.")
+    topic_prefix: str = Field(
+        default="",
+        description="Prefix of every topic, consumer group and Faust app id. Give each installation on one Kafka its "
+        "own.",
+    )
+    topic_partitions: int = Field(
+        default=8,
+        ge=1,
+        description="Number of partitions of agent-events. `axonstream init` creates them, and can add some later.",
+    )
     topic_replication_factor: int = Field(
-        default=1, ge=1, description="made by init; from 3 on, an acknowledged record is on two brokers at least"
+        default=1,
+        ge=1,
+        description="Replicas of each topic that `axonstream init` creates. With 3 or more, at least two brokers "
+        "have an acknowledged record.",
     )
-    topic_retention_hours: int = Field(default=7 * 24, ge=1, description="of agent-events and trace-summaries")
+    topic_retention_hours: int = Field(
+        default=7 * 24, ge=1, description="Hours for which Kafka keeps agent-events and trace-summaries."
+    )
     kafka_flush_messages: int | None = Field(
         default=None,
         ge=0,
-        description="Kafka writes a partition to the disk after so many records, before it acknowledges them; 1: each "
-        "batch, so that a power cut of one machine loses nothing. 0: when the brokers say, in some 30 s if nobody has "
-        "set them. Not set: what the topics have stays; the broker of `axonstream up` takes it for 0. `axonstream "
-        "init` and `axonstream up` bring new topics and those that exist to it",
+        description="Kafka writes a partition to disk after this many records, before it acknowledges them. 1 writes "
+        "each batch, so a power cut of one machine loses nothing. 0 leaves it to the brokers, which "
+        "write within about 30 s unless you changed that. Without a value, topics keep what they have, "
+        "and the broker of `axonstream up` treats it as 0. `axonstream init` and `axonstream up` apply "
+        "it to new and existing topics.",
     )
 
     # ClickHouse
     clickhouse_url: str = Field(
-        default="http://127.0.0.1:8123", description="http(s)://host:port of the HTTP interface"
+        default="http://127.0.0.1:8123", description="The HTTP interface of ClickHouse, as http(s)://host:port."
     )
-    clickhouse_user: str = Field(default="default", description="reads, inserts, and makes the schema at init")
-    clickhouse_password: SecretStr = Field(default=SecretStr(""), description="of clickhouse_user")
+    clickhouse_user: str = Field(
+        default="default",
+        description="ClickHouse user. It reads and inserts, and creates the schema during `axonstream init`.",
+    )
+    clickhouse_password: SecretStr = Field(default=SecretStr(""), description="Password of clickhouse_user.")
     clickhouse_database: str = Field(
-        default="axonstream", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="made by init where there is none"
+        default="axonstream",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Database that holds all tables. `axonstream init` creates it if it is missing.",
     )
     clickhouse_cluster: str = Field(
-        default="", description="name for ON CLUSTER and quorum settings; empty: one server"
+        default="",
+        description="Cluster name for ON CLUSTER statements and quorum settings. Leave it empty for a single server.",
     )
     fsync_after_insert: bool = Field(
         default=False,
-        description="ClickHouse writes each INSERT to the disk before it acknowledges it. Without, what a power cut "
-        "takes is stored again from Kafka. Set by init",
+        description="Makes ClickHouse write each INSERT to disk before it acknowledges it. Without this, rows that a "
+        "power cut takes are stored again from Kafka. `axonstream init` applies it.",
     )
-    events_ttl_days: int = Field(default=30, ge=1, description="how long an event is kept after it was stored")
-    summaries_ttl_days: int = Field(default=90, ge=1, description="at least a week above the TTL of the events")
-    dead_letters_ttl_days: int = Field(default=60, ge=1, description="at least a week above the TTL of the events")
+    events_ttl_days: int = Field(
+        default=30, ge=1, description="Days for which an event is kept, counted from when it was stored."
+    )
+    summaries_ttl_days: int = Field(
+        default=90, ge=1, description="Days for which a summary is kept. At least a week more than events_ttl_days."
+    )
+    dead_letters_ttl_days: int = Field(
+        default=60, ge=1, description="Days for which a dead letter is kept. At least a week more than events_ttl_days."
+    )
 
     # Gateway
-    gateway_host: str = Field(default="127.0.0.1", description="address to listen on; 0.0.0.0: every IPv4 address")
-    gateway_port: int = Field(default=8080, ge=0, le=65535, description="0 picks a free port")
+    gateway_host: str = Field(
+        default="127.0.0.1", description="Address that the gateway listens on. 0.0.0.0 means every IPv4 address."
+    )
+    gateway_port: int = Field(
+        default=8080, ge=0, le=65535, description="Port that the gateway listens on. 0 picks a free port."
+    )
     gateway_hosts: str = Field(
         default="",
-        description="names that the header Host may have, comma separated, without port; others are answered with 421. "
-        "Empty: 127.0.0.1, localhost and [::1] where gateway_host is loopback, any elsewhere. A proxy on the same "
-        "machine that passes Host on needs its public name here",
+        description="Names that the Host header may have, without ports, separated by commas. Requests with other "
+        "names get 421. When this is empty, a gateway on loopback accepts 127.0.0.1, localhost and "
+        "[::1], and any other gateway accepts every name. Add the public name if a proxy on the same "
+        "machine passes Host on.",
     )
     gateway_max_connections: int = Field(
-        default=10_000, ge=1, description="open at once; fewer where the process may not open so many files (ulimit -n)"
+        default=10_000,
+        ge=1,
+        description="Connections that one gateway keeps open. The process's limit of open files (ulimit -n) can "
+        "lower it.",
     )
     gateway_max_connections_per_address: int = Field(
         default=5000,
         ge=1,
-        description="open at once from one address (IPv6: one /64); loopback is not counted. With a "
-        "load balancer in front, all come from its address: then this is the limit of what it may have open",
+        description="Open connections per client address (per /64 for IPv6). Loopback is not counted. Behind a load "
+        "balancer all connections come from its address, so this limits the load balancer.",
     )
     gateway_tls_cert_file: Path | None = Field(
-        default=None, description="certificate chain in PEM; with it and its key the gateway serves HTTPS, and no HTTP"
+        default=None,
+        description="PEM file with the certificate chain. With certificate and key the gateway serves HTTPS, and no "
+        "HTTP.",
     )
-    gateway_tls_key_file: Path | None = Field(default=None, description="in PEM; set with gateway_tls_cert_file")
-    gateway_tls_key_password: SecretStr = Field(default=SecretStr(""), description="of a key that is encrypted")
+    gateway_tls_key_file: Path | None = Field(
+        default=None, description="PEM file with the key of gateway_tls_cert_file."
+    )
+    gateway_tls_key_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of the key file, if the key is encrypted."
+    )
     api_keys: SecretStr = Field(
         default=SecretStr(""),
-        description="key=tenant,key=tenant, which may do everything and never end; empty: none. Where gateway and "
-        f"Kafka are on loopback it is {LOCAL_KEYS} by default and keys may be short; elsewhere none is the default, "
-        f"and a key has {LEAST_KEY} characters or more",
+        description="Static keys, as key=tenant,key=tenant. They may do everything and never expire. The default is "
+        "ak_local=1 where gateway and Kafka are on loopback, and no key elsewhere. Keys need 20 "
+        "characters or more, except on loopback.",
     )
     server_secret: SecretStr = Field(
         default=SecretStr(""),
-        description="keys are kept as HMAC under it, webhook secrets encrypted; the same for every gateway, and kept: "
-        "with another one no key is recognised. `axonstream up` makes one; without one there are only api_keys",
+        description="API keys are stored as HMACs under this secret, and webhook secrets are encrypted with it. Use "
+        "the same secret for every gateway and keep it: with another one no stored key is recognised. "
+        "`axonstream up` makes one. Without a secret only api_keys work.",
     )
     late_events: Late = Field(
         default=Late.REFUSED,
-        description="what becomes of events that are published to a trace after its deletion, unless the request says; "
-        "stored: they make a new trace",
+        description="What happens to events that arrive for a trace after it was deleted, unless the delete request "
+        "says so itself. `stored` lets them begin a new trace.",
     )
     strict_channels: bool = Field(
-        default=False, description="refuse what is published to a channel that nobody made, instead of making it"
+        default=False, description="Refuses events for a channel that does not exist, instead of creating the channel."
     )
     webhook_private_addresses: bool = Field(
-        default=False, description="take webhook URLs whose host is an address or a name inside your network"
+        default=False, description="Accepts webhook URLs that point to an address or a name inside your network."
     )
     rate_limit_key_per_s: float = Field(
-        default=0, ge=0, description="requests of one key, events of a bulk request counted; of one gateway; 0: any"
+        default=0,
+        ge=0,
+        description="Requests per second and API key, per gateway. Each event of a bulk request counts as one. 0 "
+        "disables the limit.",
     )
-    rate_limit_tenant_per_s: float = Field(default=0, ge=0, description="as rate_limit_key_per_s, of all its keys")
-    rate_limit_burst_s: float = Field(default=5, gt=0, description="so many seconds' worth may come at once")
+    rate_limit_tenant_per_s: float = Field(
+        default=0,
+        ge=0,
+        description="Requests per second of all keys of a tenant, per gateway. Each event of a bulk request counts "
+        "as one. 0 disables the limit.",
+    )
+    rate_limit_burst_s: float = Field(
+        default=5, gt=0, description="Seconds' worth of the rate limits that may arrive at once."
+    )
     read_wait_ms: int = Field(
-        default=5000, ge=0, description="how long a read waits for what was acknowledged before it"
+        default=5000,
+        ge=0,
+        description="Milliseconds that a read waits until everything acknowledged before it is visible.",
     )
     reads_at_once: int = Field(
         default=4,
         ge=2,
         le=10,
-        description="queries of reads that one gateway has ClickHouse run at once, and whole traces that it streams; "
-        "one tenant has half of them at most. More on a ClickHouse of more cores",
+        description="Queries that one gateway runs in ClickHouse at the same time, and whole traces that it streams "
+        "at the same time. One tenant gets at most half of them. Raise it if ClickHouse has more cores.",
     )
     read_timeout_ms: int = Field(
-        default=10_000, ge=100, description="of one query of a read; ClickHouse ends it then, and the answer is 503"
+        default=10_000,
+        ge=100,
+        description="Milliseconds that one query of a read may take. ClickHouse then cancels it, and the answer is "
+        "503.",
     )
     read_max_rows: int = Field(
-        default=1_000_000_000, ge=1, description="that one query of a read may look at; beyond it the answer is 400"
+        default=1_000_000_000, ge=1, description="Rows that one query of a read may scan. Beyond it the answer is 400."
     )
     read_max_memory_bytes: int = Field(
-        default=2 << 30, ge=1 << 20, description="of ClickHouse, for one query of a read; beyond it the answer is 400"
+        default=2 << 30,
+        ge=1 << 20,
+        description="Memory in ClickHouse that one query of a read may use. Beyond it the answer is 400.",
     )
     trace_stream_timeout_s: float = Field(
-        default=300, gt=0, description="until a reader has taken all events of a trace; after it the answer is cut off"
+        default=300,
+        gt=0,
+        description="Seconds that a reader has to take all events of a trace. Then the answer is cut off.",
     )
-    publish_timeout_ms: int = Field(default=10_000, ge=1, description="after it a publish is answered with 503")
+    publish_timeout_ms: int = Field(
+        default=10_000, ge=1, description="Milliseconds to wait for Kafka's acknowledgement. Then the answer is 503."
+    )
     live_buffer_bytes: int = Field(
-        default=32 << 20, ge=1 << 16, description="of events that live streams have still to be sent, all together"
+        default=32 << 20,
+        ge=1 << 16,
+        description="Bytes of events that wait to be sent to live streams, over all streams of one gateway.",
     )
-    live_max_streams: int = Field(default=5000, ge=1, description="open at once; one more is answered with 503")
+    live_max_streams: int = Field(
+        default=5000, ge=1, description="Live streams that one gateway keeps open. One more gets 503."
+    )
     live_max_streams_of_tenant: int = Field(
         default=0,
         ge=0,
-        description="of live_max_streams, for one tenant; 0: three quarters. One more is answered with 429. Beside "
-        "others, a tenant gets the same part of what they leave",
+        description="Live streams of one tenant. One more gets 429. 0 means three quarters of live_max_streams. When "
+        "other tenants have streams, a tenant gets the same fraction of what they leave.",
     )
 
     # Processor and sink
     processor_instance: str = Field(
         default="",
-        description="a name that no other processor has, and that this one keeps: started again within the session "
-        "timeout, it goes on with its partitions at once (static group membership). Empty: a name of host and pid, and "
-        "a member that leaves its group when it stops",
+        description="Name of this processor. No other processor may have it, and this one must keep it. When it "
+        "restarts within the session timeout, it has its partitions back at once (static group "
+        "membership). Without a name, Kafka sees host and process id, and the processor leaves its group "
+        "when it stops.",
     )
-    sink_instance: str = Field(default="", description="of a sink, as processor_instance")
+    sink_instance: str = Field(default="", description="Name of this sink, as processor_instance.")
     trace_idle_s: float = Field(
-        default=30 * 60, gt=0, description="a trace without events for so long leaves the processor's memory"
+        default=30 * 60,
+        gt=0,
+        description="Seconds without events after which a trace is evicted from the processor's memory.",
     )
     max_live_traces: int = Field(
-        default=1_000_000, ge=1, description="in one processor's memory; of more, those that were idle longest leave"
+        default=1_000_000,
+        ge=1,
+        description="Traces that one processor keeps in memory. Beyond it the longest idle traces are evicted.",
     )
     session_timeout_ms: int = Field(
-        default=10_000, ge=6000, description="without a heartbeat for so long, a member of a group loses its partitions"
+        default=10_000,
+        ge=6000,
+        description="Milliseconds without a heartbeat after which a member of a consumer group loses its partitions.",
     )
-    sink_flush_ms: int = Field(default=50, ge=0, description="at least so long from one INSERT of a table to the next")
-    sink_max_rows: int = Field(default=100_000, ge=1, description="of one INSERT")
-    sink_max_bytes: int = Field(default=64 << 20, ge=1, description="of one fetch from Kafka, and of one INSERT")
+    sink_flush_ms: int = Field(
+        default=50, ge=0, description="Shortest time between two INSERTs into one table, in milliseconds."
+    )
+    sink_max_rows: int = Field(default=100_000, ge=1, description="Rows of one INSERT.")
+    sink_max_bytes: int = Field(default=64 << 20, ge=1, description="Bytes of one fetch from Kafka, and of one INSERT.")
     max_bad_events_per_minute: int = Field(
-        default=10_000, ge=1, description="of one topic, read by one sink; beyond it the sink stops with exit code 78"
+        default=10_000,
+        ge=1,
+        description="Invalid records per minute, topic and sink. Beyond it the sink stops with exit code 78.",
     )
     max_refused_in_a_row: int = Field(
-        default=20, ge=1, description="events that ClickHouse refuses, and takes none between; then exit code 78"
+        default=20,
+        ge=1,
+        description="Events that ClickHouse may refuse one after the other. Beyond it the sink stops with exit code "
+        "78.",
     )
     dead_letter_timeout_ms: int = Field(
-        default=60_000, ge=0, description="a dead letter that waits longer for its topic ends the sink, exit code 69"
+        default=60_000,
+        ge=0,
+        description="Milliseconds that a dead letter may wait for its topic. Then the sink stops with exit code 69.",
     )
     deletion_pause_s: float = Field(
         default=10,
         ge=0,
-        description="between two deletions in ClickHouse: what is asked for meanwhile is deleted together, because "
-        "each looks at every part of the tables. Minutes on a large cluster",
+        description="Seconds between two deletions in ClickHouse. Requests that arrive in between are deleted "
+        "together, because each deletion looks at every part of the tables. Use minutes on a large "
+        "cluster.",
     )
-    insert_timeout_ms: int = Field(default=5_000, ge=100, description="must be below the session timeout")
+    insert_timeout_ms: int = Field(
+        default=5_000, ge=100, description="Milliseconds that one INSERT may take. It must be below session_timeout_ms."
+    )
 
     # Local stack
-    data_dir: Path = Field(default=Path(".axonstream"), description="where `axonstream up` keeps everything")
-    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    data_dir: Path = Field(
+        default=Path(".axonstream"), description="Directory in which `axonstream up` keeps everything."
+    )
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
 
     @field_validator("gateway_tls_key_file")
     @classmethod
