@@ -31,12 +31,14 @@ def audit() -> None:
 
 
 @audit.command(name="list")
-@click.option("--tenant", help="Only what was done to this tenant's, or to dead letters that claim to be of it.")
+@click.option("--tenant", help="Only entries about this tenant, or about dead letters that name it.")
 @click.option("--action", type=click.Choice(_ACTIONS), metavar="ACTION", help=f"One of: {', '.join(_ACTIONS)}.")
 @click.option("--since", type=Time(), help="30m, 12h, 7d ago, or ISO 8601; UTC where no zone is given.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Data directory of the local stack.  [default: .axonstream]"
+)
 def list_entries(
     tenant: str | None,
     action: str | None,

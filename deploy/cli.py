@@ -34,12 +34,12 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--port", default=8080, show_default=True, help="Of the gateway; 0 picks a free one.")
+@click.option("--port", default=8080, show_default=True, help="Port of the gateway; 0 picks a free port.")
 @DATA_DIR
 @click.option("--processors", default=1, show_default=True, type=click.IntRange(1, 64))
 @click.option("--sinks", default=1, show_default=True, type=click.IntRange(1, 64))
-@click.option("--kafka-port", default=9092, show_default=True, help="A free one is picked when it is taken.")
-@click.option("--clickhouse-port", default=8123, show_default=True, help="A free one is picked when it is taken.")
+@click.option("--kafka-port", default=9092, show_default=True, help="Another port is picked if this one is taken.")
+@click.option("--clickhouse-port", default=8123, show_default=True, help="Another port is picked if this one is taken.")
 def up(port: int, data_dir: Path, processors: int, sinks: int, kafka_port: int, clickhouse_port: int) -> None:
     """Run the whole product on this machine until Ctrl-C."""
     from axonstream.deploy.local_stack import StackOptions
@@ -71,8 +71,14 @@ def demo(data_dir: Path) -> None:
     is_flag=True,
     help="Go on from what Kafka has now, another topic or deleted records included. What is stored stays.",
 )
-@click.option("--add-partitions", is_flag=True, help="Add partitions, up to AXONSTREAM_TOPIC_PARTITIONS; for good.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]")
+@click.option(
+    "--add-partitions",
+    is_flag=True,
+    help="Add partitions, up to AXONSTREAM_TOPIC_PARTITIONS; Kafka cannot remove them.",
+)
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Data directory of the local stack.  [default: .axonstream]"
+)
 def init(new_epoch: bool, add_partitions: bool, data_dir: Path | None) -> None:
     """Make topics and schema on the Kafka and ClickHouse of the settings; running it again changes nothing.
 

@@ -38,10 +38,10 @@ T = TypeVar("T")
 
 EXIT_SOME_REFUSED = 3
 _DATA_DIR = click.option(
-    "--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]"
+    "--data-dir", type=click.Path(path_type=Path), help="Data directory of the local stack.  [default: .axonstream]"
 )
 _OUTPUT = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-_ALL_OPEN = click.option("--all-open", is_flag=True, help="Mean every letter: needed when no filter is given.")
+_ALL_OPEN = click.option("--all-open", is_flag=True, help="Select every open letter; required if no filter is given.")
 _DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 

@@ -79,12 +79,14 @@ def _options(limit: int | None) -> list[Callable[[Callable[..., None]], Callable
         click.option("--topic", help="The topic that the record stands on."),
         click.option("--partition", type=click.IntRange(0, (1 << 32) - 1)),
         click.option("--offset", type=click.IntRange(0, MAX_ID)),
-        click.option("--epoch", type=click.IntRange(0, (1 << 32) - 1), help="Of the topic, where it was made anew."),
+        click.option(
+            "--epoch", type=click.IntRange(0, (1 << 32) - 1), help="Epoch of the topic, if the topic was recreated."
+        ),
         click.option("--reason", help="A part of the reason, in any case."),
-        click.option("--tenant", help="That the record claims to be of."),
-        click.option("--trace", help="That the record claims to be of."),
+        click.option("--tenant", help="Tenant that the record names."),
+        click.option("--trace", help="Trace that the record names."),
         click.option("--since", type=Time(), help="30m, 12h, 7d ago, or ISO 8601; UTC where no zone is given."),
-        click.option("--until", type=Time(), help="Likewise; the time itself is not meant."),
+        click.option("--until", type=Time(), help="As --since; letters of this time itself are left out."),
         click.option("--limit", type=click.IntRange(1), default=limit, show_default=limit is not None),
         click.option("--all", "everything", is_flag=True, help="Also letters that were replayed or discarded."),
     ]

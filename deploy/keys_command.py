@@ -36,7 +36,7 @@ T = TypeVar("T")
 READ_WITHIN_S = 20.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATA_DIR = click.option(
-    "--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]"
+    "--data-dir", type=click.Path(path_type=Path), help="Data directory of the local stack.  [default: .axonstream]"
 )
 _OUTPUT = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 
@@ -50,14 +50,14 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--tenant", required=True, help="Whose data the key opens.")
-@click.option("--name", required=True, help="What it is for; shown in the list.")
+@click.option("--tenant", required=True, help="Tenant that the key gives access to.")
+@click.option("--name", required=True, help="Purpose of the key; `keys list` shows it.")
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
     type=click.Choice([scope.value for scope in KeyScope]),
-    help="What it may do; may be given several times.  [default: ingest and read]",
+    help="What the key may do; repeat the option for several.  [default: ingest and read]",
 )
 @click.option("--public", is_flag=True, help="A token pt_... that may only publish, to be sent in X-Public-Token.")
 @click.option(
@@ -65,10 +65,10 @@ def keys() -> None:
     "origins",
     multiple=True,
     metavar="ORIGIN",
-    help="A web page that may publish with the public token, as https://app.example; may be given several times.",
+    help="A web page that may publish with the public token, as https://app.example; repeat the option for several.",
 )
 @click.option("--expires", metavar="TIME", help="30m, 12h, 90d, or ISO 8601 with a zone.  [default: never]")
-@click.option("--creator", default=user_name, help="Who makes it.  [default: your user name]")
+@click.option("--creator", default=user_name, help="Name to record as the creator.  [default: your user name]")
 @_OUTPUT
 @_DATA_DIR
 def create(

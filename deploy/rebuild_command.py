@@ -16,7 +16,9 @@ from axonstream.stream_processors.rebuild import order_rebuild
 
 
 @click.command("rebuild-summaries")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Data directory of the local stack.  [default: .axonstream]"
+)
 def rebuild_summaries(data_dir: Path | None) -> None:
     """Have the processors fold again all events that Kafka still has.
 

@@ -25,10 +25,18 @@ NOT_REPAIRED = 2
 
 
 @click.command()
-@click.option("--partition", "partitions", multiple=True, type=click.IntRange(0), help="Of agent-events; else all.")
+@click.option(
+    "--partition",
+    "partitions",
+    multiple=True,
+    type=click.IntRange(0),
+    help="Partition of agent-events; without it, all of them.",
+)
 @click.option("--from", "first", type=click.IntRange(0), help="First offset.  [default: the oldest that Kafka has]")
 @click.option("--to", "last", type=click.IntRange(0), help="Last offset.  [default: the newest that is committed]")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Data directory of the local stack.  [default: .axonstream]"
+)
 def repair(partitions: tuple[int, ...], first: int | None, last: int | None, data_dir: Path | None) -> None:
     """Store again what ClickHouse has lost and Kafka still has.
 

@@ -42,7 +42,9 @@ _HINTS = {
 @click.command()
 @click.argument("query")
 @click.option("-o", "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Data directory of the local stack.  [default: .axonstream]"
+)
 def sql(query: str, output: Output, data_dir: Path | None) -> None:
     """Print the answer to a SQL QUERY (- reads it from stdin).
 

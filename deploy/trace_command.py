@@ -38,10 +38,14 @@ def server_options(command: Command) -> Command:
     """How a command finds the gateway, and how it prints."""
     for option in (
         click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True),
-        click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]"),
+        click.option(
+            "--data-dir",
+            type=click.Path(path_type=Path),
+            help="Data directory of the local stack.  [default: .axonstream]",
+        ),
         click.option("--tenant", help="Tenant id.  [default: the key's]"),
-        click.option("--api-key", help="Better in AXONSTREAM_API_KEYS, which other users cannot see."),
-        click.option("--url", help="Of the gateway.  [default: the local stack]"),
+        click.option("--api-key", help="API key. Prefer AXONSTREAM_API_KEYS: others can see command lines."),
+        click.option("--url", help="Address of the gateway.  [default: the local stack]"),
     ):
         command = option(command)
     return command

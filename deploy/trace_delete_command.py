@@ -18,11 +18,11 @@ _KEPT_OUT = "Unless late events are stored, nobody can publish for it any more."
 @click.argument("trace_id", metavar="[ID]", required=False)
 @click.option("--session", help="All traces whose events have this sessionId in their metadata.")
 @click.option("--user", help="All traces whose events have this userId in their metadata.")
-@click.option("--everything", is_flag=True, help="All that the tenant has; name it with --tenant.")
+@click.option("--everything", is_flag=True, help="Everything of the tenant; name it with --tenant.")
 @click.option(
     "--late",
     type=click.Choice(["refused", "stored"]),
-    help="What becomes of events that come later.  [default: AXONSTREAM_LATE_EVENTS of the gateway]",
+    help="What happens to events that arrive later.  [default: AXONSTREAM_LATE_EVENTS of the gateway]",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @server_options

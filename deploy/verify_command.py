@@ -29,9 +29,13 @@ _FIGURES = (
 
 @click.command()
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--most", default=100, show_default=True, type=click.IntRange(1), help="Differences to name; all count.")
+@click.option(
+    "--most", default=100, show_default=True, type=click.IntRange(1), help="Differences to print; all are counted."
+)
 @click.option("--deep", is_flag=True, help="Compare the content of every row, not only at the ends of partitions.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Of the local stack.  [default: .axonstream]")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Data directory of the local stack.  [default: .axonstream]"
+)
 def verify(output: Literal["text", "json"], most: int, deep: bool, data_dir: Path | None) -> None:
     """Compare Kafka with ClickHouse, and each summary with its events.
 
