@@ -79,7 +79,10 @@ async def lose_markers(cluster: KafkaCluster, settings: Settings, markers: int) 
     await cluster.until_ready()
 
 
-@pytest.mark.parametrize("finished", [True, False], ids=["finished in ClickHouse", "under way"])
+@pytest.mark.parametrize(
+    "finished",
+    [pytest.param(True, id="finished in ClickHouse"), pytest.param(False, id="under way", marks=pytest.mark.soak)],
+)
 def test_a_deletion_holds_although_kafka_has_lost_its_markers(
     one_broker: KafkaCluster, one_broker_settings: Settings, tmp_path: Path, finished: bool
 ) -> None:

@@ -125,7 +125,7 @@ async def as_of_the_version_before(log: Log, position: str) -> str:
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("named", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_a_position_beyond_the_end_of_the_log_is_told_and_what_comes_then_comes(
     one_broker: KafkaCluster, path: str, named: bool
 ) -> None:

@@ -177,7 +177,7 @@ async def _says_what_it_lacks(client: Client, sick: list[str], healthy: list[str
     assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
 
 
-@pytest.mark.parametrize("fault", ["killed", "frozen"])
+@pytest.mark.parametrize("fault", ["killed", pytest.param("frozen", marks=pytest.mark.soak)])
 def test_a_partition_without_a_leader_costs_only_the_reads_of_its_own_traces(
     fault: str, clickhouse_url: str, tmp_path: Path
 ) -> None:
