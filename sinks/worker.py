@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.producers.committed_offsets import heed_whole_answers
+from axonstream.producers.coordinator_lookup import look_up_promptly
 from axonstream.producers.instance_name import client_name, static_member
 from axonstream.producers.kafka_client import kafka_options, survive_closed_transports
 from axonstream.producers.leader_watch import LeaderWatch
@@ -241,6 +242,7 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, place: str) -
         )
         try:
             await consumer.start()
+            look_up_promptly(consumer)
             if name and await held_elsewhere(consumer, name, client_id):
                 log.warning("another machine may run a sink under the same name, %s: waiting until it has ended", name)
                 assignment.expect_rival()

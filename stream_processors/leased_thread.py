@@ -15,6 +15,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from axonstream.producers.committed_offsets import heed_whole_answers
+from axonstream.producers.coordinator_lookup import look_up_promptly
 from axonstream.producers.leader_watch import LeaderWatch, LogEnd, told_ends
 from axonstream.stream_processors.consumed import consume_lightly
 from axonstream.stream_processors.consumed_offsets import consumed_offsets
@@ -66,6 +67,7 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
         watch_membership(self._ensure_consumer(), cast("Any", self.consumer).membership)
         fetch_patiently(self._ensure_consumer(), paused=lambda: cast("Any", self.consumer)._paused_partitions)
         heed_whole_answers(self._ensure_consumer())
+        look_up_promptly(self._ensure_consumer())
 
     async def _fetch_records(
         self,
