@@ -11,7 +11,9 @@ import pytest
 from kit.client_environment import VERSIONS
 
 ROOT = Path(__file__).parent.parent
-LOCKS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.lock") if ".venv" not in path.as_posix())
+_FILES = (path.relative_to(ROOT) for path in ROOT.rglob("*.lock"))
+# The environments and the data of a local stack, where `make demo` has run, have hidden folders of their own.
+LOCKS = sorted(path.as_posix() for path in _FILES if not path.parts[0].startswith("."))
 RUNNING, TESTING = "requirements.lock", "requirements-test.lock"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 _REQUIREMENT = re.compile(r"(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>\S+)(?: ; (?P<marker>.+))?")
