@@ -3,11 +3,12 @@
 A read waits until everything before it in its partition can be read, whoever published it, and then shares ClickHouse
 with other reads. So one tenant's load delays another's reads. While a read is late, the publishes and reads of a
 tenant that has more than an even share of them wait before they begin, at most MOST_WAIT_S each: less is then under
-way, and the late read is answered. For WINDOW_S after it they begin one by one, with a gap between two: all at once
-would make the next read late. So the pace of a load is what leaves the reads of others in time.
+way, and the late read is answered. For WINDOW_S after it those of one tenant begin one by one, with a gap between two:
+all at once would make the next read late. So the pace of a load is what leaves the reads of others in time.
 
 A tenant alone, a tenant that asks little, and a pipeline that stands (ClickHouse or a worker is away) cost nobody a
-wait. What waits here has not begun, so two loud tenants never wait for one another.
+wait. What waits here has not begun, and each tenant waits in a row of its own, so two loud tenants never wait for one
+another.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
+from weakref import WeakValueDictionary
 
 LATE_S = 0.1
 STANDS_AFTER_S = 2.0
@@ -55,12 +57,16 @@ class Load:
         return asked * len(tenants) > self._now.total() + self._before.total()
 
 
-class _Gate:
-    """What waits goes through it one by one."""
+class _Gates:
+    """A lock for each tenant that has something waiting: it goes through one by one, `gap_s` apart."""
 
     def __init__(self, gap_s: float) -> None:
-        self.turn = asyncio.Lock()
         self.gap_s = gap_s
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, tenant_id: str) -> asyncio.Lock:
+        """The same one for as long as somebody holds it or waits for it."""
+        return self._locks.setdefault(tenant_id, asyncio.Lock())
 
 
 class LateReads:
@@ -73,8 +79,8 @@ class LateReads:
         self._moved_at = clock()
         self._events = Load(LOUD_EVENTS, clock)
         self._reads = Load(LOUD_READS, clock)
-        self._publish_gate, self._read_gate = _Gate(PUBLISH_GAP_S), _Gate(READ_GAP_S)
-        self._was_late = ("", float("-inf"))  # whose read, and until when
+        self._publish_gates, self._read_gates = _Gates(PUBLISH_GAP_S), _Gates(READ_GAP_S)
+        self._late_until: dict[str, float] = {}  # by tenant: so long its late read counts after its end
         self.held = 0  # publishes and reads that have waited
 
     def moved(self) -> None:
@@ -83,7 +89,7 @@ class LateReads:
 
     async def before_publishing(self, tenant_id: str) -> None:
         """The tenant is about to publish: give way to a late read."""
-        await self._give_way(tenant_id, self._events, self._publish_gate)
+        await self._give_way(tenant_id, self._events, self._publish_gates)
 
     def published(self, tenant_id: str, events: int) -> None:
         """The tenant publishes so many events now."""
@@ -92,7 +98,7 @@ class LateReads:
     @asynccontextmanager
     async def reading(self, tenant_id: str) -> AsyncGenerator[None]:
         """A read of the tenant, which gives way to a late one before it begins; inside it is under way."""
-        await self._give_way(tenant_id, self._reads, self._read_gate)
+        await self._give_way(tenant_id, self._reads, self._read_gates)
         self._reads.add(tenant_id, 1)
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way[ended] = tenant_id, self._clock()
@@ -101,30 +107,28 @@ class LateReads:
         finally:
             _, began = self._under_way.pop(ended)
             if (now := self._clock()) >= began + LATE_S and not self._reads.is_more_than_even(tenant_id, ""):
-                self._was_late = tenant_id, now
+                self._late_until = {reader: until for reader, until in self._late_until.items() if now < until}
+                self._late_until[tenant_id] = now + WINDOW_S
             ended.set_result(None)
 
-    async def _give_way(self, tenant_id: str, load: Load, gate: _Gate) -> None:
+    async def _give_way(self, tenant_id: str, load: Load, gates: _Gates) -> None:
         if not self._gives_way(tenant_id, load):
             return
         self.held += 1
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._most_wait_s), gate.turn:
+            async with asyncio.timeout(self._most_wait_s), gates.of(tenant_id):
                 while (late := self._late_beside(tenant_id, load)) is not None:
                     await asyncio.wait([late])
-                await asyncio.sleep(gate.gap_s)
+                await asyncio.sleep(gates.gap_s)
 
     def _gives_way(self, tenant_id: str, load: Load) -> bool:
         """Whether a read of another is late, or was so lately."""
         if self._late_beside(tenant_id, load) is not None:
             return True
-        reader, at = self._was_late
         now = self._clock()
-        return (
-            reader != tenant_id
-            and now < at + WINDOW_S
-            and now <= self._moved_at + STANDS_AFTER_S
-            and load.is_more_than_even(tenant_id, reader)
+        return now <= self._moved_at + STANDS_AFTER_S and any(
+            reader != tenant_id and now < until and load.is_more_than_even(tenant_id, reader)
+            for reader, until in self._late_until.items()
         )
 
     def _late_beside(self, tenant_id: str, load: Load) -> asyncio.Future[None] | None:

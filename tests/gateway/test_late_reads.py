@@ -185,3 +185,35 @@ def test_a_late_read_of_a_loud_reader_holds_nobody_afterwards() -> None:
         assert await ends_at_once(case.late_reads.before_publishing("loud"))
 
     asyncio.run(scenario())
+
+
+def test_a_late_read_of_ones_own_hides_that_of_no_other() -> None:
+    """Who publishes a lot, and reads a little and late, waits for others all the same."""
+
+    async def scenario() -> None:
+        case = Case()
+        async with case.late_read():
+            pass
+        async with case.late_reads.reading("loud"):
+            case.clock.now += LATE_S
+        assert not await ends_at_once(case.late_reads.before_publishing("loud"))
+
+    asyncio.run(scenario())
+
+
+def test_each_load_waits_in_a_row_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tenant with many requests kept another one behind all of them."""
+    monkeypatch.setattr("axonstream.gateway.late_reads.PUBLISH_GAP_S", 0.0)
+
+    async def scenario() -> None:
+        case = Case()
+        case.late_reads.published("loud too", LOUD_EVENTS)
+        async with case.late_read():
+            first = asyncio.create_task(case.late_reads.before_publishing("loud"))
+            await asyncio.sleep(0)
+            row = case.late_reads._publish_gates
+            assert row.of("loud").locked()
+            assert not row.of("loud too").locked()
+        await asyncio.wait_for(first, 60)
+
+    asyncio.run(scenario())
