@@ -18,10 +18,8 @@ from axonstream.stream_processors.lease import Lease
 class Assignment:
     """The current tenure. A revocation returns only when the flows have left it, still in the old generation."""
 
-    def __init__(self, lease: Lease, lease_s: float = 0) -> None:
-        """`lease_s` is how long any process may go on after its group has given its place to another one."""
+    def __init__(self, lease: Lease) -> None:
         self.lease = lease
-        self._lease_s = lease_s
         self._has_rival = False
         self._rival_until = float("-inf")
         self._tenure: Tenure | None = None
@@ -33,7 +31,7 @@ class Assignment:
         async with self._changed:
             if self._has_rival:
                 self._has_rival = False
-                self._rival_until = boot_clock() + self._lease_s
+                self._rival_until = boot_clock() + self.lease.length_s
             self._tenure = Tenure(assigned, self.lease)
             self._changed.notify_all()
 

@@ -115,7 +115,7 @@ async def work_until(
     """
     lease_s = _lease_s(settings)
     async with asyncio.TaskGroup() as group:
-        assignment = Assignment(Lease(lease_s), lease_s)
+        assignment = Assignment(Lease(lease_s))
         work = group.create_task(_work(settings, assignment, place, stop, on_ready))
         stopping = group.create_task(stop.wait())
         await asyncio.wait([work, stopping], return_when=asyncio.FIRST_COMPLETED)

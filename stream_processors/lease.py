@@ -18,7 +18,7 @@ class Lease:
     """Starts without the right to write. Thread-safe: renewed by the consumer's thread, read by the producer."""
 
     def __init__(self, session_timeout_s: float, clock: Callable[[], float] = boot_clock) -> None:
-        self._length_s = session_timeout_s - MARGIN_S
+        self.length_s = session_timeout_s - MARGIN_S
         self._clock = clock
         self._ends_at = float("-inf")
 
@@ -27,7 +27,7 @@ class Lease:
 
         `heartbeat_sent_at` is in s, by the clock of the lease.
         """
-        self._ends_at = max(self._ends_at, heartbeat_sent_at + self._length_s)
+        self._ends_at = max(self._ends_at, heartbeat_sent_at + self.length_s)
 
     @property
     def ends_at(self) -> float:

@@ -45,7 +45,7 @@ def test_every_promise_of_architecture_is_in_the_table_of_guarantees() -> None:
 @pytest.mark.slow
 def test_what_is_made_of_the_program_says_what_the_program_does() -> None:
     """In a process of its own: Faust gives every command of click another option for its help."""
-    command = [sys.executable, "docs/generated.py", "--check"]
+    command = [sys.executable, "docs/generate.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -69,7 +69,7 @@ def test_the_first_look_waits_for_the_lease_of_a_rival(monkeypatch: pytest.Monke
 
     async def story() -> None:
         nonlocal now
-        assignment = Assignment(Lease(10, lambda: now), FAR_AWAY_S)
+        assignment = Assignment(Lease(FAR_AWAY_S, lambda: now))
         await assignment.begin(PARTITIONS)
         assert await assignment.tenure()
         assignment.expect_rival()  # its place was taken, and is about to be taken back

@@ -113,7 +113,9 @@ RELIED_UPON: list[Any] = [
     AIOKafkaClient._md_synchronizer,
     AIOKafkaClient._metadata_update,
     AIOKafkaClient._get_conn,
+    AIOKafkaClient.coordinator_lookup,
     GroupCoordinator._do_heartbeat,
+    GroupCoordinator.ensure_coordinator_known,
     GroupCoordinator._heartbeat_routine,
     GroupCoordinator._do_rejoin_group,
     GroupCoordinator._send_req,
@@ -134,6 +136,8 @@ RELIED_UPON: list[Any] = [
     FlowControl,
 ]
 HASHES: dict[str, str] = {
+    "aiokafka.client.AIOKafkaClient.coordinator_lookup": "19cc69fb75f8",
+    "aiokafka.consumer.group_coordinator.GroupCoordinator.ensure_coordinator_known": "4dfb9ccd877a",
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread.close": "d22efc59a1df",
     "faust.transport.drivers.aiokafka.AIOKafkaConsumerThread.on_thread_stop": "8dfc004e258b",
     "faust.app.base.App._on_rebalance_when_stopped": "1b172d9af8ff",

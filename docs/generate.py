@@ -1,4 +1,4 @@
-"""The pages that are made of the program: `python docs/generated.py` writes them; with --check it compares them."""
+"""The pages that are made of the program: `python docs/generate.py` writes them; with --check it compares them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from axonstream.producers.settings import Settings
 DOCS = Path(__file__).parent
 WIDTH = 80
 _COMMON = {"400", "401", "403", "421", "429", "431", "503"}
-_MADE = "This page is made of the program by `python docs/generated.py`.\n"
+_MADE = "This page is made of the program by `python docs/generate.py`.\n"
 
 
 def pages() -> dict[str, str]:
