@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from axonstream.clickhouse.client import connect
+from axonstream.contract.event_record import encode_event
 from axonstream.deploy.init import initialise
 from axonstream.event_contract import EventInput
-from axonstream.producers.event_record import encode_event
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics, event_key
-from axonstream.sinks.clickhouse import connect
-from axonstream.sinks.event_batch import EventBatch
-from axonstream.sinks.event_store import COLUMNS, TABLE
-from axonstream.sinks.table_writer import TableWriter
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics, event_key
+from axonstream.settings.settings import Settings
+from axonstream.sinks.events.event_batch import EventBatch
+from axonstream.sinks.events.event_store import COLUMNS, TABLE
+from axonstream.sinks.writing.table_writer import TableWriter
 from benchmarks.measuring.installation import Installation
 from benchmarks.measuring.plan import read_plan
 from benchmarks.measuring.results import Results

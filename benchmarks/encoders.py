@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from axonstream.producers.event_record import EventRecord
+from axonstream.contract.event_record import EventRecord
 from benchmarks.measuring.filled_topic import delete_topics, fill_topic, make_topic
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.plan import Plan, read_plan

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import orjson
 
+from axonstream.clickhouse.client import connect_blocking
 from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets
-from axonstream.sinks.clickhouse import connect_blocking
 from benchmarks.measuring.http_load import Load
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.pipeline import Pipeline, running_pipeline

@@ -17,10 +17,10 @@ from time import process_time
 
 import orjson
 
+from axonstream.contract.event_record import encode_event
+from axonstream.contract.record_validation import verdict
 from axonstream.event_contract import EventInput
-from axonstream.producers.event_record import encode_event
-from axonstream.producers.topics import event_key
-from axonstream.producers.verdict import verdict
+from axonstream.kafka.topics import event_key
 from axonstream.stream_processors.application import GC_THRESHOLDS
 from axonstream.stream_processors.fold import fold_records
 from axonstream.stream_processors.snapshots import summary_record

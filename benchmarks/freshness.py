@@ -14,7 +14,7 @@ from statistics import quantiles
 import httpx
 from aiokafka import AIOKafkaConsumer
 
-from axonstream.producers.topics import state_key
+from axonstream.kafka.topics import state_key
 from benchmarks.measuring.filled_topic import partitions_of
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.pipeline import Pipeline, running_pipeline

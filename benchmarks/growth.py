@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import httpx
 
-from axonstream.producers.event_record import EventRecord
-from axonstream.sinks.clickhouse import connect, connect_blocking
+from axonstream.clickhouse.client import connect, connect_blocking
+from axonstream.contract.event_record import EventRecord
 from benchmarks.measuring.filled_topic import delete_topics, fill_topic, make_topic
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.pipeline import running_pipeline

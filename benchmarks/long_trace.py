@@ -9,7 +9,7 @@ import httpx
 import orjson
 import psutil
 
-from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.clickhouse.client import connect_blocking
 from benchmarks.measuring.installation import Installation
 from benchmarks.measuring.pipeline import running_pipeline
 from benchmarks.measuring.plan import read_plan

@@ -13,8 +13,8 @@ from time import monotonic, sleep
 
 import orjson
 
-from axonstream.deploy.free_ports import free_port
-from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.clickhouse.client import connect_blocking
+from axonstream.local.free_ports import free_port
 from benchmarks.measuring.filled_topic import ends_of, fill_topic
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.output_watch import DEADLINE_S, watching
@@ -67,7 +67,7 @@ def growth_while_away(at: Servers, seconds: int) -> tuple[dict[str, float], str]
     """How much gateway and sink grew from SETTLED_S into the outage until its end; all must be stored afterwards."""
     port = free_port()
     with tempfile.TemporaryDirectory() as directory:
-        command = ["-m", "axonstream.deploy.cli", "clickhouse", "--data-dir", directory, "--port", str(port)]
+        command = ["-m", "axonstream.cli.main", "clickhouse", "--data-dir", directory, "--port", str(port)]
         with subject_process(command) as clickhouse:
             clickhouse.until_line("ready clickhouse")
             installation = Installation(Servers(at.kafka, f"http://127.0.0.1:{port}"))

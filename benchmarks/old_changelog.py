@@ -15,8 +15,8 @@ from time import monotonic
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from axonstream.producers.topic_configs import change_configs
-from axonstream.producers.topics import state_key
+from axonstream.kafka.topic_configs import change_configs
+from axonstream.kafka.topics import state_key
 from axonstream.stream_processors.fold import fold_records
 from axonstream.stream_processors.trace_state import FENCE_HEADER
 from axonstream.stream_processors.trace_states import TraceStates

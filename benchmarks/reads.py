@@ -15,9 +15,9 @@ from time import monotonic
 import httpx
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.producers.settings import Settings
-from axonstream.sinks.clickhouse import connect, connect_blocking
-from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
+from axonstream.clickhouse.client import connect, connect_blocking
+from axonstream.settings.settings import Settings
+from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.pipeline import running_pipeline
 from benchmarks.measuring.plan import Plan, read_plan

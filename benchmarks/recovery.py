@@ -11,7 +11,7 @@ from time import monotonic
 
 import orjson
 
-from axonstream.producers.event_record import EventRecord
+from axonstream.contract.event_record import EventRecord
 from benchmarks.measuring.filled_topic import delete_topics, fill_topic, make_topic
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.output_watch import watching

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from axonstream.sinks.clickhouse import connect
+from axonstream.clickhouse.client import connect
 from benchmarks.measuring.filled_topic import ends_of, fill_topic
 from benchmarks.measuring.installation import PARTITIONS, Installation
 from benchmarks.measuring.output_watch import DEADLINE_S, watching

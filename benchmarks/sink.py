@@ -13,7 +13,7 @@ from time import monotonic, sleep
 
 from clickhouse_connect.driver.client import Client
 
-from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.clickhouse.client import connect_blocking
 from axonstream.sinks.worker import FETCH_BYTES
 from benchmarks.measuring.filled_topic import delete_topics, fill_topic, make_topic
 from benchmarks.measuring.installation import PARTITIONS, Installation

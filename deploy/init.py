@@ -8,14 +8,14 @@ import logging
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from axonstream.deploy.errors import PartFailedError
 from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
-from axonstream.producers.cluster_id import cluster_id
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics, partitions_of_the_pipeline
-from axonstream.producers.topics import Topics
-from axonstream.sinks.epochs import ensure_epoch
-from axonstream.sinks.known_cluster import check_cluster
+from axonstream.kafka.cluster_id import cluster_id
+from axonstream.kafka.topic_admin import make_topics, partitions_of_the_pipeline
+from axonstream.kafka.topics import Topics
+from axonstream.local.errors import PartFailedError
+from axonstream.settings.settings import Settings
+from axonstream.sinks.positions.incarnations import ensure_epoch
+from axonstream.sinks.positions.known_cluster import check_cluster
 from axonstream.sinks.schema import migrate
 
 log = logging.getLogger(__name__)

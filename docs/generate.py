@@ -13,9 +13,9 @@ import click
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from axonstream.deploy.cli import main
-from axonstream.gateway.openapi import document
-from axonstream.producers.settings import Settings
+from axonstream.cli.main import main
+from axonstream.gateway.http.openapi import document
+from axonstream.settings.settings import Settings
 
 DOCS = Path(__file__).parent
 WIDTH = 80

@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from axonstream.gateway.authentication import Authentication
-from axonstream.gateway.connections import Connections
+from axonstream.contract.event_ids import EventIds
+from axonstream.gateway.access.authentication import Authentication
+from axonstream.gateway.access.rate_limits import RateLimits
 from axonstream.gateway.control.audit_trail import AuditLimits
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.key_use import KeyUses
@@ -23,11 +24,14 @@ from axonstream.gateway.deleting.being_deleted import BeingDeleted
 from axonstream.gateway.deleting.deletions import Deletions
 from axonstream.gateway.deleting.markers import LogMarkers, Markers
 from axonstream.gateway.deleting.routes import DELETE_TRACE, DELETE_TRACES, Deleting, by_method
-from axonstream.gateway.direct_call import DirectCall, DirectlyCalled
-from axonstream.gateway.errors import HANDLERS, UnavailableError
 from axonstream.gateway.health import Health
-from axonstream.gateway.known_parameters import takes
-from axonstream.gateway.late_reads import LateReads
+from axonstream.gateway.http.connections import Connections
+from axonstream.gateway.http.errors import HANDLERS, UnavailableError
+from axonstream.gateway.http.fast_path import DirectCall, DirectlyCalled
+from axonstream.gateway.http.known_parameters import takes
+from axonstream.gateway.http.openapi import OpenApi
+from axonstream.gateway.http.request_counts import RequestCounts
+from axonstream.gateway.http.request_head import RequestHead, allowed_hosts
 from axonstream.gateway.live.filter import PARAMETERS as LIVE
 from axonstream.gateway.live.tail import LiveTail
 from axonstream.gateway.managing.apps import Apps
@@ -35,28 +39,24 @@ from axonstream.gateway.managing.channels import Channels
 from axonstream.gateway.managing.routes import Managing
 from axonstream.gateway.managing.webhook_endpoints import WebhookEndpoints
 from axonstream.gateway.metrics import Metrics, Parts
-from axonstream.gateway.openapi import OpenApi
 from axonstream.gateway.otlp import Otlp
 from axonstream.gateway.publishing.body_room import BodyRoom
 from axonstream.gateway.publishing.browser_pages import BrowserPages
 from axonstream.gateway.publishing.ingest import Ingest, Log
-from axonstream.gateway.rate_limits import RateLimits
 from axonstream.gateway.reading.client_leaves import ends_with_its_client
 from axonstream.gateway.reading.event_lists import CHANNEL_LIST, NOT_SEARCHED, SEARCH, EventLists
 from axonstream.gateway.reading.event_queries import EventQueries
+from axonstream.gateway.reading.late_reads import LateReads
 from axonstream.gateway.reading.pipeline_lag import PipelineLag
 from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets
 from axonstream.gateway.reading.trace_id_path import register as register_trace_id_path
 from axonstream.gateway.reading.trace_queries import TraceQueries
 from axonstream.gateway.reading.trace_reads import TRACE_LIST, TraceReads
 from axonstream.gateway.reading.visibility import Visibility
-from axonstream.gateway.request_counts import RequestCounts
-from axonstream.gateway.request_head import RequestHead, allowed_hosts
 from axonstream.gateway.sealed_texts import SealedTexts, sealing_key
-from axonstream.producers.errors import NotAcknowledgedError
-from axonstream.producers.event_ids import EventIds
+from axonstream.kafka.errors import NotAcknowledgedError
 from axonstream.producers.event_log import EventLog
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.gateway.control.log import Control
-from axonstream.gateway.errors import RETRY_AFTER_S, UnavailableError
+from axonstream.gateway.http.errors import RETRY_AFTER_S, UnavailableError
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.pipeline_lag import PipelineLag
 from axonstream.gateway.reading.pipeline_offsets import PipelineOffsetsError

@@ -20,20 +20,20 @@ from prometheus_client.utils import floatToGoString
 from starlette.requests import Request
 from starlette.responses import Response
 
-from axonstream.gateway.connections import Connections
+from axonstream.gateway.access.concurrency_limits import Turns
+from axonstream.gateway.access.rate_limits import RateLimits
 from axonstream.gateway.control.log import Control
-from axonstream.gateway.direct_call import DirectCall
-from axonstream.gateway.late_reads import LateReads
+from axonstream.gateway.http.connections import Connections
+from axonstream.gateway.http.fast_path import DirectCall
+from axonstream.gateway.http.request_counts import RequestCounts
 from axonstream.gateway.live.tail import LiveTail
 from axonstream.gateway.publishing.body_room import BodyRoom
 from axonstream.gateway.publishing.ingest import Ingest, Log
-from axonstream.gateway.rate_limits import RateLimits
+from axonstream.gateway.reading.late_reads import LateReads
 from axonstream.gateway.reading.pipeline_lag import PipelineLag
 from axonstream.gateway.reading.visibility import Visibility
-from axonstream.gateway.request_counts import RequestCounts
 from axonstream.gateway.shared_look import SharedLook
-from axonstream.gateway.turns import Turns
-from axonstream.producers.durations import Durations
+from axonstream.process.durations import Durations
 
 _PATIENCE_S = 10.0
 PREFIX = "axonstream_gateway_"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from axonstream.gateway.authentication import EARLY_KEY, PUBLIC_TOKEN, RECENT_KEY, Authentication
-from axonstream.gateway.control.credentials import KeyScope
-from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.access.authentication import EARLY_KEY, PUBLIC_TOKEN, RECENT_KEY, Authentication
+from axonstream.gateway.access.credentials import KeyScope
+from axonstream.gateway.http.errors import RefusedError
 
 _BEARER = b"bearer "
 

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from axonstream.gateway.control.derived_keys import derived_key
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 
 _KEY_BYTES = 64
 _MOST_CHARS = 128 << 10

@@ -20,15 +20,15 @@ from typing import cast
 
 import uvicorn
 
+from axonstream.gateway.access.api_keys import MAKE_A_KEY
 from axonstream.gateway.app import create_app
-from axonstream.gateway.connections import KEEP_ALIVE_S, Connections
-from axonstream.gateway.control.api_keys import MAKE_A_KEY
-from axonstream.gateway.http_protocol import GatewayProtocol
-from axonstream.gateway.tls import TlsError, server_context
-from axonstream.gateway.tls_handshake import TlsHandshake
-from axonstream.producers.kafka_client import survive_closed_transports
-from axonstream.producers.log_lines import log_to_stderr
-from axonstream.producers.settings import Settings
+from axonstream.gateway.http.connections import KEEP_ALIVE_S, Connections
+from axonstream.gateway.http.protocol import GatewayProtocol
+from axonstream.gateway.http.tls import TlsError, server_context
+from axonstream.gateway.http.tls_handshake import TlsHandshake
+from axonstream.kafka.client import survive_closed_transports
+from axonstream.process.log_lines import log_to_stderr
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import EXIT_MISMATCH
 
 log = logging.getLogger(__name__)

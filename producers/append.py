@@ -45,7 +45,7 @@ class Append:
             self.ended.set_result(None)
 
     def may_be_stored(self) -> bool:
-        """See `axonstream.producers.errors.Fate`."""
+        """See `axonstream.kafka.errors.Fate`."""
         return self.under_way > 0 or bool(self._acknowledged)
 
     @property
@@ -54,7 +54,7 @@ class Append:
         return self._acknowledged[-1][1]
 
     async def stored(self) -> dict[int, int | None]:
-        """See `axonstream.producers.errors.Fate`; for a caller that was told."""
+        """See `axonstream.kafka.errors.Fate`; for a caller that was told."""
         if self.under_way:
             if self._settled is None:
                 self._settled = asyncio.get_running_loop().create_future()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from axonstream.producers.durations import Durations
+from axonstream.process.durations import Durations
 
 
 @dataclass(slots=True)

@@ -12,15 +12,15 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from axonstream.contract.event_record import EventRecord
+from axonstream.contract.record_validation import MAX_RECORD_BYTES
+from axonstream.kafka.client import kafka_options, survive_closed_transports_of
+from axonstream.kafka.errors import NotAcknowledgedError, PartitionsChangedError
+from axonstream.kafka.topics import Topics
 from axonstream.producers.append import Append
 from axonstream.producers.append_counts import AppendCounts, Backlog
-from axonstream.producers.errors import NotAcknowledgedError, PartitionsChangedError
-from axonstream.producers.event_record import EventRecord
-from axonstream.producers.kafka_client import kafka_options, survive_closed_transports_of
-from axonstream.producers.outbox import LATE_S, Outbox, Waiting
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.producers.verdict import MAX_RECORD_BYTES
+from axonstream.producers.batcher import LATE_S, Outbox, Waiting
+from axonstream.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -11,16 +11,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from axonstream.calls import tenant_of
+from axonstream.contract.event_ids import EventIds
+from axonstream.contract.event_record import EventRecord, encode_event
+from axonstream.contract.json_shape import too_many_values
+from axonstream.contract.record_validation import Refusal, verdict
 from axonstream.errors import AxonStreamError, ClientClosedError, ValidationError
 from axonstream.event_contract import MAX_EVENT_BYTES, MAX_VALUES, EventInput, trace_id_of
+from axonstream.kafka.errors import NotAcknowledgedError
+from axonstream.kafka.topics import event_key
 from axonstream.outgoing_event import OutgoingEvent, nothing_left, outgoing_batch, outgoing_event, too_large
-from axonstream.producers.errors import NotAcknowledgedError
-from axonstream.producers.event_ids import EventIds
 from axonstream.producers.event_log import EventLog
-from axonstream.producers.event_record import EventRecord, encode_event
-from axonstream.producers.json_shape import too_many_values
-from axonstream.producers.topics import event_key
-from axonstream.producers.verdict import Refusal, verdict
 from axonstream.results import BatchResult, RefusedEvent
 
 _SEND_LESS = "Write what is so large or so deep as text, or leave it out; nothing of the event was sent."

@@ -15,8 +15,8 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
-from axonstream.producers.settings import Settings
-from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.clickhouse.client import connect_blocking
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import MigrationError
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -24,20 +24,20 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
-from axonstream.producers.leader_watch import LeaderWatch
-from axonstream.producers.loop_share import LoopShare
-from axonstream.producers.record_identity import RecordMark, decode_note
-from axonstream.producers.settings import Settings
-from axonstream.producers.verdict import runs
-from axonstream.sinks.assignment import Assignment
+from axonstream.contract.record_validation import runs
+from axonstream.kafka.consumed_offsets import consumed_offsets
+from axonstream.kafka.leader_watch import LeaderWatch
+from axonstream.kafka.record_identity import RecordMark, decode_note
+from axonstream.process.loop_share import LoopShare
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import LostEndError, RevokedError
-from axonstream.sinks.log_guard import LogGuard
-from axonstream.sinks.pace import Pace
-from axonstream.sinks.positions import Position
+from axonstream.sinks.membership.assignment import Assignment
+from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.positions.log_guard import LogGuard
+from axonstream.sinks.positions.positions import Position
 from axonstream.sinks.retry import FIRST_S, Backoff
-from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
-from axonstream.sinks.tenure import Tenure
-from axonstream.stream_processors.consumed_offsets import consumed_offsets
+from axonstream.sinks.writing.pace import Pace
+from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS
 
 log = logging.getLogger(__name__)
 

@@ -17,17 +17,22 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.producers.committed_offsets import heed_whole_answers
-from axonstream.producers.coordinator_lookup import look_up_promptly
-from axonstream.producers.instance_name import client_name, static_member
-from axonstream.producers.kafka_client import kafka_options, survive_closed_transports
-from axonstream.producers.leader_watch import LeaderWatch
-from axonstream.producers.log_lines import log_to_stderr
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.sinks.assignment import Assignment, RebalanceListener
-from axonstream.sinks.clickhouse import connect
-from axonstream.sinks.dead_letters import DeadLetters
+from axonstream.clickhouse.client import connect
+from axonstream.kafka.client import kafka_options, survive_closed_transports
+from axonstream.kafka.committed_offsets import heed_whole_answers
+from axonstream.kafka.coordinator_lookup import look_up_promptly
+from axonstream.kafka.leader_watch import LeaderWatch
+from axonstream.kafka.lease import MARGIN_S, Lease
+from axonstream.kafka.membership import Membership, watch_membership
+from axonstream.kafka.patient_fetch import fetch_patiently
+from axonstream.kafka.slim_records import consume_lightly
+from axonstream.kafka.topics import Topics
+from axonstream.process.fail_stop import stop_process
+from axonstream.process.instance_name import client_name, static_member
+from axonstream.process.log_lines import log_to_stderr
+from axonstream.process.own_name import own_name
+from axonstream.settings.settings import Settings
+from axonstream.sinks.dead_letters.writer import DeadLetters
 from axonstream.sinks.deleting.control_deletions import ControlDeletions
 from axonstream.sinks.deleting.deleter import Deleter
 from axonstream.sinks.errors import (
@@ -40,19 +45,14 @@ from axonstream.sinks.errors import (
     TableRefusesError,
     TooManyBadEventsError,
 )
-from axonstream.sinks.event_flow import EventFlow
-from axonstream.sinks.name_holder import held_elsewhere
+from axonstream.sinks.events.event_flow import EventFlow
+from axonstream.sinks.membership.assignment import Assignment, RebalanceListener
+from axonstream.sinks.membership.name_holder import held_elsewhere
 from axonstream.sinks.retry import Backoff
-from axonstream.sinks.server_restarts import ServerLives, watch_restarts
-from axonstream.sinks.summary_flow import SummaryFlow
-from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS, TableWriter
-from axonstream.stream_processors.consumed import consume_lightly
+from axonstream.sinks.summaries.summary_flow import SummaryFlow
+from axonstream.sinks.writing.server_restarts import ServerLives, watch_restarts
+from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS, TableWriter
 from axonstream.stream_processors.errors import NameTakenError
-from axonstream.stream_processors.fail_stop import stop_process
-from axonstream.stream_processors.lease import MARGIN_S, Lease
-from axonstream.stream_processors.membership import Membership, watch_membership
-from axonstream.stream_processors.own_name import own_name
-from axonstream.stream_processors.patient_fetch import fetch_patiently
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ Settings come from the environment.
 
 from __future__ import annotations
 
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors.application import create_app
 
 app = create_app(Settings())

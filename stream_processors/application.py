@@ -18,17 +18,17 @@ import faust
 from faust.types.auth import CredentialsT
 from yarl import URL
 
-from axonstream.producers.instance_name import client_name, static_member
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.log_lines import log_config
-from axonstream.producers.loop_share import LoopShare
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics
+from axonstream.process.fail_stop import FailStop
+from axonstream.process.instance_name import client_name, static_member
+from axonstream.process.log_lines import log_config
+from axonstream.process.loop_share import LoopShare
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors import chunked_transport
 from axonstream.stream_processors.chunk import Chunk, ChunkSchema
 from axonstream.stream_processors.chunked_producer import ChunkedProducer
 from axonstream.stream_processors.eviction import Eviction
-from axonstream.stream_processors.fail_stop import FailStop
 from axonstream.stream_processors.fold import fold_records
 from axonstream.stream_processors.idle_order import EvictionRule
 from axonstream.stream_processors.prompt_tables import PromptTableManager

@@ -6,7 +6,7 @@ from typing import Any
 
 from faust.tables.recovery import Recovery
 
-from axonstream.stream_processors.fail_stop import FailStop
+from axonstream.process.fail_stop import FailStop
 from axonstream.stream_processors.state_table import StateTable
 
 

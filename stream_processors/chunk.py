@@ -9,8 +9,8 @@ import faust
 from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
-from axonstream.producers.record_identity import NO_EPOCH, CommitNote, RecordMark, mark_of
-from axonstream.producers.verdict import Record
+from axonstream.contract.record_validation import Record
+from axonstream.kafka.record_identity import NO_EPOCH, CommitNote, RecordMark, mark_of
 from axonstream.stream_processors.errors import BrokenInvariantError
 from axonstream.stream_processors.settle_ledger import Outputs
 

@@ -20,18 +20,18 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
-from axonstream.producers.record_identity import CommitNote
-from axonstream.producers.settings import Settings
+from axonstream.kafka.lease import Lease
+from axonstream.kafka.membership import Membership, StopOrNameTaken
+from axonstream.kafka.record_identity import CommitNote
+from axonstream.process.fail_stop import FailStop, stop_process
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors.bulk_recovery import recovered_in_bulk
 from axonstream.stream_processors.chunk import Chunk, ChunkSchema
 from axonstream.stream_processors.chunked_producer import ChunkedProducer
 from axonstream.stream_processors.continuity import LOOK_S, Continuity
 from axonstream.stream_processors.errors import BrokenInvariantError
-from axonstream.stream_processors.fail_stop import FailStop, stop_process
 from axonstream.stream_processors.found_starts import found_in_the_end, found_starts
-from axonstream.stream_processors.lease import Lease
 from axonstream.stream_processors.leased_thread import LeasedConsumerThread
-from axonstream.stream_processors.membership import Membership, StopOrNameTaken
 from axonstream.stream_processors.settle_ledger import MAX_UNCOMMITTED, Outputs, SettleLedger
 from axonstream.stream_processors.start_position import Known, Start, check_deleted
 from axonstream.stream_processors.state_table import StateTable

@@ -12,11 +12,11 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.produce import ProduceRequest
 from faust.transport.drivers import aiokafka as driver
 
-from axonstream.producers.topics import FENCE_KEY
+from axonstream.kafka.lease import Lease
+from axonstream.kafka.topics import FENCE_KEY
+from axonstream.process.fail_stop import stop_process
 from axonstream.stream_processors.changelog_fence import fence_partitions
 from axonstream.stream_processors.errors import BrokenInvariantError
-from axonstream.stream_processors.fail_stop import stop_process
-from axonstream.stream_processors.lease import Lease
 
 OutputRecord = tuple[bytes, bytes | None] | tuple[bytes, None, tuple[str, bytes | None]]  # key, value, header
 LEASE_POLL_S = 0.02

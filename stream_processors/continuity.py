@@ -17,12 +17,12 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from axonstream.producers.leader_watch import LeaderWatch, LogEnd
-from axonstream.producers.log_trust import LogTrust
-from axonstream.producers.record_identity import Marks, RecordMark, Standing, mark_of, standings
-from axonstream.producers.settings import Settings
+from axonstream.kafka.leader_watch import LeaderWatch, LogEnd
+from axonstream.kafka.log_trust import LogTrust
+from axonstream.kafka.record_identity import Marks, RecordMark, Standing, mark_of, standings
+from axonstream.process.fail_stop import stop_process
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors.errors import BrokenInvariantError
-from axonstream.stream_processors.fail_stop import stop_process
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import faust
 
-from axonstream.producers.topics import Topics
+from axonstream.kafka.topics import Topics
 from axonstream.stream_processors.chunked_consumer import ChunkedConsumer
 from axonstream.stream_processors.chunked_producer import ChunkedProducer
 from axonstream.stream_processors.errors import BrokenInvariantError

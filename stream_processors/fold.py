@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from axonstream.contract.deletion import MARKER_KEY, Marker, read_marker
+from axonstream.contract.event import Event
+from axonstream.contract.record_validation import Refusal, verdicts
 from axonstream.event_contract import EventType
-from axonstream.producers.deletion import MARKER_KEY, Marker, read_marker
-from axonstream.producers.event import Event
-from axonstream.producers.topics import state_key
-from axonstream.producers.verdict import Refusal, verdicts
+from axonstream.kafka.topics import state_key
 from axonstream.stream_processors.name_list import with_name
 from axonstream.stream_processors.trace_state import LIST_CAP, FirstError, TraceState, tombstone_records
 from axonstream.stream_processors.trace_states import TraceStates

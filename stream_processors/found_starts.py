@@ -11,9 +11,9 @@ from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from axonstream.producers.record_identity import CommitNote, RecordMark, Standing, decode_note, standings
-from axonstream.producers.settings import Settings
-from axonstream.stream_processors.fail_stop import FailStop
+from axonstream.kafka.record_identity import CommitNote, RecordMark, Standing, decode_note, standings
+from axonstream.process.fail_stop import FailStop
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors.start_position import Known, Start, start_of
 from axonstream.stream_processors.summaries_end import last_watermarks
 

@@ -14,13 +14,13 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from axonstream.producers.committed_offsets import heed_whole_answers
-from axonstream.producers.coordinator_lookup import look_up_promptly
-from axonstream.producers.leader_watch import LeaderWatch, LogEnd, told_ends
-from axonstream.stream_processors.consumed import consume_lightly
-from axonstream.stream_processors.consumed_offsets import consumed_offsets
-from axonstream.stream_processors.membership import watch_membership
-from axonstream.stream_processors.patient_fetch import fetch_patiently
+from axonstream.kafka.committed_offsets import heed_whole_answers
+from axonstream.kafka.consumed_offsets import consumed_offsets
+from axonstream.kafka.coordinator_lookup import look_up_promptly
+from axonstream.kafka.leader_watch import LeaderWatch, LogEnd, told_ends
+from axonstream.kafka.membership import watch_membership
+from axonstream.kafka.patient_fetch import fetch_patiently
+from axonstream.kafka.slim_records import consume_lightly
 
 FETCH_WAIT_MS = 100  # Faust's 1,500: a broker answers one request of a connection at a time, and a seek waits that long
 LOG_ENDS_S = 10.0

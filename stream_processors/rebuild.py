@@ -10,9 +10,9 @@ import asyncio
 
 from aiokafka import AIOKafkaProducer
 
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import REBUILD_KEY, Topics
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import REBUILD_KEY, Topics
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors.topic_check import check_topics
 
 

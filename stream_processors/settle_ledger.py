@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from axonstream.producers.record_identity import CommitNote, RecordMark
+from axonstream.kafka.record_identity import CommitNote, RecordMark
 from axonstream.stream_processors.errors import BrokenInvariantError
 
 Outputs = Sequence["Future[Any]"]

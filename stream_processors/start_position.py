@@ -4,7 +4,7 @@ Four places say how far: the group's committed offset, the note that ends each c
 that ends each chunk on trace-summaries, and the log of agent-events itself. In a healthy life the first is the lowest.
 After a power cut or an unclean election each of them may have lost its end. So folding begins at the lowest: what is
 in the states already is skipped (I1), and its summaries are sent again. Commit and note also say which record they were
-made after (producers/record_identity.py). When the log has another one there, it lost its end and grew again, and
+made after (kafka/record_identity.py). When the log has another one there, it lost its end and grew again, and
 everything that it holds is folded anew.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from axonstream.producers.record_identity import CommitNote, RecordMark, Standing
+from axonstream.kafka.record_identity import CommitNote, RecordMark, Standing
 from axonstream.stream_processors.errors import BrokenInvariantError
 
 ALL = 1 << 63

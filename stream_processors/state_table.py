@@ -11,12 +11,12 @@ from typing import Any, cast
 import faust
 from faust.types import TP
 
-from axonstream.producers.record_identity import CommitNote, decode_note
-from axonstream.producers.topics import FOLDED_KEY, REBUILD_KEY
-from axonstream.producers.trace_partitions import partition_of
+from axonstream.kafka.partitioner import partition_of
+from axonstream.kafka.record_identity import CommitNote, decode_note
+from axonstream.kafka.topics import FOLDED_KEY, REBUILD_KEY
+from axonstream.process.fail_stop import FailStop
 from axonstream.stream_processors.chunked_producer import ChunkedProducer, OutputRecord
 from axonstream.stream_processors.errors import StateFormatError
-from axonstream.stream_processors.fail_stop import FailStop
 from axonstream.stream_processors.idle_order import IdleOrder
 from axonstream.stream_processors.snapshots import announced, folded_record
 from axonstream.stream_processors.start_position import ALL

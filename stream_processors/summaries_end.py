@@ -9,10 +9,10 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.record_identity import CommitNote, decode_note
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import WATERMARK_KEY, Topics
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.record_identity import CommitNote, decode_note
+from axonstream.kafka.topics import WATERMARK_KEY, Topics
+from axonstream.settings.settings import Settings
 
 NOTHING = CommitNote(folded=0)
 FIRST_LOOK = 64  # records; the output of a chunk that is read in small pieces

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import Phase, settings
 from pydantic import SecretStr
 
-from axonstream.deploy.endpoints import Endpoints, read_endpoints
 from axonstream.deploy.init import initialise
-from axonstream.producers.settings import Settings
+from axonstream.local.endpoints import Endpoints, read_endpoints
+from axonstream.settings.settings import Settings
 from kit.printed import end, read_on
 from kit.soak_report import SoakReport
 
@@ -77,7 +77,7 @@ def stack_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("stack")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AXONSTREAM_")}
     ports = ["--port", "0", "--kafka-port", "0", "--clickhouse-port", "0"]
-    command = [sys.executable, "-m", "axonstream.deploy.cli", "up", *ports]
+    command = [sys.executable, "-m", "axonstream.cli.main", "up", *ports]
     stack = subprocess.Popen(
         [*command, "--data-dir", str(directory)],
         env={**environment, "AXONSTREAM_API_KEYS": API_KEYS},

@@ -63,7 +63,7 @@ def test_the_folders_of_the_package_are_those_beside_it() -> None:
 
 def test_no_server_part_reads_the_environment_outside_of_the_settings() -> None:
     allowed = {
-        "deploy/supervised_part.py",  # hands the environment on to the parts that it starts
+        "local/supervised_part.py",  # hands the environment on to the parts that it starts
         "axonstream/http_environment.py",  # no server part: proxies and certificates, as every HTTP client reads them
     }
     wrong = [

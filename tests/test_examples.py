@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from axonstream.deploy.endpoints import Endpoints
+from axonstream.local.endpoints import Endpoints
 
 pytestmark = pytest.mark.services
 

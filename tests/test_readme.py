@@ -15,8 +15,8 @@ import click
 import pytest
 
 from axonstream import AxonPush
-from axonstream.deploy.cli import main
-from axonstream.deploy.endpoints import Endpoints
+from axonstream.cli.main import main
+from axonstream.local.endpoints import Endpoints
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -12,8 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 from aiokafka.partitioner import DefaultPartitioner
 
-from axonstream.producers.event_record import EventRecord
-from axonstream.producers.topics import event_key
+from axonstream.contract.event_record import EventRecord
+from axonstream.kafka.topics import event_key
 from benchmarks.measuring.installation import PARTITIONS
 
 _AT_ONCE = 20_000

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from time import monotonic
 from uuid import uuid4
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from benchmarks.measuring.servers import Servers
 from benchmarks.measuring.subject_process import SubjectProcess, subject_process
 

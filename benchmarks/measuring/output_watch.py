@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer
 
-from axonstream.producers.topics import WATERMARK_KEY
+from axonstream.kafka.topics import WATERMARK_KEY
 from benchmarks.measuring.filled_topic import ends_of, partitions_of
 from benchmarks.measuring.subject_process import SubjectProcess
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from unittest.mock import patch
 
-from axonstream.deploy.cli import main
-from axonstream.producers.topics import Topics
+from axonstream.cli.main import main
+from axonstream.kafka.topics import Topics
 
 if __name__ == "__main__":
     part, events = sys.argv[1:3]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from axonstream.deploy.free_ports import free_port
+from axonstream.local.free_ports import free_port
 from benchmarks.measuring.installation import Installation
 from benchmarks.measuring.subject_process import SubjectProcess
 

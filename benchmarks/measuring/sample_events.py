@@ -11,8 +11,8 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+from axonstream.contract.event_record import EventRecord, encode_event
 from axonstream.event_contract import EventInput
-from axonstream.producers.event_record import EventRecord, encode_event
 
 TRACES = 100_000
 NOW_MS = 1_900_000_000_000  # 2030: no TTL reaches it

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from axonstream.deploy.free_ports import free_port
+from axonstream.local.free_ports import free_port
 from benchmarks.measuring.installation import Installation
 from benchmarks.measuring.subject_process import SubjectProcess, subject_process
 from benchmarks.peers.job import ServeJob, job_text

@@ -20,7 +20,7 @@ from secrets import token_hex
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from axonstream.deploy.free_ports import free_port
+from axonstream.local.free_ports import free_port
 
 READY_S = 120.0
 KAFKA, CLICKHOUSE = "AXONSTREAM_TEST_KAFKA", "AXONSTREAM_TEST_CLICKHOUSE"
@@ -69,7 +69,7 @@ def clean_environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @contextmanager
 def _part(directory: Path, name: str, *options: str | int) -> Generator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "axonstream.deploy.cli", name, "--data-dir", str(directory), *map(str, options)]
+    command = [sys.executable, "-m", "axonstream.cli.main", name, "--data-dir", str(directory), *map(str, options)]
     process = subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, text=True)
     try:
         yield process

@@ -13,9 +13,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
-from axonstream.producers.event import decode_event
-from axonstream.producers.record_identity import CommitNote
-from axonstream.producers.topics import state_key
+from axonstream.contract.event import decode_event
+from axonstream.kafka.record_identity import CommitNote
+from axonstream.kafka.topics import state_key
 from axonstream.stream_processors.fold import fold_event, new_state
 from axonstream.stream_processors.snapshots import summary_record, watermark_record
 from axonstream.stream_processors.trace_state import TraceState, changelog_records

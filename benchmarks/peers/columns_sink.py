@@ -11,8 +11,8 @@ import orjson
 import uvloop
 from aiokafka import AIOKafkaConsumer
 
-from axonstream.producers.settings import Settings
-from axonstream.sinks.clickhouse import connect
+from axonstream.clickhouse.client import connect
+from axonstream.settings.settings import Settings
 from benchmarks.peers.job import SinkJob, say, set_gc, told
 
 _TEXTS = (

@@ -8,13 +8,13 @@ from typing import cast
 import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from axonstream.producers.event import Event
-from axonstream.producers.settings import Settings
-from axonstream.producers.verdict import verdict
-from axonstream.sinks.clickhouse import connect
-from axonstream.sinks.event_line import event_line, line_end
-from axonstream.sinks.event_store import COLUMNS, TABLE
-from axonstream.sinks.table_writer import TableWriter
+from axonstream.clickhouse.client import connect
+from axonstream.contract.event import Event
+from axonstream.contract.record_validation import verdict
+from axonstream.settings.settings import Settings
+from axonstream.sinks.events.event_line import event_line, line_end
+from axonstream.sinks.events.event_store import COLUMNS, TABLE
+from axonstream.sinks.writing.table_writer import TableWriter
 from benchmarks.peers.job import SinkJob, say, set_gc, told
 
 

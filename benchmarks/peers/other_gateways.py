@@ -22,13 +22,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from axonstream.contract.event_ids import EventIds
+from axonstream.contract.event_record import EventRecord, encode_event
 from axonstream.event_contract import EventInput
 from axonstream.gateway.app import create_app
+from axonstream.kafka.topics import event_key
 from axonstream.producers.append_counts import AppendCounts, Backlog
-from axonstream.producers.event_ids import EventIds
-from axonstream.producers.event_record import EventRecord, encode_event
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key
+from axonstream.settings.settings import Settings
 from benchmarks.peers.job import ServeJob, say, told
 
 _ids = EventIds()

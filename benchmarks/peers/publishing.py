@@ -21,8 +21,8 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any
 
+from axonstream.contract.event_record import EventRecord, encode_event
 from axonstream.event_contract import EventInput
-from axonstream.producers.event_record import EventRecord, encode_event
 from benchmarks.measuring.sample_events import NOW_MS, TRACES, event_fields, sample_record, trace_id
 from benchmarks.peers.job import OUTPUT_BATCH_BYTES, PublishJob, say, set_gc, told
 

@@ -9,9 +9,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from axonstream.gateway.control.audit_entry import AuditEntry, decode_entry, is_entry
 from axonstream.gateway.control.records import ControlRecordError
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 
 _LOOK_MS = 500
 

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Protocol
 
 from axonstream.gateway.control.audit_entry import PUBLISHED
-from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.http.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 

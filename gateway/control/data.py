@@ -12,9 +12,11 @@ import logging
 from collections import defaultdict
 from collections.abc import Set as AbstractSet
 
+from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.contract.deletion import Deletion
+from axonstream.gateway.access.credentials import Credential, KeyDigests
 from axonstream.gateway.control.audit_entry import is_entry
 from axonstream.gateway.control.audit_trail import AuditTrail
-from axonstream.gateway.control.credentials import Credential, KeyDigests
 from axonstream.gateway.control.records import (
     ApiKey,
     App,
@@ -27,8 +29,6 @@ from axonstream.gateway.control.records import (
     WebhookEndpoint,
     decode_record,
 )
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.deletion import Deletion
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from axonstream.gateway.control.log import Control
 from axonstream.gateway.control.records import ControlRecord, KeyUse, Kind, Place
-from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.http.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 

@@ -23,11 +23,11 @@ from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.one_batch import BATCH_BYTES, Pair, append_in_batches
 from axonstream.gateway.control.records import ControlRecord, Place, encode_record
 from axonstream.gateway.control.same_log import SameLog
-from axonstream.gateway.errors import UnavailableError
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.leader_watch import LeaderWatch
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.gateway.http.errors import UnavailableError
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.leader_watch import LeaderWatch
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

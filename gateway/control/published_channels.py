@@ -9,7 +9,7 @@ from axonstream.gateway.control.audit_entry import MOST_SHOWN, Action, Actor, en
 from axonstream.gateway.control.data import FIRST_APP, MAX_PUBLISHED_CHANNELS
 from axonstream.gateway.control.log import Control, not_caught_up
 from axonstream.gateway.control.records import Channel, ControlRecord, Kind, Place
-from axonstream.gateway.errors import RefusedError, UnavailableError
+from axonstream.gateway.http.errors import RefusedError, UnavailableError
 
 
 class PublishedChannels:

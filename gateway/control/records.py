@@ -13,9 +13,9 @@ from typing import Annotated, NamedTuple
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from axonstream.contract.deletion import Deletion
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
 from axonstream.gateway.control.origins import read_origin
-from axonstream.producers.deletion import Deletion
 
 AnId = Annotated[int, Field(ge=0, le=MAX_ID)]
 ATime = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]

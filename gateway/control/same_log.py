@@ -11,10 +11,10 @@ from collections.abc import Callable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from axonstream.producers.leader_watch import Leader, LeaderWatch, log_ends
-from axonstream.producers.record_identity import IdentifiedRecord, RecordMark, Standing, mark_of, standings
-from axonstream.producers.settings import Settings
-from axonstream.stream_processors.boot_clock import boot_clock
+from axonstream.kafka.leader_watch import Leader, LeaderWatch, log_ends
+from axonstream.kafka.record_identity import IdentifiedRecord, RecordMark, Standing, mark_of, standings
+from axonstream.process.boot_clock import boot_clock
+from axonstream.settings.settings import Settings
 
 LOOK_S = 1.0
 TOMBSTONES_S = 24 * 3600.0  # delete.retention.ms, Kafka's default: so long a reader that was away still finds them

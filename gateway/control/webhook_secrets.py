@@ -13,7 +13,7 @@ from secrets import token_urlsafe
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from axonstream.gateway.control.derived_keys import derived_key
-from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.http.errors import RefusedError
 
 
 class WebhookSecrets:

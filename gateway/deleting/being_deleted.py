@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable
 from time import monotonic
 from typing import NamedTuple
 
+from axonstream.contract.deletion import Deletion
 from axonstream.gateway.control.data import ControlData
-from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.http.errors import RefusedError
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
-from axonstream.producers.deletion import Deletion
 
 HEADER = "X-Axonstream-Deleting"
 _MOST_AT_ONCE = 5_000  # ids in one value of a query

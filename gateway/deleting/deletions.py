@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from itertools import count, zip_longest
 
+from axonstream.contract.deletion import MOST_TRACES, Deletion, Late
 from axonstream.gateway.control.audit_entry import MOST_SHOWN, Action, Actor, entry
 from axonstream.gateway.control.data import MAX_DELETIONS
 from axonstream.gateway.control.log import Control
 from axonstream.gateway.control.records import ControlRecord, Kind, Place, encode_record, new_id
 from axonstream.gateway.deleting.markers import Markers
-from axonstream.gateway.errors import RefusedError, UnavailableError
-from axonstream.producers.deletion import MOST_TRACES, Deletion, Late
-from axonstream.producers.settings import Settings
+from axonstream.gateway.http.errors import RefusedError, UnavailableError
+from axonstream.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import Raw
 from msgspec.json import Decoder
 
+from axonstream.contract.deleted_traces import DeletedTraces
 from axonstream.event_contract import EventInput, trace_id_of
-from axonstream.gateway.errors import RefusedError
-from axonstream.producers.deleted_traces import DeletedTraces
+from axonstream.gateway.http.errors import RefusedError
 
 # As the metadata of an event may name them.
 SELECTIONS = {"sessionId": ("sessionId", "session_id"), "userId": ("userId", "user_id")}

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from axonstream.gateway.errors import UnavailableError
-from axonstream.producers.deletion import MARKER_KEY, Deletion, marker_value, read_marker
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.contract.deletion import MARKER_KEY, Deletion, marker_value, read_marker
+from axonstream.gateway.http.errors import UnavailableError
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topic_identity import topic_identities
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import EpochError
-from axonstream.sinks.topic_identity import topic_identities
 
 _LOOK_MS = 500
 

@@ -9,18 +9,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
+from axonstream.contract.deletion import Late
 from axonstream.event_contract import MAX_NAME_BYTES
-from axonstream.gateway.authentication import actor_of
-from axonstream.gateway.control.credentials import Identity
+from axonstream.gateway.access.authentication import actor_of
+from axonstream.gateway.access.credentials import Identity
 from axonstream.gateway.deleting.being_deleted import HEADER
 from axonstream.gateway.deleting.deletions import Deletions
 from axonstream.gateway.deleting.late_events import SELECTIONS
-from axonstream.gateway.errors import GatewayError, RefusedError
+from axonstream.gateway.http.errors import GatewayError, RefusedError
 from axonstream.gateway.managing.routes import Managing, json_answer
 from axonstream.gateway.reading.trace_queries import TraceQueries
 from axonstream.gateway.reading.trace_reads import nothing_yet
 from axonstream.gateway.reading.visibility import Visibility
-from axonstream.producers.deletion import Late
 
 MOST_TRACES_OF_A_REQUEST = 10_000
 _LATE = "late"

@@ -21,6 +21,8 @@ from typing import Any, cast
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.gateway.access.concurrency_limits import Turns
 from axonstream.gateway.live.counts import LiveCounts
 from axonstream.gateway.live.frames import event_data, event_frame, gap_frame, position_frame
 from axonstream.gateway.live.log import BATCH_RECORDS, is_cancelled, live_consumer, stop_consumer
@@ -30,12 +32,10 @@ from axonstream.gateway.live.position import Place, Position, Positions
 from axonstream.gateway.live.reader import LiveReader
 from axonstream.gateway.live.repeats import Repeats
 from axonstream.gateway.live.ring import NO_REPEAT, Cursor
-from axonstream.gateway.turns import Turns
-from axonstream.producers.loop_share import LoopShare
-from axonstream.producers.record_identity import short_digest
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics, event_key
-from axonstream.producers.verdict import Refusal, verdict
+from axonstream.kafka.record_identity import short_digest
+from axonstream.kafka.topics import Topics, event_key
+from axonstream.process.loop_share import LoopShare
+from axonstream.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

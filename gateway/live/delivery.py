@@ -6,6 +6,10 @@ from collections import defaultdict
 
 from aiokafka import ConsumerRecord
 
+from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.contract.deletion import MARKER_KEY, read_marker
+from axonstream.contract.event import Event
+from axonstream.contract.record_validation import Refusal, verdict
 from axonstream.gateway.live.feeds import Feeds
 from axonstream.gateway.live.frames import AppOf, event_data, event_frame, gap_frame
 from axonstream.gateway.live.log import ReadSoFar
@@ -13,10 +17,6 @@ from axonstream.gateway.live.position import Kind
 from axonstream.gateway.live.repeats import Repeats
 from axonstream.gateway.live.ring import DELETED, GAP, Feed, Form, Frame, Ring
 from axonstream.gateway.sealed_texts import SealedTexts
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.deletion import MARKER_KEY, read_marker
-from axonstream.producers.event import Event
-from axonstream.producers.verdict import Refusal, verdict
 
 _REMEMBERED = 65_536
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from axonstream.gateway.control.credentials import Generation
+from axonstream.contract.event import Event
+from axonstream.gateway.access.credentials import Generation
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.ring import Feed
-from axonstream.producers.event import Event
-from axonstream.producers.topics import event_key
+from axonstream.kafka.topics import event_key
 
 _Names = tuple[bool, ...]  # which fields a filter names, after the tenant
 

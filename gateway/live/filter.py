@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from starlette.datastructures import QueryParams
 
+from axonstream.contract.event import Event
 from axonstream.event_contract import EVENT_TYPE_PATTERN, MAX_NAME_BYTES, EventType
-from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.http.errors import RefusedError
 from axonstream.gateway.live.position import Kind
-from axonstream.producers.event import Event
 
 PARAMETERS = (
     *("agentId", "eventType", "traceId", "identifier", "errors", "agent", "type", "trace"),

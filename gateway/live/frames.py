@@ -10,9 +10,9 @@ from collections.abc import Callable
 import orjson
 from msgspec import UnsetType
 
-from axonstream.gateway.answers import StoredEvent, event_answer
-from axonstream.gateway.control.credentials import Generation
-from axonstream.producers.event import Event
+from axonstream.contract.event import Event
+from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.http.answers import StoredEvent, event_answer
 
 AppOf = Callable[[str, int], int | None]  # of a tenant's channel
 

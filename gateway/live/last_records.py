@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from axonstream.gateway.live.log import ReadSoFar
 from axonstream.gateway.live.position import Place
-from axonstream.producers.leader_watch import LeaderWatch
-from axonstream.producers.record_identity import RecordMark, mark_of, short_digest
+from axonstream.kafka.leader_watch import LeaderWatch
+from axonstream.kafka.record_identity import RecordMark, mark_of, short_digest
 
 LOOK_BACK = 200  # offsets: markers of transactions stand behind the last record
 _POLL_MS = 250

@@ -15,10 +15,10 @@ from aiokafka.errors import KafkaError
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.places import PlacedRecord, Places
 from axonstream.gateway.live.position import Kind, Place, Positions
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key
-from axonstream.producers.trace_partitions import partition_of
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.partitioner import partition_of
+from axonstream.kafka.topics import event_key
+from axonstream.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

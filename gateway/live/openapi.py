@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from axonstream.gateway.openapi_errors import errors
+from axonstream.gateway.http.openapi_errors import errors
 
 _FILTERS = {
     "agentId": "events of this agent",

@@ -14,7 +14,7 @@ from axonstream.gateway.live.position import (
     trace_position,
     vector_position,
 )
-from axonstream.producers.record_identity import IdentifiedRecord, short_digest
+from axonstream.kafka.record_identity import IdentifiedRecord, short_digest
 
 _LATEST_MS = (1 << 48) - 1
 

@@ -31,7 +31,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from axonstream.event_contract import MAX_ID
-from axonstream.producers.record_identity import SHORT_DIGEST_BYTES
+from axonstream.kafka.record_identity import SHORT_DIGEST_BYTES
 
 Positions = dict[int, int]  # partition -> offset of the next event
 

@@ -20,8 +20,9 @@ from contextlib import suppress
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from axonstream.gateway.control.credentials import Generation
-from axonstream.gateway.errors import UnavailableError
+from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.http.errors import UnavailableError
 from axonstream.gateway.live.delivery import Delivery
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.frames import AppOf
@@ -30,15 +31,14 @@ from axonstream.gateway.live.log import BATCH_RECORDS, ReadSoFar, is_cancelled, 
 from axonstream.gateway.live.position import Positions, mark_of
 from axonstream.gateway.live.ring import Cursor, Feed
 from axonstream.gateway.sealed_texts import SealedTexts, sealing_key
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.leader_watch import LeaderWatch
-from axonstream.producers.loop_share import LoopShare
-from axonstream.producers.record_identity import RecordMark
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.leader_watch import LeaderWatch
+from axonstream.kafka.record_identity import RecordMark
+from axonstream.kafka.topic_identity import topic_identities
+from axonstream.kafka.topics import Topics
+from axonstream.process.loop_share import LoopShare
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import EpochError, LostEndError
-from axonstream.sinks.log_guard import LogGuard
-from axonstream.sinks.topic_identity import topic_identities
+from axonstream.sinks.positions.log_guard import LogGuard
 
 log = logging.getLogger(__name__)
 

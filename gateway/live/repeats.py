@@ -5,8 +5,8 @@ Best effort: the newest `most` events with a dedup key are remembered, by a hash
 
 from __future__ import annotations
 
+from axonstream.contract.event import Event
 from axonstream.gateway.live.ring import NO_REPEAT
-from axonstream.producers.event import Event
 
 
 class Repeats:

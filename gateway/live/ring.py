@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import NamedTuple
 
-from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.access.credentials import Generation
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.position import Kind
 

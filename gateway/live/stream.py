@@ -15,14 +15,14 @@ from time import monotonic
 
 from starlette.types import Receive, Scope, Send
 
-from axonstream.gateway.errors import GatewayError, UnavailableError
-from axonstream.gateway.exchange import Exchange, exchange_of
+from axonstream.gateway.http.errors import GatewayError, UnavailableError
+from axonstream.gateway.http.exchange import Exchange, exchange_of
 from axonstream.gateway.live.catch_up import CHUNK_BYTES, CatchUp
 from axonstream.gateway.live.counts import LiveCounts
 from axonstream.gateway.live.frames import COMMENT, gap_frame, position_frame
 from axonstream.gateway.live.reader import LiveReader
 from axonstream.gateway.live.ring import Cursor
-from axonstream.producers.loop_share import short_turn
+from axonstream.process.loop_share import short_turn
 
 log = logging.getLogger(__name__)
 

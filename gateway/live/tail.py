@@ -12,10 +12,12 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
+from axonstream.contract.deleted_traces import DeletedTraces
 from axonstream.event_contract import MAX_ID, MAX_NAME_BYTES
-from axonstream.gateway.authentication import Authentication
-from axonstream.gateway.control.credentials import Identity, KeyScope
-from axonstream.gateway.errors import RateLimitedError, RefusedError, UnavailableError
+from axonstream.gateway.access.authentication import Authentication
+from axonstream.gateway.access.credentials import Identity, KeyScope
+from axonstream.gateway.access.shares import Shares
+from axonstream.gateway.http.errors import RateLimitedError, RefusedError, UnavailableError
 from axonstream.gateway.live.catch_up import CatchUps
 from axonstream.gateway.live.counts import LiveCounts
 from axonstream.gateway.live.filter import LiveFilter, flag, read_filter
@@ -25,9 +27,7 @@ from axonstream.gateway.live.position import Kind, Place, Position, PositionErro
 from axonstream.gateway.live.reader import LiveReader
 from axonstream.gateway.live.stream import HEADERS, LiveStream
 from axonstream.gateway.sealed_texts import NotSealedHereError
-from axonstream.gateway.shares import Shares
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 
 CATCH_UPS_AT_ONCE = 8
 _ANEW = "Leave Last-Event-ID out to go on live from now."

@@ -6,11 +6,11 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from axonstream.gateway.answers import WireId
-from axonstream.gateway.control.credentials import Identity, KeyScope
+from axonstream.gateway.access.credentials import Identity, KeyScope
 from axonstream.gateway.control.records import App, Channel, WebhookEndpoint
 from axonstream.gateway.control.shown_url import shown_url
-from axonstream.gateway.wire_values import iso_time, opaque_id, wire_id, with_id_texts
+from axonstream.gateway.http.answers import WireId
+from axonstream.gateway.http.wire_values import iso_time, opaque_id, wire_id, with_id_texts
 
 
 class AppAnswer(TypedDict):

@@ -10,11 +10,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from axonstream.gateway.access.credentials import Identity
 from axonstream.gateway.control.audit_entry import MOST_SHOWN, Action, shown
-from axonstream.gateway.control.credentials import Identity
 from axonstream.gateway.control.data import BUILT_IN, MAX_CHANNELS, Tenant
 from axonstream.gateway.control.records import Channel, ControlRecord, Kind, Place, new_id
-from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.http.errors import RefusedError
 from axonstream.gateway.managing.answers import ChannelAnswer, channel_answer
 from axonstream.gateway.managing.inputs import AppChannelInput, ChannelChange, ChannelInput
 from axonstream.gateway.managing.routes import (

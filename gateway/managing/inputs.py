@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from axonstream.event_contract import EVENT_TYPE_PATTERN, MAX_ID, MAX_NAME_BYTES
-from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.http.errors import RefusedError
 from axonstream.gateway.managing.webhook_urls import host_of
 
 MAX_URL_BYTES = 2048

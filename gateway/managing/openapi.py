@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from axonstream.gateway.http.openapi_errors import errors
 from axonstream.gateway.managing import answers, inputs
-from axonstream.gateway.openapi_errors import errors
 
 INPUTS = (
     inputs.AppInput,

@@ -16,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import MAX_EVENT_BYTES, MAX_ID
-from axonstream.gateway.authentication import Authentication, actor_of
+from axonstream.gateway.access.authentication import Authentication, actor_of
+from axonstream.gateway.access.credentials import Generation, Identity, KeyScope
 from axonstream.gateway.control.audit_entry import Action, entry
-from axonstream.gateway.control.credentials import Generation, Identity, KeyScope
 from axonstream.gateway.control.data import Tenant
 from axonstream.gateway.control.log import Control, not_caught_up
 from axonstream.gateway.control.records import ControlRecord
-from axonstream.gateway.errors import RefusedError, UnavailableError
+from axonstream.gateway.http.errors import RefusedError, UnavailableError
 from axonstream.gateway.managing.answers import DoneAnswer
 from axonstream.gateway.managing.inputs import Input, read_input
 from axonstream.gateway.publishing.body_room import BodyRoom

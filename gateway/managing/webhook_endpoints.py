@@ -14,7 +14,7 @@ from axonstream.gateway.control.audit_entry import Action, shown
 from axonstream.gateway.control.data import MAX_WEBHOOKS, Tenant
 from axonstream.gateway.control.records import ControlRecord, Kind, Place, WebhookEndpoint, new_id
 from axonstream.gateway.control.webhook_secrets import WebhookSecrets
-from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.http.errors import RefusedError
 from axonstream.gateway.managing.answers import NewEndpointAnswer, endpoint_answer
 from axonstream.gateway.managing.inputs import EndpointInput
 from axonstream.gateway.managing.routes import Managing, done, json_answer, limit_reached, listed

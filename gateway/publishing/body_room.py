@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
-from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.http.errors import UnavailableError
 
 MOST_BYTES = 128 << 20
 _HINT = "Send the request again; smaller requests find room more easily."

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.gateway.control.data import ControlData
-from axonstream.gateway.errors import RefusedError, UnavailableError
+from axonstream.gateway.http.errors import RefusedError, UnavailableError
 
 _HEADERS_OF_A_PUBLISH = (
     "content-encoding, content-type, traceparent, tracestate, x-axonpush-api-key, x-axonpush-environment, "

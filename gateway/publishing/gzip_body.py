@@ -6,7 +6,7 @@ import asyncio
 import zlib
 from collections.abc import Callable
 
-from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.http.errors import RefusedError
 
 _PIECE_IN = 64 << 10
 _PIECE_OUT = 256 << 10  # about 1 ms

@@ -14,26 +14,26 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
+from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.contract.event_ids import EventIds
+from axonstream.contract.event_record import EventRecord, encode_event
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput, trace_id_of
-from axonstream.gateway.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
-from axonstream.gateway.authentication import Authentication, Headers, actor_of
-from axonstream.gateway.control.credentials import Generation, Identity, KeyScope
+from axonstream.gateway.access.authentication import Authentication, Headers, actor_of
+from axonstream.gateway.access.concurrency_limits import Turns
+from axonstream.gateway.access.credentials import Generation, Identity, KeyScope
 from axonstream.gateway.control.published_channels import PublishedChannels
 from axonstream.gateway.deleting.late_events import LateEvents
-from axonstream.gateway.errors import RefusedError
-from axonstream.gateway.late_reads import LateReads
+from axonstream.gateway.http.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
+from axonstream.gateway.http.errors import RefusedError
+from axonstream.gateway.http.wire_values import wire_id
 from axonstream.gateway.publishing.bulk_body import TooLargeError, split_events
 from axonstream.gateway.publishing.event_validation import InvalidEventError, joined, validate_event
 from axonstream.gateway.publishing.repeated_bodies import Attempt, Drawn, RepeatedBodies, Sender
 from axonstream.gateway.publishing.request_body import MAX_BULK_BYTES, RequestBody
 from axonstream.gateway.publishing.sender_bytes import BodyError, SentEvent, read_event
-from axonstream.gateway.turns import Turns
-from axonstream.gateway.wire_values import wire_id
+from axonstream.gateway.reading.late_reads import LateReads
+from axonstream.process.loop_share import LoopShare
 from axonstream.producers.append_counts import AppendCounts, Backlog
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.event_ids import EventIds
-from axonstream.producers.event_record import EventRecord, encode_event
-from axonstream.producers.loop_share import LoopShare
 from axonstream.traceparent import Traceparent, read_traceparent
 
 MAX_BULK_EVENTS = 50_000

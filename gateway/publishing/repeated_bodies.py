@@ -22,9 +22,9 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple
 
-from axonstream.producers.errors import Fate, NotAcknowledgedError
-from axonstream.producers.loop_share import LoopShare
-from axonstream.producers.outbox import LATE_S
+from axonstream.kafka.errors import Fate, NotAcknowledgedError
+from axonstream.process.loop_share import LoopShare
+from axonstream.producers.batcher import LATE_S
 
 REMEMBERED_S = 120.0
 MOST_EVENTS = 100_000  # some 20 MB; of more, the publishes that are oldest are forgotten

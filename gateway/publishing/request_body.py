@@ -7,8 +7,8 @@ import asyncio
 from starlette.types import Receive
 
 from axonstream.event_contract import MAX_EVENT_BYTES
-from axonstream.gateway.authentication import Headers
-from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.access.authentication import Headers
+from axonstream.gateway.http.errors import RefusedError
 from axonstream.gateway.publishing.body_room import BodyRoom, Held, no_room
 from axonstream.gateway.publishing.gzip_body import is_gzip, unpacked
 

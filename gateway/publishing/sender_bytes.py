@@ -11,9 +11,9 @@ import orjson
 from msgspec import UNSET, MsgspecError, Raw, Struct, UnsetType
 from msgspec.json import Decoder
 
+from axonstream.contract.json_shape import JsonShapeError, collector_at_rest, read_json, too_many_values
 from axonstream.event_contract import MAX_VALUES
 from axonstream.gateway.publishing.whole_characters import with_whole_characters
-from axonstream.producers.json_shape import JsonShapeError, collector_at_rest, read_json, too_many_values
 
 BOM = b"\xef\xbb\xbf"  # of UTF-8: some editors and shippers write it first (RFC 8259, 8.1)
 _KEPT = ("payload", "metadata")

@@ -17,10 +17,10 @@ from aiohttp import ClientError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
-from axonstream.gateway.errors import GatewayError, RefusedError, UnavailableError
-from axonstream.gateway.turns import Turns
-from axonstream.producers.settings import Settings
-from axonstream.sinks.clickhouse import connect
+from axonstream.clickhouse.client import connect
+from axonstream.gateway.access.concurrency_limits import Turns
+from axonstream.gateway.http.errors import GatewayError, RefusedError, UnavailableError
+from axonstream.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import MAX_NAME_BYTES
-from axonstream.gateway.authentication import Authentication
-from axonstream.gateway.control.credentials import Identity
+from axonstream.gateway.access.authentication import Authentication
+from axonstream.gateway.access.credentials import Identity
 from axonstream.gateway.control.log import Control, not_caught_up
 from axonstream.gateway.deleting.being_deleted import BeingDeleted
-from axonstream.gateway.errors import RefusedError
-from axonstream.gateway.late_reads import LateReads
+from axonstream.gateway.http.errors import RefusedError
 from axonstream.gateway.reading.event_queries import EventFilter, EventPlace, EventQueries
 from axonstream.gateway.reading.event_rows import event_rows_in_turns
+from axonstream.gateway.reading.late_reads import LateReads
 from axonstream.gateway.reading.list_cursor import ListCursors, skipped_rows
 from axonstream.gateway.reading.query_values import MAX_LIMIT, entity_id, positive, time_ms
 from axonstream.gateway.reading.read_handler import Reads, read_handler

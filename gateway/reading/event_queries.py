@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from axonstream.gateway.answers import StoredEvent
+from axonstream.gateway.http.answers import StoredEvent
 from axonstream.gateway.reading.bound_values import pieces
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.trace_queries import EVENT_COLUMNS, RAW

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, RequestTimedOutError
 
-from axonstream.producers.leader_watch import Leader, LogEnd, ask_leader, is_final
+from axonstream.kafka.leader_watch import Leader, LogEnd, ask_leader, is_final
 
 PATIENCE_S = 0.5
 _AGAIN_S = 0.05

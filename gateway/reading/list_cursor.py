@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.http.errors import RefusedError
 from axonstream.gateway.reading.query_values import positive
 from axonstream.gateway.sealed_texts import NotSealedHereError, SealedTexts
 

@@ -23,14 +23,14 @@ from aiokafka.structs import OffsetAndMetadata
 
 from axonstream.gateway.reading.lag_history import Progress
 from axonstream.gateway.reading.leader_questions import LeaderQuestions, ToldEnd
-from axonstream.producers.added_partitions import how_to_follow
-from axonstream.producers.committed_offsets import group_offsets
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.leader_watch import Leader
-from axonstream.producers.log_trust import LogTrust
-from axonstream.producers.record_identity import RecordMark, decode_note, standings
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics, event_key
+from axonstream.kafka.added_partitions import how_to_follow
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.committed_offsets import group_offsets
+from axonstream.kafka.leader_watch import Leader
+from axonstream.kafka.log_trust import LogTrust
+from axonstream.kafka.record_identity import RecordMark, decode_note, standings
+from axonstream.kafka.topics import Topics, event_key
+from axonstream.settings.settings import Settings
 
 _METADATA_MS = 1000  # partitions that were added are known after it
 _partition_of_key = DefaultPartitioner()

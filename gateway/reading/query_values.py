@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS, unit_instead_of_ms
-from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.http.errors import RefusedError
 
 MAX_LIMIT = 1000
 _MOST_DIGITS = 15  # page times limit stays below what ClickHouse takes as an offset

@@ -9,9 +9,9 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from axonstream.gateway.authentication import Authentication
-from axonstream.gateway.control.credentials import Identity, KeyScope
-from axonstream.gateway.late_reads import LateReads
+from axonstream.gateway.access.authentication import Authentication
+from axonstream.gateway.access.credentials import Identity, KeyScope
+from axonstream.gateway.reading.late_reads import LateReads
 
 Of = TypeVar("Of", bound="Reads")
 

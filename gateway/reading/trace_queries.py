@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from axonstream.event_contract import MAX_TIME_MS
-from axonstream.gateway.answers import FirstError, StoredEvent, TraceFigures
+from axonstream.gateway.http.answers import FirstError, StoredEvent, TraceFigures
 from axonstream.gateway.reading.bound_values import pieces
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.recompute import RECOMPUTED
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 
 STREAM_BLOCK_BYTES = 4 << 20  # of payload and metadata, by the mean of the trace: what one reader holds
 _MOST_BLOCK_ROWS = 1000

@@ -12,13 +12,13 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
-from axonstream.gateway.answers import StoredEvent, summary_answer, trace_answer
-from axonstream.gateway.authentication import Authentication
-from axonstream.gateway.control.credentials import Generation, Identity
+from axonstream.gateway.access.authentication import Authentication
+from axonstream.gateway.access.credentials import Generation, Identity
 from axonstream.gateway.deleting.being_deleted import BeingDeleted
-from axonstream.gateway.errors import RefusedError, UnavailableError
-from axonstream.gateway.late_reads import LateReads
+from axonstream.gateway.http.answers import StoredEvent, summary_answer, trace_answer
+from axonstream.gateway.http.errors import RefusedError, UnavailableError
 from axonstream.gateway.reading.event_rows import event_rows, event_rows_in_turns
+from axonstream.gateway.reading.late_reads import LateReads
 from axonstream.gateway.reading.list_cursor import ListCursors, skipped_rows
 from axonstream.gateway.reading.pipeline_offsets import named
 from axonstream.gateway.reading.query_values import MAX_LIMIT, positive, time_ms

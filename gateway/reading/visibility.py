@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
-from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.http.errors import UnavailableError
 from axonstream.gateway.reading.pipeline_offsets import PipelineOffsetsError
 from axonstream.gateway.reading.read_barrier import AskedEnd, ReadBarrier, WaitingRead
-from axonstream.producers.durations import Durations
+from axonstream.process.durations import Durations
 
 log = logging.getLogger(__name__)
 

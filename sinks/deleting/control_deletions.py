@@ -11,12 +11,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.deletion import CONTROL_KEYS, DELETION_FORM, Deletion
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.leader_watch import leader_connection
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.contract.deletion import CONTROL_KEYS, DELETION_FORM, Deletion
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.leader_watch import leader_connection
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.deletion import Deletion
-from axonstream.producers.topics import Topics
+from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.contract.deletion import Deletion
+from axonstream.kafka.topics import Topics
 
 MOST_SQL_BYTES = (
     110_000  # of the condition of one table; of dead_letters it is twice that, and ClickHouse takes 256 KiB

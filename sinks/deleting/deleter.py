@@ -15,18 +15,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.producers.deletion import Deletion
-from axonstream.producers.record_identity import decode_note
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.sinks.assignment import Assignment
+from axonstream.contract.deletion import Deletion
+from axonstream.kafka.record_identity import decode_note
+from axonstream.kafka.topic_identity import topic_identities
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from axonstream.sinks.deleting.absent_places import LETTERS, ROWS, remember_absent
 from axonstream.sinks.deleting.control_deletions import ControlDeletions
 from axonstream.sinks.deleting.deleted_rows import Asked, DeletedRows, batches, literal
 from axonstream.sinks.deleting.finished import read_epochs, read_finished
 from axonstream.sinks.errors import EpochError
-from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
-from axonstream.sinks.topic_identity import topic_identities
+from axonstream.sinks.membership.assignment import Assignment
+from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS
 
 log = logging.getLogger(__name__)
 

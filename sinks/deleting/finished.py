@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.producers.topics import Topics
+from axonstream.kafka.topics import Topics
 from axonstream.sinks.deleting.deleted_rows import Epoch
 
 _EPOCHS = """SELECT epoch, topic_id, toUnixTimestamp64Milli(created_at) FROM topic_epochs FINAL

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.deletion import MARKER_KEY, read_marker
-from axonstream.producers.event import Event
-from axonstream.sinks.dead_letter import DeadLetter
+from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.contract.deletion import MARKER_KEY, read_marker
+from axonstream.contract.event import Event
+from axonstream.sinks.dead_letters.dead_letter import DeadLetter
 
 log = logging.getLogger(__name__)
 

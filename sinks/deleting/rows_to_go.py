@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.topics import Topics
+from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.kafka.topics import Topics
 from axonstream.sinks.deleting.deleted_rows import batches
 from axonstream.sinks.deleting.finished import read_epochs, read_finished
 

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.producers.verdict import runs
-from axonstream.sinks.event_batch import EventBatch
+from axonstream.contract.record_validation import runs
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
+from axonstream.sinks.events.event_batch import EventBatch
 from axonstream.sinks.verification.findings import Finding, Kind, Verification
 from axonstream.sinks.verification.log_state import EventsLog, PartitionState
 

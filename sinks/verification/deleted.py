@@ -8,17 +8,17 @@ from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.producers.event import Event
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.producers.verdict import Refusal
-from axonstream.sinks.dead_letter import DeadLetter
+from axonstream.contract.event import Event
+from axonstream.contract.record_validation import Refusal
+from axonstream.kafka.topic_identity import topic_identities
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
+from axonstream.sinks.dead_letters.dead_letter import DeadLetter
 from axonstream.sinks.deleting.control_deletions import ControlDeletions, following
 from axonstream.sinks.deleting.deleted_rows import batches
 from axonstream.sinks.deleting.finished import read_epochs, read_finished
 from axonstream.sinks.deleting.late_events import LateEvents
-from axonstream.sinks.summary_lines import HiddenSummaries
-from axonstream.sinks.topic_identity import topic_identities
+from axonstream.sinks.summaries.summary_lines import HiddenSummaries
 from axonstream.sinks.verification.findings import Finding, Kind, Verification
 
 _RETURNED = """SELECT tenant_id, trace_id, count() FROM {table} WHERE {condition}

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from axonstream.producers.committed_offsets import group_offsets
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.record_identity import decode_note
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.sinks.log_records import FETCH_WAIT_MS, records_between
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.committed_offsets import group_offsets
+from axonstream.kafka.record_identity import decode_note
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
+from axonstream.sinks.repairing.log_records import FETCH_WAIT_MS, records_between
 
 
 @dataclass(frozen=True, slots=True)

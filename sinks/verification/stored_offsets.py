@@ -8,12 +8,12 @@ from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.producers.verdict import Refusal, verdict
-from axonstream.sinks.comparison import gaps_sql
-from axonstream.sinks.letter_box import Place
-from axonstream.sinks.replay import dedup_key_of
+from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
+from axonstream.sinks.dead_letters.replay import dedup_key_of
+from axonstream.sinks.dead_letters.store import Place
+from axonstream.sinks.repairing.comparison import gaps_sql
 from axonstream.sinks.verification.deleted import KnownDeletions
 from axonstream.sinks.verification.findings import Finding, Kind, Verification
 from axonstream.sinks.verification.log_state import EventsLog, PartitionState

@@ -12,7 +12,7 @@ from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from axonstream.sinks.verification.deleted import KnownDeletions
 from axonstream.sinks.verification.findings import Finding, Kind, Verification
 from axonstream.sinks.verification.log_state import EventsLog, PartitionState

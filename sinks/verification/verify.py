@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.sinks.clickhouse import connect
-from axonstream.sinks.epochs import current_epoch
+from axonstream.clickhouse.client import connect
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
+from axonstream.sinks.positions.incarnations import current_epoch
 from axonstream.sinks.verification.contents import Contents
 from axonstream.sinks.verification.deleted import known_deletions
 from axonstream.sinks.verification.findings import Verification

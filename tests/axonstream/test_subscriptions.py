@@ -9,8 +9,8 @@ from secrets import token_hex
 import pytest
 
 from axonstream import AsyncAxonPush, AuthenticationError, AxonPush, EventType, NotFoundError, ValidationError
-from axonstream.deploy.free_ports import free_port
 from axonstream.live import Following, LiveCall
+from axonstream.local.free_ports import free_port
 from axonstream.retries import RetryPolicy
 from kit.live_gateways import LiveGateways, live_gateways
 

@@ -18,19 +18,19 @@ from aiokafka import AIOKafkaProducer
 from click.testing import CliRunner, Result
 from rich.cells import cell_len
 
-from axonstream.deploy.audit_command import audit
-from axonstream.deploy.audit_view import WIDTH, entry_lines
-from axonstream.deploy.command_actor import command_actor
-from axonstream.deploy.exit_codes import UNREACHABLE
-from axonstream.deploy.free_ports import free_port
-from axonstream.deploy.keys_command import keys
+from axonstream.cli.audit_command import audit
+from axonstream.cli.audit_view import WIDTH, entry_lines
+from axonstream.cli.command_actor import command_actor
+from axonstream.cli.exit_codes import UNREACHABLE
+from axonstream.cli.keys_command import keys
 from axonstream.gateway.app import create_app
 from axonstream.gateway.control.audit_entry import Action, Actor, entry
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.log import ControlLog
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics
+from axonstream.local.free_ports import free_port
+from axonstream.settings.settings import Settings
 from kit.audit_entries import an_entry
 from kit.dead_letter_box import environment, letter, listed, put, run
 from kit.gateway_process import gateway_process
@@ -41,10 +41,10 @@ HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
 
 DIES_BEFORE_ITS_MARK = """
 import os, signal
-from axonstream.sinks.letter_box import LetterBox
+from axonstream.sinks.dead_letters.store import LetterBox
 async def decide(*_): os.kill(os.getpid(), signal.SIGKILL)
 LetterBox.decide = decide
-from axonstream.deploy.cli import main
+from axonstream.cli.main import main
 main()
 """
 

@@ -249,7 +249,7 @@ def test_a_file_of_the_working_directory_is_no_table(server: ClickHouseProcess) 
 
 def test_a_server_without_a_password_listens_on_loopback_only(tmp_path: Path) -> None:
     """S23: whoever reached it would own the data."""
-    command = [sys.executable, "-m", "axonstream.deploy.clickhouse_http", str(tmp_path / "data"), "--port", "1"]
+    command = [sys.executable, "-m", "axonstream.local.clickhouse_http", str(tmp_path / "data"), "--port", "1"]
     for host in ("0.0.0.0", "::", "192.0.2.1"):
         refused = subprocess.run(
             [*command, "--host", host],

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from axonstream.deploy.clickhouse_http.engine import QUERIES_AT_ONCE
+from axonstream.local.clickhouse_http.engine import QUERIES_AT_ONCE
 from kit.clickhouse_process import READY_S, ClickHouseProcess, serving, start
 
 pytestmark = pytest.mark.services

@@ -9,7 +9,7 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.deploy.clickhouse_http.permitted_names import (
+from axonstream.local.clickhouse_http.permitted_names import (
     SLEEPING,
     is_allowed_function,
     is_refused_function,

@@ -12,12 +12,12 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.deploy.clickhouse_http.call import Call, User, authenticate, read_call
-from axonstream.deploy.clickhouse_http.clickhouse_error import ClickHouseError
-from axonstream.deploy.clickhouse_http.insert_statement import split_insert
-from axonstream.deploy.clickhouse_http.request_body import BodyMemory
-from axonstream.deploy.clickhouse_http.sql_text import code_of, literal, verb_of, with_client_ids
-from axonstream.deploy.clickhouse_http.wire_format import decompress, exception_block
+from axonstream.local.clickhouse_http.call import Call, User, authenticate, read_call
+from axonstream.local.clickhouse_http.clickhouse_error import ClickHouseError
+from axonstream.local.clickhouse_http.insert_statement import split_insert
+from axonstream.local.clickhouse_http.request_body import BodyMemory
+from axonstream.local.clickhouse_http.sql_text import code_of, literal, verb_of, with_client_ids
+from axonstream.local.clickhouse_http.wire_format import decompress, exception_block
 
 USERS = {"default": User("secret", readonly=False), "reader": User("secret", readonly=True)}
 

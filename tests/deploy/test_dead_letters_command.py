@@ -8,11 +8,11 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from axonstream.deploy.dead_letters_command import dead_letters
-from axonstream.deploy.dead_letters_options import Time
-from axonstream.deploy.exit_codes import UNREACHABLE
-from axonstream.producers.settings import Settings
-from axonstream.sinks.clickhouse import connect
+from axonstream.cli.dead_letters_command import dead_letters
+from axonstream.cli.dead_letters_options import Time
+from axonstream.cli.exit_codes import UNREACHABLE
+from axonstream.clickhouse.client import connect
+from axonstream.settings.settings import Settings
 from kit.dead_letter_box import letter, listed, published, put, run
 from kit.sample_events import event_value
 

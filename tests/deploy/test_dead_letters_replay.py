@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from axonstream.contract.record_validation import Refusal, verdict
 from axonstream.event_contract import event_id_of
 from axonstream.gateway.app import create_app
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics, event_key
-from axonstream.producers.verdict import Refusal, verdict
-from axonstream.sinks.letter_box import Letter, OpenedLetter, Place
-from axonstream.sinks.replay import dedup_key_of, replayed_record
+from axonstream.kafka.topics import Topics, event_key
+from axonstream.settings.settings import Settings
+from axonstream.sinks.dead_letters.replay import dedup_key_of, replayed_record
+from axonstream.sinks.dead_letters.store import Letter, OpenedLetter, Place
 from kit.dead_letter_box import environment, letter, listed, published, put, run
 from kit.processor_process import RUN as RUN_PROCESSOR
 from kit.processor_process import processor
@@ -35,7 +35,7 @@ PAYLOAD = b'{"x": 1.0, "b":1180591620717411303424, "n":null, "u":"\\u00e9 \xc3\x
 
 # A version that does not know the events of a newer one, in every part that judges.
 OLDER = """
-import axonstream.producers.verdict as judged
+import axonstream.contract.record_validation as judged
 newer = judged.verdict
 def verdict(key, value):
     return judged.Refusal("from the future") if value and b'"identifier":"newer"' in value else newer(key, value)
@@ -46,10 +46,10 @@ judged._quick_yes_of = lambda run: None
 
 DIES_BEFORE_ITS_MARK = """
 import os, signal
-from axonstream.sinks.letter_box import LetterBox
+from axonstream.sinks.dead_letters.store import LetterBox
 async def decide(*_): os.kill(os.getpid(), signal.SIGKILL)
 LetterBox.decide = decide
-from axonstream.deploy.cli import main
+from axonstream.cli.main import main
 main()
 """
 

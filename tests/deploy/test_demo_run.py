@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from axonstream import AxonPush
-from axonstream.deploy import terminal_text
-from axonstream.deploy.demo_run import FAILING_STEP, STEPS, play, show
-from axonstream.deploy.endpoints import Endpoints, write_endpoints
-from axonstream.deploy.exit_codes import NO_SECRET
-from axonstream.deploy.trace_command import trace
+from axonstream.cli import terminal_text
+from axonstream.cli.demo_run import FAILING_STEP, STEPS, play, show
+from axonstream.cli.exit_codes import NO_SECRET
+from axonstream.cli.trace_command import trace
+from axonstream.local.endpoints import Endpoints, write_endpoints
 
 pytestmark = pytest.mark.services
 

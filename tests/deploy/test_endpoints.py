@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from axonstream.deploy.endpoints import (
+from axonstream.local.endpoints import (
     Endpoints,
     api_key,
     endpoints_file,
@@ -16,7 +16,7 @@ from axonstream.deploy.endpoints import (
     with_endpoints,
     write_endpoints,
 )
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 
 STACK = Endpoints(
     gateway_url="http://127.0.0.1:1001",

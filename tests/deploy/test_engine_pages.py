@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from axonstream.deploy.clickhouse_http.engine_pages import _mappings  # pyright: ignore[reportPrivateUsage]
-from axonstream.deploy.part_process import environment_of
+from axonstream.local.clickhouse_http.engine_pages import _mappings  # pyright: ignore[reportPrivateUsage]
+from axonstream.local.part_process import environment_of
 
 PROGRAM = """
 import json, sys
-from axonstream.deploy.clickhouse_http.connection import Connection
-from axonstream.deploy.clickhouse_http.engine_pages import give_back_pages
+from axonstream.local.clickhouse_http.connection import Connection
+from axonstream.local.clickhouse_http.engine_pages import give_back_pages
 
 def resident():
     with open("/proc/self/smaps_rollup") as lines:

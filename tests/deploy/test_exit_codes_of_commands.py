@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from axonstream.deploy import exit_codes
-from axonstream.deploy.cli import main
-from axonstream.deploy.exit_codes import MEANINGS, NO_SECRET, UNREACHABLE, WRONG_SETTINGS, WRONG_USE
+from axonstream.cli import exit_codes
+from axonstream.cli.exit_codes import MEANINGS, NO_SECRET, UNREACHABLE, WRONG_SETTINGS, WRONG_USE
+from axonstream.cli.main import main
 
 
 def run(tmp_path: Path, *words: str, **variables: str) -> Result:

@@ -10,9 +10,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from axonstream.deploy.cli import main
-from axonstream.deploy.supervised_part import PartSpec, SupervisedPart
-from axonstream.deploy.terminal_text import HarmlessGroup, say, say_json
+from axonstream.cli.main import main
+from axonstream.cli.terminal_text import HarmlessGroup, say, say_json
+from axonstream.local.supervised_part import PartSpec, SupervisedPart
 from kit.hostile_text import HOSTILE, effects
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from axonstream.deploy.id_texts import rows_as_objects, with_id_texts
+from axonstream.cli.id_texts import rows_as_objects, with_id_texts
 
 ID = 3765978677284868246
 

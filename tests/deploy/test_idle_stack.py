@@ -17,7 +17,7 @@ import orjson
 import psutil
 import pytest
 
-from axonstream.deploy.part_process import environment_of
+from axonstream.local.part_process import environment_of
 from kit.until import until
 
 pytestmark = pytest.mark.services
@@ -31,9 +31,9 @@ LOOKS_FOR_S = 20.0
 SETTLES_WITHIN_S = 200.0
 UNWANTED = ("pandas", "pyarrow", "numpy", "pytest", "hypothesis", "schemathesis")
 PARTS = (
-    "axonstream.deploy.cli",
-    "axonstream.deploy.local_stack",
-    "axonstream.deploy.clickhouse_http.server",
+    "axonstream.cli.main",
+    "axonstream.local.stack",
+    "axonstream.local.clickhouse_http.server",
     "axonstream.gateway.server",
     "axonstream.sinks.worker",
 )
@@ -46,7 +46,7 @@ def two_of_each(tmp_path: Path) -> Iterator[list[psutil.Process]]:
     ports = [word for name in ("--port", "--kafka-port", "--clickhouse-port") for word in (name, "0")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AXONSTREAM_")}
     stack = subprocess.Popen(
-        [sys.executable, "-m", "axonstream.deploy.cli", *command, *ports],
+        [sys.executable, "-m", "axonstream.cli.main", *command, *ports],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
@@ -134,7 +134,7 @@ for name in {UNWANTED!r}:
     sys.modules[name] = None  # as if it were not installed
 for name in {(*PARTS, "axonstream.stream_processors.worker")!r}:
     importlib.import_module(name)
-from axonstream.deploy.clickhouse_http.connection import Connection
+from axonstream.local.clickhouse_http.connection import Connection
 print(json.dumps([name for name in sys.modules if name.partition(".")[0] in {UNWANTED!r} and sys.modules[name]]))
 """
     done = subprocess.run(

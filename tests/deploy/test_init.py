@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from axonstream.deploy.cli import main
-from axonstream.deploy.exit_codes import UNREACHABLE
-from axonstream.producers.settings import Settings
+from axonstream.cli.exit_codes import UNREACHABLE
+from axonstream.cli.main import main
+from axonstream.settings.settings import Settings
 
 
 def test_no_kafka(monkeypatch: pytest.MonkeyPatch) -> None:

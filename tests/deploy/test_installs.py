@@ -12,7 +12,7 @@ from time import time_ns
 
 import pytest
 
-from axonstream.deploy.endpoints import Endpoints
+from axonstream.local.endpoints import Endpoints
 
 pytestmark = [pytest.mark.services, pytest.mark.soak, pytest.mark.timeout(1800)]
 

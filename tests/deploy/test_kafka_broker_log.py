@@ -13,7 +13,7 @@ from kit.hostile_text import effects
 _BROKER = """
 import sys
 from pathlib import Path
-from axonstream.deploy.kafka_broker import _PROPERTIES, DATA, become_broker
+from axonstream.local.kafka_broker import _PROPERTIES, DATA, become_broker
 directory = Path(sys.argv[1])
 properties = _PROPERTIES.format(port=1, controller_port=2, data_dir=directory / DATA) + sys.argv[2]
 become_broker(directory, properties, "A" * 22, "--standalone")

@@ -12,10 +12,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from axonstream.deploy.free_ports import free_port
-from axonstream.deploy.local_stack import LocalStack, StackOptions
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_configs import TopicConfig, read_configs
+from axonstream.kafka.topic_configs import TopicConfig, read_configs
+from axonstream.local.free_ports import free_port
+from axonstream.local.stack import LocalStack, StackOptions
+from axonstream.settings.settings import Settings
 from kit.until import until
 
 READY_S = 90.0
@@ -29,7 +29,7 @@ def flush_of_the_broker(directory: Path, **environment: str) -> TopicConfig:
     command = [
         sys.executable,
         "-m",
-        "axonstream.deploy.cli",
+        "axonstream.cli.main",
         "kafka",
         "--data-dir",
         str(directory),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from axonstream.deploy.errors import DownloadError
-from axonstream.deploy.kafka_jar_hashes import SHA256_BY_NAME
-from axonstream.deploy.kafka_jars import KAFKA, LOGGING, check_jars, kafka_classpath
+from axonstream.local.errors import DownloadError
+from axonstream.local.kafka_jar_hashes import SHA256_BY_NAME
+from axonstream.local.kafka_jars import KAFKA, LOGGING, check_jars, kafka_classpath
 
 CACHE = Path.home() / ".cache" / "axonstream"
 

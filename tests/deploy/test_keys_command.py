@@ -15,12 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
-from axonstream.deploy.exit_codes import NO_SECRET, UNREACHABLE
-from axonstream.deploy.free_ports import free_port
-from axonstream.deploy.keys_command import keys
-from axonstream.deploy.server_secret import kept_secret
+from axonstream.cli.exit_codes import NO_SECRET, UNREACHABLE
+from axonstream.cli.keys_command import keys
 from axonstream.gateway.app import create_app
-from axonstream.producers.settings import Settings
+from axonstream.local.free_ports import free_port
+from axonstream.local.server_secret import kept_secret
+from axonstream.settings.settings import Settings
 from kit.until import until
 
 SECRET = "a server secret of this test"
@@ -143,7 +143,7 @@ def test_what_cannot_be_done_is_said_in_one_line(server_settings: Settings, word
 
 @pytest.mark.slow
 def test_without_kafka_it_says_what_to_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axonstream.deploy.keys_command.READ_WITHIN_S", 1.0)
+    monkeypatch.setattr("axonstream.cli.keys_command.READ_WITHIN_S", 1.0)
     nowhere = Settings(kafka_bootstrap_servers=f"127.0.0.1:{free_port()}", data_dir=tmp_path)
     done = run(nowhere, "list")
     assert done.exit_code == UNREACHABLE

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from axonstream.deploy import part_log
-from axonstream.deploy.part_log import PartLog
+from axonstream.local import part_log
+from axonstream.local.part_log import PartLog
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from axonstream.deploy.data_directory import DataDirectory
-from axonstream.deploy.part_process import environment_of, parts_of, python_of
+from axonstream.local.data_directory import DataDirectory
+from axonstream.local.part_process import environment_of, parts_of, python_of
 
 PACKAGES = ("axonstream", "producers", "stream_processors", "sinks", "gateway", "deploy")
 ENDS_WITHIN_S = 60

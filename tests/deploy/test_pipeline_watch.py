@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from axonstream.deploy import pipeline_watch
-from axonstream.deploy.pipeline_watch import watch_pipeline
+from axonstream.local import pipeline_watch
+from axonstream.local.pipeline_watch import watch_pipeline
 from kit.until import until
 
 OK = {"state": "ok", "eventsLagSeconds": 0.0, "summariesLagSeconds": 0.0}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from axonstream.deploy.clickhouse_login import kept_password, login_file, write_login
-from axonstream.deploy.errors import NotPrivateError
-from axonstream.deploy.private_file import make_private, write_private
+from axonstream.local.clickhouse_login import kept_password, login_file, write_login
+from axonstream.local.errors import NotPrivateError
+from axonstream.local.private_file import make_private, write_private
 
 
 def test_a_directory_is_made_and_an_open_one_is_shut(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_what_cannot_be_shut_is_said(tmp_path: Path) -> None:
 def test_a_directory_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """S15: root, started where somebody else had made .axonstream before, kept the secrets in that user's directory."""
     tmp_path.chmod(0o755)
-    monkeypatch.setattr("axonstream.deploy.private_file.os.geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr("axonstream.local.private_file.os.geteuid", lambda: os.getuid() + 1)
     with pytest.raises(NotPrivateError, match="belongs to another user"):
         make_private(tmp_path)
     assert tmp_path.stat().st_mode & 0o777 == 0o755

@@ -10,11 +10,11 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from axonstream.deploy.endpoints import Endpoints, write_endpoints
-from axonstream.deploy.exit_codes import UNREACHABLE, WRONG_SETTINGS
-from axonstream.deploy.sql_command import sql
-from axonstream.producers.settings import Settings
-from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.cli.exit_codes import UNREACHABLE, WRONG_SETTINGS
+from axonstream.cli.sql_command import sql
+from axonstream.clickhouse.client import connect_blocking
+from axonstream.local.endpoints import Endpoints, write_endpoints
+from axonstream.settings.settings import Settings
 
 
 def ask(url: str, *arguments: str, stdin: str = "") -> Result:

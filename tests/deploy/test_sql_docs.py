@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from axonstream import AxonPush, EventInput
-from axonstream.deploy.sample_traces import sample_events
-from axonstream.deploy.sql_command import sql
-from axonstream.deploy.trace_tree import build_nodes
-from axonstream.producers.settings import Settings
+from axonstream.cli.sample_traces import sample_events
+from axonstream.cli.sql_command import sql
+from axonstream.cli.trace_tree import build_nodes
+from axonstream.settings.settings import Settings
 
 pytestmark = pytest.mark.services
 

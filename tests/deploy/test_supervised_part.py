@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from axonstream.deploy.errors import PartFailedError, PortTakenError
-from axonstream.deploy.mended import Mended
-from axonstream.deploy.supervised_part import PartSpec, SupervisedPart
+from axonstream.local.errors import PartFailedError, PortTakenError
+from axonstream.local.mended import Mended
+from axonstream.local.supervised_part import PartSpec, SupervisedPart
 from kit.until import until
 
 pytestmark = pytest.mark.services  # it needs none, but a process takes seconds

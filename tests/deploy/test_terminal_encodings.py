@@ -13,9 +13,9 @@ import pytest
 from rich.text import Text
 
 from axonstream import Event
-from axonstream.deploy import terminal_text
-from axonstream.deploy.terminal_text import print_lines, print_table, say, terminal_width
-from axonstream.deploy.trace_command import _print_json
+from axonstream.cli import terminal_text
+from axonstream.cli.terminal_text import print_lines, print_table, say, terminal_width
+from axonstream.cli.trace_command import _print_json
 
 TREE = "1  planner  ├─ r\u00e9sum\u00e9 模  └─ 🙂 · …"
 
@@ -46,8 +46,8 @@ def test_branches_become_the_nearest_ascii(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1"])
 def test_a_real_process_with_such_a_stdout_ends_with_0(encoding: str, tmp_path: Path) -> None:
     program = """
-from axonstream.deploy.cli import main
-from axonstream.deploy.terminal_text import say
+from axonstream.cli.main import main
+from axonstream.cli.terminal_text import say
 import click
 
 @main.command()

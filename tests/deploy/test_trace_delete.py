@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from click.testing import CliRunner, Result
 
-from axonstream.deploy.cli import main
+from axonstream.cli.main import main
 
 ANSWER = {"ok": True, "traces": 1, "late": "refused", "deletionIds": ["7"], "status": "deleting", "message": "deleted"}
 

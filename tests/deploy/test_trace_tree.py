@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.deploy.trace_tree import Node, build_nodes, build_tree, walk
+from axonstream.cli.trace_tree import Node, build_nodes, build_tree, walk
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import pytest
 from rich.cells import cell_len
 
 from axonstream import Event, EventType, FirstError, TraceContext, TraceSummary
-from axonstream.deploy.terminal_text import cut, harmless, table_lines
-from axonstream.deploy.time_text import duration_text
-from axonstream.deploy.trace_tree import build_nodes
-from axonstream.deploy.trace_view import WIDTH, trace_lines, tree_lines
+from axonstream.cli.terminal_text import cut, harmless, table_lines
+from axonstream.cli.time_text import duration_text
+from axonstream.cli.trace_tree import build_nodes
+from axonstream.cli.trace_view import WIDTH, trace_lines, tree_lines
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

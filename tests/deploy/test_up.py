@@ -25,7 +25,7 @@ STOPS_WITHIN_S = 60
 
 def command(directory: Path, *arguments: str) -> list[str]:
     ports = ["--port", "0", "--kafka-port", "0", "--clickhouse-port", "0"]
-    return [sys.executable, "-m", "axonstream.deploy.cli", "up", *ports, "--data-dir", str(directory), *arguments]
+    return [sys.executable, "-m", "axonstream.cli.main", "up", *ports, "--data-dir", str(directory), *arguments]
 
 
 def environment() -> dict[str, str]:
@@ -110,7 +110,7 @@ def test_nothing_of_a_stack_is_open_to_others(tmp_path: Path) -> None:
             [
                 sys.executable,
                 "-m",
-                "axonstream.deploy.cli",
+                "axonstream.cli.main",
                 "sql",
                 "SELECT 7 AS n",
                 "-o",

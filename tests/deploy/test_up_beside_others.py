@@ -18,16 +18,16 @@ from aiokafka.admin import AIOKafkaAdminClient
 from typing_extensions import override
 
 from axonstream import AsyncAxonPush
-from axonstream.deploy.data_directory import DataDirectory
-from axonstream.deploy.endpoints import Endpoints
-from axonstream.deploy.errors import PartFailedError
-from axonstream.deploy.kafka_broker import kept_cluster_id
-from axonstream.deploy.local_stack import LocalStack, StackOptions
-from axonstream.producers.cluster_id import cluster_id
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.sinks.clickhouse import connect
+from axonstream.clickhouse.client import connect
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.cluster_id import cluster_id
+from axonstream.kafka.topics import Topics
+from axonstream.local.data_directory import DataDirectory
+from axonstream.local.endpoints import Endpoints
+from axonstream.local.errors import PartFailedError
+from axonstream.local.kafka_broker import kept_cluster_id
+from axonstream.local.stack import LocalStack, StackOptions
+from axonstream.settings.settings import Settings
 from kit.until import until
 
 pytestmark = pytest.mark.services
@@ -165,7 +165,7 @@ def test_a_worker_that_refuses_to_start_leaves_kafka_up_and_goes_on_after_the_co
             command = [
                 sys.executable,
                 "-m",
-                "axonstream.deploy.cli",
+                "axonstream.cli.main",
                 "init",
                 "--new-epoch",
                 "--data-dir",

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from axonstream import AxonPush
-from axonstream.deploy.endpoints import read_endpoints
+from axonstream.local.endpoints import read_endpoints
 from kit.certificates import make_certificate
 
 pytestmark = pytest.mark.services
@@ -35,12 +35,12 @@ def test_it_starts_says_how_to_make_a_key_and_serves_what_the_settings_say(
     }
 
     def axonstream(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "axonstream.deploy.cli", *words, "--data-dir", str(directory)]
+        command = [sys.executable, "-m", "axonstream.cli.main", *words, "--data-dir", str(directory)]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
     ports = ["--port", "0", "--kafka-port", "0", "--clickhouse-port", "0"]
     stack = subprocess.Popen(
-        [sys.executable, "-m", "axonstream.deploy.cli", "up", *ports, "--data-dir", str(directory)],
+        [sys.executable, "-m", "axonstream.cli.main", "up", *ports, "--data-dir", str(directory)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

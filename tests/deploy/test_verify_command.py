@@ -10,8 +10,8 @@ import sys
 import orjson
 import pytest
 
-from axonstream.deploy.exit_codes import NOT_VERIFIED
-from axonstream.producers.settings import Settings
+from axonstream.cli.exit_codes import NOT_VERIFIED
+from axonstream.settings.settings import Settings
 from kit.oracle import SETTLES_WITHIN_S, settled
 from kit.processor_process import processor
 from kit.sample_events import event_value
@@ -29,7 +29,7 @@ def verify(settings: Settings, *options: str, **changed: str) -> subprocess.Comp
         "AXONSTREAM_TOPIC_PARTITIONS": str(settings.topic_partitions),
     }
     return subprocess.run(
-        [sys.executable, "-m", "axonstream.deploy.cli", "verify", *options],
+        [sys.executable, "-m", "axonstream.cli.main", "verify", *options],
         env={**os.environ, **environment, **changed},
         capture_output=True,
         text=True,

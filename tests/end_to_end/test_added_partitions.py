@@ -13,16 +13,16 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from click.testing import CliRunner
 
-from axonstream.deploy.cli import main
-from axonstream.deploy.errors import PartFailedError
+from axonstream.cli.main import main
+from axonstream.contract.event_record import EventRecord
 from axonstream.deploy.init import initialise
-from axonstream.producers.errors import NotAcknowledgedError, TopicMismatchError
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.errors import NotAcknowledgedError, TopicMismatchError
+from axonstream.kafka.partitioner import partition_of
+from axonstream.kafka.topics import Topics
+from axonstream.local.errors import PartFailedError
 from axonstream.producers.event_log import EventLog
-from axonstream.producers.event_record import EventRecord
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.producers.trace_partitions import partition_of
+from axonstream.settings.settings import Settings
 from kit.log_ends import log_ends
 from kit.oracle import SETTLES_WITHIN_S, settled
 from kit.running_stack import HEADERS, RunningStack, running_stack

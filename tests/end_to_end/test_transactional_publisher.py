@@ -13,9 +13,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from axonstream.deploy.init import initialise
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from kit.evicted import evicted
 from kit.log_ends import log_ends
 from kit.processor_process import processor

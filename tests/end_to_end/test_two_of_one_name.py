@@ -10,8 +10,8 @@ from time import monotonic
 
 import pytest
 
-from axonstream.producers.settings import Settings
-from axonstream.stream_processors.fail_stop import EXIT_CODE, EXIT_MISMATCH
+from axonstream.process.fail_stop import EXIT_CODE, EXIT_MISMATCH
+from axonstream.settings.settings import Settings
 from kit.command_line import Part, environment, running_part
 from kit.event_load import EventLoad, event_load
 from kit.oracle import judge

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from kit.printed import end, read_on
 from kit.until import until
 
@@ -32,7 +32,7 @@ def worker(part: str, settings: Settings) -> Generator[subprocess.Popen[str]]:
     given = {f"AXONSTREAM_{name.upper()}": str(getattr(settings, name)) for name in names}
     given |= {"AXONSTREAM_SESSION_TIMEOUT_MS": str(SESSION_MS), "AXONSTREAM_LOG_LEVEL": "WARNING"}
     kept = {name: value for name, value in os.environ.items() if not name.endswith("_INSTANCE")}
-    command = [sys.executable, "-m", "axonstream.deploy.cli", part]
+    command = [sys.executable, "-m", "axonstream.cli.main", part]
     process = subprocess.Popen(command, env={**kept, **given}, stdout=subprocess.PIPE, text=True)
     read_on(process)
     try:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.kafka_cluster import KafkaCluster, kafka_cluster
 
 

@@ -18,9 +18,9 @@ from axonstream.gateway.control.audit_entry import is_entry
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.log import ControlLog
 from axonstream.gateway.control.records import App, ControlRecord, Kind, Place
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from kit.audit_entries import an_entry
 from kit.dead_letter_box import environment
 

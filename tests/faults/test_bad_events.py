@@ -20,12 +20,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import RecordMetadata
 
+from axonstream.contract.event_record import encode_event
+from axonstream.contract.record_validation import Refusal, verdict
 from axonstream.event_contract import MAX_TIME_MS, EventInput
-from axonstream.producers.event_record import encode_event
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.verdict import Refusal, verdict
-from axonstream.sinks.dead_letter import QUOTED_BYTES
+from axonstream.kafka.client import kafka_options
+from axonstream.settings.settings import Settings
+from axonstream.sinks.dead_letters.dead_letter import QUOTED_BYTES
 from kit.oracle import judge
 from kit.processor_process import processor
 from kit.sink_process import Pipeline, pipeline, sink

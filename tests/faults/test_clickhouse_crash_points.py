@@ -14,8 +14,8 @@ from time import monotonic
 
 import pytest
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key
+from axonstream.kafka.topics import event_key
+from axonstream.settings.settings import Settings
 from kit.own_clickhouse import own_clickhouse
 from kit.sample_events import NOW_MS, event_value
 from kit.sink_process import Pipeline, pipeline, sink

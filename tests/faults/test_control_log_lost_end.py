@@ -12,15 +12,15 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from axonstream.gateway.control.api_keys import NewKey, make_key, revocation
-from axonstream.gateway.control.credentials import KeyScope
+from axonstream.contract.deletion import CONTROL_KEYS, DELETION_FORM, Deletion, Late
+from axonstream.gateway.access.api_keys import NewKey, make_key, revocation
+from axonstream.gateway.access.credentials import KeyScope
 from axonstream.gateway.control.log import ControlLog
 from axonstream.gateway.control.records import App, ControlRecord, Kind, Place
-from axonstream.producers.deletion import CONTROL_KEYS, DELETION_FORM, Deletion, Late
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics
-from axonstream.producers.topics import Topics
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from axonstream.sinks.deleting.control_deletions import following as following_deletions
 from kit.audit_entries import an_entry
 from kit.control_followers import following

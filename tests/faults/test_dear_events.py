@@ -13,9 +13,9 @@ import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import event_key
+from axonstream.settings.settings import Settings
 from kit.dear_events import DEAR_PAYLOADS, text_of
 from kit.processor_process import events_topic, processor
 from kit.running_stack import HEADERS, running_stack

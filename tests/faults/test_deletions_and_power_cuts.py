@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors.rebuild import order_rebuild
 from kit.cut_logs import cut_last_batches
 from kit.kafka_cluster import KafkaCluster

@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.clickhouse_process import ClickHouseProcess
 from kit.fault_run import GAIN, HEALS_WITHIN_S, hurt_under_load
 from kit.kafka_cluster import kafka_cluster

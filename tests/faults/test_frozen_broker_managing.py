@@ -12,13 +12,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from axonstream.deploy.free_ports import free_port
-from axonstream.gateway.control.api_keys import make_key
-from axonstream.gateway.control.credentials import KeyScope
+from axonstream.gateway.access.api_keys import make_key
+from axonstream.gateway.access.credentials import KeyScope
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.log import ControlLog
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.local.free_ports import free_port
+from axonstream.settings.settings import Settings
 from kit.audit_entries import an_entry
 from kit.fault_run import HEALS_WITHIN_S
 from kit.gateway_process import gateway_process

@@ -17,16 +17,16 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
+from axonstream.clickhouse.client import connect
+from axonstream.contract.event import Event, encode_again
+from axonstream.contract.record_validation import Refusal, verdict
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS, SECONDS, EventInput
 from axonstream.gateway.publishing.whole_characters import with_whole_characters
-from axonstream.producers.event import Event, encode_again
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key
-from axonstream.producers.verdict import Refusal, verdict
-from axonstream.sinks.clickhouse import connect
-from axonstream.sinks.event_line import event_line, line_end
-from axonstream.sinks.event_store import COLUMNS, TABLE
-from axonstream.sinks.table_writer import TableWriter
+from axonstream.kafka.topics import event_key
+from axonstream.settings.settings import Settings
+from axonstream.sinks.events.event_line import event_line, line_end
+from axonstream.sinks.events.event_store import COLUMNS, TABLE
+from axonstream.sinks.writing.table_writer import TableWriter
 from kit.offline_gateway import OfflineGateway
 
 NAMES = (

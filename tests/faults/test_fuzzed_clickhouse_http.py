@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, Phase, example, given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
-from axonstream.deploy.clickhouse_http.call import User, read_call
-from axonstream.deploy.clickhouse_http.clickhouse_error import ClickHouseError
-from axonstream.deploy.clickhouse_http.insert_statement import split_insert
-from axonstream.deploy.clickhouse_http.wire_format import decompress
+from axonstream.local.clickhouse_http.call import User, read_call
+from axonstream.local.clickhouse_http.clickhouse_error import ClickHouseError
+from axonstream.local.clickhouse_http.insert_statement import split_insert
+from axonstream.local.clickhouse_http.wire_format import decompress
 from kit.clickhouse_process import ClickHouseProcess, serving
 
 ANSWER_S = 60.0

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
-from axonstream.deploy.clickhouse_http.permitted_names import TABLE_FUNCTIONS, names_of
+from axonstream.local.clickhouse_http.permitted_names import TABLE_FUNCTIONS, names_of
 from kit.clickhouse_process import READY_S, ClickHouseProcess, serving
 
 pytestmark = pytest.mark.services

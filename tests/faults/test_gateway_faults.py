@@ -15,9 +15,9 @@ import httpx
 import psutil
 import pytest
 
-from axonstream.deploy.free_ports import free_port
 from axonstream.deploy.init import initialise
-from axonstream.producers.settings import Settings
+from axonstream.local.free_ports import free_port
+from axonstream.settings.settings import Settings
 from kit.fault_run import HEALS_WITHIN_S
 from kit.gateway_process import gateway_process
 from kit.kafka_cluster import KafkaBroker, KafkaCluster

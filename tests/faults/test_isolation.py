@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
+from axonstream.contract.event_record import EventRecord, encode_event
 from axonstream.event_contract import EventInput
 from axonstream.producers.event_log import EventLog
-from axonstream.producers.event_record import EventRecord, encode_event
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.offline_gateway import OfflineGateway
 
 KEYS = {"1": "ak_local", "2": "ak_other"}

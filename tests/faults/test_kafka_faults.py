@@ -14,8 +14,8 @@ from uuid import uuid4
 
 import pytest
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from kit.fault_run import GAIN, HEALS_WITHIN_S, hurt_under_load
 from kit.kafka_cluster import KafkaBroker, KafkaCluster, kafka_cluster
 from kit.publishing_load import PublishingLoad

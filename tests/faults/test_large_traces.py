@@ -16,11 +16,11 @@ import orjson
 import psutil
 import pytest
 
-from axonstream.deploy.free_ports import free_port
+from axonstream.contract.event_record import EventRecord, encode_event
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
+from axonstream.local.free_ports import free_port
 from axonstream.producers.event_log import EventLog
-from axonstream.producers.event_record import EventRecord, encode_event
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors.trace_state import LIST_CAP
 from kit.gateway_process import gateway_process
 from kit.oracle import judge

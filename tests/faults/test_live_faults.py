@@ -12,7 +12,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from axonstream.producers.topics import Topics
+from axonstream.kafka.topics import Topics
 from kit.kafka_cluster import KafkaCluster
 from kit.live_events import live
 from kit.live_gateways import live_gateways

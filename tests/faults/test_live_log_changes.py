@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
-from axonstream.producers.topics import Topics, event_key
+from axonstream.kafka.topics import Topics, event_key
 from kit.live_events import live
 from kit.live_gateways import LiveGateways, live_gateways
 from kit.live_load import BATCH, live_load

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from axonstream.gateway.live.position import Kind, former_position, mark_of, read_position
 from axonstream.gateway.sealed_texts import SealedTexts, sealing_key
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics, event_key
-from axonstream.sinks.topic_identity import topic_identities
+from axonstream.kafka.topic_identity import topic_identities
+from axonstream.kafka.topics import Topics, event_key
+from axonstream.settings.settings import Settings
 from kit.cut_logs import lose_the_end
 from kit.kafka_cluster import KafkaCluster
 from kit.live_events import LiveResponse, live

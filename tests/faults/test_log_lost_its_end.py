@@ -12,9 +12,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from axonstream import AsyncAxonPush
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics, event_key
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics, event_key
+from axonstream.settings.settings import Settings
 from axonstream.sinks.verification import Verification, verify
 from kit.cut_logs import lose_the_end
 from kit.kafka_cluster import KafkaCluster, kafka_cluster

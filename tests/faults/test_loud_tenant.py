@@ -21,7 +21,7 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.running_stack import running_stack
 from kit.soak_report import FaultRow, SoakReport
 

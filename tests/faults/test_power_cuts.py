@@ -16,15 +16,15 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from axonstream.contract.event_record import encode_event
 from axonstream.deploy.init import initialise
 from axonstream.event_contract import EventInput
-from axonstream.producers.event_record import encode_event
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics, event_key
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics, event_key
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import SinkError
-from axonstream.sinks.table_writer import CLICKHOUSE_ERRORS
 from axonstream.sinks.verification import Verification, verify
+from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS
 from kit.clickhouse_process import ClickHouseProcess
 from kit.kafka_cluster import KafkaCluster
 from kit.oracle import SETTLES_WITHIN_S, Judgement, judge, settled

@@ -11,12 +11,12 @@ from uuid import uuid4
 
 import pytest
 
+from axonstream.clickhouse.client import connect
 from axonstream.deploy.init import initialise
 from axonstream.gateway.reading.trace_queries import TraceQueries
+from axonstream.kafka.topics import Topics
 from axonstream.producers.kafka_publisher import KafkaPublisher
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.sinks.clickhouse import connect
+from axonstream.settings.settings import Settings
 from kit.event_load import EventLoad, event_load
 from kit.evicted import evicted
 from kit.oracle import judge

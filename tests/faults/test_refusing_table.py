@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key
+from axonstream.kafka.topics import event_key
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import EXIT_MISMATCH
 from kit.sample_events import event_value
 from kit.sink_process import pipeline, sink, start_sink

@@ -15,7 +15,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.oracle import judge
 from kit.running_stack import HEADERS, RunningStack, running_stack
 from kit.soak_report import SoakReport

@@ -14,10 +14,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.contract.event_record import EventRecord
+from axonstream.kafka.errors import NotAcknowledgedError
+from axonstream.kafka.partitioner import partition_of
 from axonstream.producers.event_log import EventLog
-from axonstream.producers.event_record import EventRecord
-from axonstream.producers.trace_partitions import partition_of
 from kit.kafka_cluster import KafkaCluster, kafka_cluster
 from kit.until import until
 

@@ -18,9 +18,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.producers.trace_partitions import partition_of
+from axonstream.kafka.partitioner import partition_of
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from kit.kafka_cluster import KafkaBroker, KafkaCluster, kafka_cluster
 from kit.oracle import judge
 from kit.running_stack import HEADERS, running_stack

@@ -12,9 +12,9 @@ from time import monotonic
 import orjson
 import pytest
 
-from axonstream.producers.record_identity import decode_note
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import WATERMARK_KEY, event_key, state_key
+from axonstream.kafka.record_identity import decode_note
+from axonstream.kafka.topics import WATERMARK_KEY, event_key, state_key
+from axonstream.settings.settings import Settings
 from kit.sample_events import event_value
 from kit.sample_summaries import summary
 from kit.sink_process import Pipeline, pipeline, sink, start_sink

@@ -10,15 +10,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from axonstream.producers.event import encode_again
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics
-from axonstream.producers.topics import Topics, event_key
-from axonstream.producers.verdict import Refusal, verdict
+from axonstream.contract.event import encode_again
+from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.kafka.topics import Topics, event_key
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import EXIT_MISMATCH, EXIT_UNAVAILABLE
-from axonstream.sinks.event_line import event_line, line_end
-from axonstream.sinks.event_store import COLUMNS, TABLE
+from axonstream.sinks.events.event_line import event_line, line_end
+from axonstream.sinks.events.event_store import COLUMNS, TABLE
 from kit.sample_events import event_value
 from kit.sink_load import ENDS_WITHIN_S, ended, publish, publish_bad
 from kit.sink_process import pipeline, sink, start_sink

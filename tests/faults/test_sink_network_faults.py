@@ -12,8 +12,8 @@ from time import monotonic
 import psutil
 import pytest
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key
+from axonstream.kafka.topics import event_key
+from axonstream.settings.settings import Settings
 from kit.cutting_proxy import CuttingProxy, Fate, cutting_proxy
 from kit.oracle import SETTLES_WITHIN_S
 from kit.own_clickhouse import own_clickhouse

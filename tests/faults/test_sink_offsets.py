@@ -7,9 +7,9 @@ import signal
 
 import pytest
 
-from axonstream.producers.settings import Settings
-from axonstream.sinks.epochs import ensure_epoch
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import EXIT_MISMATCH, EpochError
+from axonstream.sinks.positions.incarnations import ensure_epoch
 from axonstream.sinks.schema import migrate
 from kit.sink_load import ended, publish
 from kit.sink_process import LONGEST_S, pipeline, sink, start_sink

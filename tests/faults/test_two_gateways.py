@@ -12,8 +12,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from axonstream.producers.settings import Settings
-from axonstream.sinks.clickhouse import connect
+from axonstream.clickhouse.client import connect
+from axonstream.settings.settings import Settings
 from kit.evicted import evicted
 from kit.fault_run import HEALS_WITHIN_S, hurt_under_load
 from kit.publishing_load import PublishingLoad

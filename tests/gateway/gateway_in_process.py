@@ -10,7 +10,7 @@ import httpx
 from pydantic import SecretStr
 
 from axonstream.gateway.app import create_app
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 
 
 @asynccontextmanager

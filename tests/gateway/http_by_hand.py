@@ -11,15 +11,15 @@ from typing import Any, cast
 
 import uvicorn
 
-from axonstream.gateway.authentication import Headers
-from axonstream.gateway.connections import Connections
-from axonstream.gateway.direct_call import DirectCall, DirectlyCalled
-from axonstream.gateway.errors import RefusedError
-from axonstream.gateway.http_protocol import GatewayProtocol
+from axonstream.gateway.access.authentication import Headers
+from axonstream.gateway.http.connections import Connections
+from axonstream.gateway.http.errors import RefusedError
+from axonstream.gateway.http.fast_path import DirectCall, DirectlyCalled
+from axonstream.gateway.http.protocol import GatewayProtocol
+from axonstream.gateway.http.request_counts import RequestCounts
+from axonstream.gateway.http.request_head import RequestHead
 from axonstream.gateway.publishing.body_room import BodyRoom
 from axonstream.gateway.publishing.request_body import RequestBody
-from axonstream.gateway.request_counts import RequestCounts
-from axonstream.gateway.request_head import RequestHead
 from kit.until import until
 
 PATIENCE_S = 60.0

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndTimestamp
 
-from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.access.credentials import Generation
 from axonstream.gateway.live import catch_up
 from axonstream.gateway.live.catch_up import CatchUps
 from axonstream.gateway.live.counts import LiveCounts
@@ -20,9 +20,9 @@ from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.log import ReadSoFar
 from axonstream.gateway.live.position import Place, Position, read_position
 from axonstream.gateway.live.reader import LiveReader
-from axonstream.producers.record_identity import short_digest
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics, event_key
+from axonstream.kafka.record_identity import short_digest
+from axonstream.kafka.topics import Topics, event_key
+from axonstream.settings.settings import Settings
 from kit.sample_events import NOW_MS, Record, event_value
 
 MARK = b"\x07" * 6

@@ -11,18 +11,18 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from axonstream.deploy.free_ports import free_port
 from axonstream.gateway.control import log as control_log
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.log import ControlLog
 from axonstream.gateway.control.records import App, Channel, ControlRecord, Kind, Place, encode_record, new_id
 from axonstream.gateway.control.same_log import TOMBSTONES_S
-from axonstream.gateway.errors import UnavailableError
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics
-from axonstream.producers.topics import Topics
-from axonstream.stream_processors.boot_clock import boot_clock
+from axonstream.gateway.http.errors import UnavailableError
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.kafka.topics import Topics
+from axonstream.local.free_ports import free_port
+from axonstream.process.boot_clock import boot_clock
+from axonstream.settings.settings import Settings
 from kit.audit_entries import an_entry
 from kit.control_followers import following
 from kit.until import until

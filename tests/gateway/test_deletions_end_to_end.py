@@ -11,10 +11,10 @@ import httpx
 import pytest
 from gateway_in_process import gateway_in_process
 
+from axonstream.contract.event_record import encode_event
 from axonstream.event_contract import EventInput
-from axonstream.producers.event_record import encode_event
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key
+from axonstream.kafka.topics import event_key
+from axonstream.settings.settings import Settings
 from axonstream.sinks.verification import Kind, verify
 from kit.oracle import SETTLES_WITHIN_S, settled
 from kit.processor_process import processor

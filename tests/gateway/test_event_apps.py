@@ -14,7 +14,7 @@ from stored_by_hand import event, store, summary
 
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.records import Channel, ControlRecord, Kind, Place
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.live_events import live
 from kit.live_gateways import LiveGateways, live_gateways
 from kit.offline_gateway import HEADERS, OfflineGateway

@@ -10,7 +10,7 @@ from axonstream.event_contract import MAX_ID
 from axonstream.gateway.control.data import MAX_CHANNELS, MAX_PUBLISHED_CHANNELS
 from axonstream.gateway.reading.event_queries import EventFilter
 from axonstream.gateway.reading.trace_queries import TraceQueries
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 
 _FIELD_BYTES = 128 << 10  # https://clickhouse.com/docs/operations/settings/settings#http_max_field_value_size
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from axonstream.gateway.errors import RefusedError
+from axonstream.gateway.http.errors import RefusedError
 from axonstream.gateway.publishing.gzip_body import unpacked
 from kit.offline_gateway import HEADERS, OfflineGateway
 

@@ -12,8 +12,8 @@ from functools import partial
 import pytest
 from http_by_hand import PATIENCE_S, answer, let_go, request, serving, statuses
 
-from axonstream.gateway.connections import Connections
-from axonstream.gateway.http_protocol import MOST_HEAD_BYTES, MOST_HEAD_LINES, PIECE, GatewayProtocol
+from axonstream.gateway.http.connections import Connections
+from axonstream.gateway.http.protocol import MOST_HEAD_BYTES, MOST_HEAD_LINES, PIECE, GatewayProtocol
 from kit.until import until
 
 GET = b"GET /nothing HTTP/1.1\r\nHost: a\r\n"
@@ -137,7 +137,7 @@ def test_requests_that_come_ahead_of_their_turn_are_not_read() -> None:
 @pytest.mark.slow
 def test_connections_that_send_no_whole_head_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """S9: 40 silent connections and 40 with half a head were open after 213 s."""
-    monkeypatch.setattr("axonstream.gateway.connections.HEAD_S", 0.5)
+    monkeypatch.setattr("axonstream.gateway.http.connections.HEAD_S", 0.5)
     connections = Connections(100, 100)
 
     async def dripping(port: int) -> bytes:
@@ -171,8 +171,8 @@ def test_connections_that_send_no_whole_head_are_closed(monkeypatch: pytest.Monk
 @pytest.mark.slow
 def test_an_idle_connection_is_closed_and_one_that_is_answered_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """S9: keep-alive ends; a slow answer does not, also when the next head has begun."""
-    monkeypatch.setattr("axonstream.gateway.connections.KEEP_ALIVE_S", 0.5)
-    monkeypatch.setattr("axonstream.gateway.connections.HEAD_S", 0.5)
+    monkeypatch.setattr("axonstream.gateway.http.connections.KEEP_ALIVE_S", 0.5)
+    monkeypatch.setattr("axonstream.gateway.http.connections.HEAD_S", 0.5)
     connections = Connections(100, 100)
 
     async def scenario() -> None:
@@ -216,7 +216,7 @@ def test_connections_are_capped_in_total_and_an_idle_one_makes_room() -> None:
 @pytest.mark.slow
 def test_who_says_nothing_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """S9: silent connections from two addresses, renewed every 10 s, had all places, and everybody else got 503."""
-    monkeypatch.setattr("axonstream.gateway.connections._LONG_FOR_A_HEAD_S", 0.0)
+    monkeypatch.setattr("axonstream.gateway.http.connections._LONG_FOR_A_HEAD_S", 0.0)
     connections = Connections(3, 100)
 
     async def scenario() -> None:

@@ -12,16 +12,16 @@ import pytest
 from gateway_in_process import gateway_in_process
 from prometheus_client import generate_latest
 
-from axonstream.deploy.free_ports import free_port
 from axonstream.gateway import metrics
-from axonstream.gateway.errors import error_body
-from axonstream.gateway.openapi import document
+from axonstream.gateway.http.errors import error_body
+from axonstream.gateway.http.openapi import document
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.lag_history import Progress
 from axonstream.gateway.reading.leader_questions import ToldEnd
 from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets
 from axonstream.gateway.shared_look import SharedLook
-from axonstream.producers.settings import Settings
+from axonstream.local.free_ports import free_port
+from axonstream.settings.settings import Settings
 from kit.offline_gateway import HEADERS, OfflineGateway
 
 AT_ONCE = 20

@@ -9,12 +9,12 @@ from itertools import count
 
 import pytest
 
+from axonstream.contract.deletion import Deletion, Late
 from axonstream.gateway.control.audit_entry import Actor
 from axonstream.gateway.control.records import ControlRecord
 from axonstream.gateway.deleting.deletions import Deletions
-from axonstream.gateway.errors import UnavailableError
-from axonstream.producers.deletion import Deletion, Late
-from axonstream.producers.settings import Settings
+from axonstream.gateway.http.errors import UnavailableError
+from axonstream.settings.settings import Settings
 from kit.memory_control import MemoryControl
 from kit.offline_gateway import MemoryMarkers
 

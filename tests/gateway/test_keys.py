@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from axonstream.gateway.control.api_keys import KeyRefusedError, NewKey, make_key, revocation
-from axonstream.gateway.control.credentials import KeyScope
+from axonstream.gateway.access.api_keys import KeyRefusedError, NewKey, make_key, revocation
+from axonstream.gateway.access.credentials import KeyScope
 from axonstream.gateway.control.data import MAX_KEYS, ControlData
 from axonstream.gateway.control.key_use import LEAST_BETWEEN_MS, KeyUses
 from axonstream.gateway.control.records import ControlRecord
@@ -79,7 +79,7 @@ def test_a_key_whose_record_is_replaced_is_as_its_new_record_says(offline: Offli
 
 
 def test_the_keys_that_are_remembered_are_bounded(offline: OfflineGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axonstream.gateway.authentication.MOST_SHOWN", 2)
+    monkeypatch.setattr("axonstream.gateway.access.authentication.MOST_SHOWN", 2)
     keys = [kept(offline, KeyScope.INGEST) for _ in range(5)]
     for key in (*keys, *keys):
         assert offline.send("POST", "/event", headers=early(key), json=EVENT).status_code == 201

@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from axonstream.gateway.known_parameters import IGNORED, refuse_query, takes
+from axonstream.gateway.http.known_parameters import IGNORED, refuse_query, takes
 from axonstream.gateway.reading.event_lists import NOT_SEARCHED
 from kit.offline_gateway import OfflineGateway
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from axonstream.contract import deleted_traces
+from axonstream.contract.deletion import Deletion, Late
 from axonstream.gateway.control.audit_entry import Actor
 from axonstream.gateway.deleting.deletions import Deletions
 from axonstream.gateway.reading.visibility import Visibility
-from axonstream.producers import deleted_traces
-from axonstream.producers.deletion import Deletion, Late
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.offline_gateway import MemoryMarkers, OfflineGateway
 
 OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}

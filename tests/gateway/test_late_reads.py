@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from axonstream.gateway.late_reads import LATE_S, LOUD_EVENTS, LOUD_READS, STANDS_AFTER_S, WINDOW_S, LateReads
+from axonstream.gateway.reading.late_reads import LATE_S, LOUD_EVENTS, LOUD_READS, STANDS_AFTER_S, WINDOW_S, LateReads
 
 
 class Clock:
@@ -159,7 +159,7 @@ def test_a_load_of_the_past_is_forgotten() -> None:
 
 def test_after_a_late_read_a_load_begins_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that had waited began at once, and made the next read late."""
-    monkeypatch.setattr("axonstream.gateway.late_reads.PUBLISH_GAP_S", 3600.0)
+    monkeypatch.setattr("axonstream.gateway.reading.late_reads.PUBLISH_GAP_S", 3600.0)
 
     async def scenario() -> None:
         case = Case()
@@ -203,7 +203,7 @@ def test_a_late_read_of_ones_own_hides_that_of_no_other() -> None:
 
 def test_each_load_waits_in_a_row_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """One tenant with many requests kept another one behind all of them."""
-    monkeypatch.setattr("axonstream.gateway.late_reads.PUBLISH_GAP_S", 0.0)
+    monkeypatch.setattr("axonstream.gateway.reading.late_reads.PUBLISH_GAP_S", 0.0)
 
     async def scenario() -> None:
         case = Case()

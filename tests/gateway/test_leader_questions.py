@@ -19,7 +19,7 @@ from aiokafka.errors import (
 
 from axonstream.gateway.reading import leader_questions
 from axonstream.gateway.reading.leader_questions import PATIENCE_S, LeaderQuestions
-from axonstream.producers.leader_watch import Leader, LogEnd
+from axonstream.kafka.leader_watch import Leader, LogEnd
 from kit.scripted_leaders import NOT_NOW
 from kit.until import until
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from axonstream.clickhouse.client import connect_blocking
 from axonstream.gateway.reading.trace_queries import PAGE_IDS
-from axonstream.producers.settings import Settings
-from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.settings.settings import Settings
 from axonstream.sinks.schema import read_migrations
 
 TRACES = "SELECT hex(sipHash64(number)) FROM numbers(500000) WHERE number % 10 = 5 ORDER BY number DESC"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from axonstream.gateway.control.credentials import Generation
+from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.contract.deletion import MARKER_KEY, Deletion, Late, marker_value
+from axonstream.gateway.access.credentials import Generation
 from axonstream.gateway.live.counts import LiveCounts
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.log import ReadSoFar
@@ -12,10 +14,8 @@ from axonstream.gateway.live.position import Place, mark_of
 from axonstream.gateway.live.reader import LiveReader
 from axonstream.gateway.live.ring import Cursor
 from axonstream.gateway.live.stream import LiveStream
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.deletion import MARKER_KEY, Deletion, Late, marker_value
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key
+from axonstream.kafka.topics import event_key
+from axonstream.settings.settings import Settings
 from kit.live_records import LiveRecord
 from kit.sample_events import event_value
 

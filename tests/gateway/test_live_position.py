@@ -24,8 +24,8 @@ from axonstream.gateway.live.position import (
     read_position,
 )
 from axonstream.gateway.sealed_texts import NotSealedHereError, SealedTexts, sealing_key
-from axonstream.producers.record_identity import SHORT_DIGEST_BYTES, short_digest
-from axonstream.producers.settings import Settings
+from axonstream.kafka.record_identity import SHORT_DIGEST_BYTES, short_digest
+from axonstream.settings.settings import Settings
 from kit.live_records import LiveRecord
 
 KEY = bytes(range(64))

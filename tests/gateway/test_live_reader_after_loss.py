@@ -9,16 +9,16 @@ from typing import Any, cast
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.access.credentials import Generation
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.log import ReadSoFar
 from axonstream.gateway.live.position import Place, Position, read_position
 from axonstream.gateway.live.reader import LiveReader
-from axonstream.producers.leader_watch import LeaderWatch
-from axonstream.producers.record_identity import Marks, RecordMark, Standing, mark_of, short_digest
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics, event_key
-from axonstream.sinks import log_guard
+from axonstream.kafka.leader_watch import LeaderWatch
+from axonstream.kafka.record_identity import Marks, RecordMark, Standing, mark_of, short_digest
+from axonstream.kafka.topics import Topics, event_key
+from axonstream.settings.settings import Settings
+from axonstream.sinks.positions import log_guard
 from kit.sample_events import NOW_MS, Record, event_value
 from kit.scripted_leaders import ScriptedLeaders
 from kit.until import until

@@ -9,12 +9,12 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.gateway.authentication import Generation
+from axonstream.contract.event import Event, decode_event
+from axonstream.gateway.access.authentication import Generation
 from axonstream.gateway.live.feeds import Feeds
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.repeats import Repeats
 from axonstream.gateway.live.ring import GAP, NO_REPEAT, Cursor, Feed, Frame, Ring
-from axonstream.producers.event import Event, decode_event
 from kit.sample_events import event_value
 
 EARLY = Generation.EARLY

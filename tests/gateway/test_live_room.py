@@ -10,16 +10,16 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.access.credentials import Generation
 from axonstream.gateway.live.catch_up import CatchUps
 from axonstream.gateway.live.counts import LiveCounts
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.position import Position
 from axonstream.gateway.live.reader import LiveReader
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics, event_key
-from axonstream.sinks.log_guard import LogGuard
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics, event_key
+from axonstream.settings.settings import Settings
+from axonstream.sinks.positions.log_guard import LogGuard
 from kit.live_gateways import live_gateways
 from kit.running_stack import HEADERS
 from kit.sample_events import event_value

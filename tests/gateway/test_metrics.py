@@ -17,10 +17,10 @@ from gateway_in_process import gateway_in_process
 from held_bulk_requests import held_bulk_requests
 from stored_by_hand import event, store, summary
 
+from axonstream.gateway.http.request_counts import METHODS, OTHER_METHOD, UNKNOWN_ROUTE
 from axonstream.gateway.publishing.ingest import BULK_AT_ONCE, BULK_OF_A_TENANT
-from axonstream.gateway.request_counts import METHODS, OTHER_METHOD, UNKNOWN_ROUTE
-from axonstream.producers.durations import BOUNDS_S, Durations
-from axonstream.producers.settings import Settings
+from axonstream.process.durations import BOUNDS_S, Durations
+from axonstream.settings.settings import Settings
 from kit.live_events import live
 from kit.live_gateways import live_gateways
 from kit.offline_gateway import HEADERS, OfflineGateway

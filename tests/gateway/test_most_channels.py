@@ -11,7 +11,7 @@ import pytest
 from gateway_in_process import gateway_in_process
 
 from axonstream.gateway.control.data import MAX_PUBLISHED_CHANNELS
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 
 pytestmark = pytest.mark.services
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from pydantic import ConfigDict, TypeAdapter, with_config
 
-from axonstream.gateway.answers import (
+from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.http.answers import (
     EventAnswer,
     FirstError,
     SummaryAnswer,
@@ -14,7 +15,6 @@ from axonstream.gateway.answers import (
     summary_answer,
     trace_answer,
 )
-from axonstream.gateway.control.credentials import Generation
 from kit.offline_gateway import OfflineGateway
 
 

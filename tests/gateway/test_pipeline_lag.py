@@ -15,7 +15,7 @@ from axonstream.gateway.reading import pipeline_lag
 from axonstream.gateway.reading.lag_history import _MOST_LOOKS, STANDS_S, LagHistory, Progress
 from axonstream.gateway.reading.pipeline_lag import PipelineLag
 from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.log_ends import log_ends
 from kit.offline_gateway import HEADERS
 from kit.until import until

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.access.credentials import Generation
 from axonstream.gateway.live.counts import LiveCounts
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.log import ReadSoFar
 from axonstream.gateway.live.position import Place, mark_of, read_position
 from axonstream.gateway.live.reader import LiveReader
 from axonstream.gateway.live.stream import LiveStream
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.live_records import LiveRecord
 
 MARK = mark_of("cluster", "topic")

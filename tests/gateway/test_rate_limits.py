@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.gateway.control.credentials import Credential
-from axonstream.gateway.errors import RateLimitedError
-from axonstream.gateway.rate_limits import RateLimits
+from axonstream.gateway.access.credentials import Credential
+from axonstream.gateway.access.rate_limits import RateLimits
+from axonstream.gateway.http.errors import RateLimitedError
 from kit.offline_gateway import OfflineGateway
 
 EVENT: dict[str, Any] = {"identifier": "step", "payload": {}, "channel_id": 1}

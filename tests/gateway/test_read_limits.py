@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stored_by_hand import event, store, summary
 
-from axonstream.gateway.errors import RefusedError, UnavailableError
+from axonstream.clickhouse.client import connect
+from axonstream.gateway.http.errors import RefusedError, UnavailableError
 from axonstream.gateway.reading.bound_values import pieces
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.list_cursor import MOST_SKIPPED, NEXT_CURSOR
 from axonstream.gateway.reading.trace_queries import TraceQueries
-from axonstream.producers.settings import Settings
-from axonstream.sinks.clickhouse import connect
+from axonstream.settings.settings import Settings
 from kit.offline_gateway import HEADERS, OfflineGateway
 from kit.until import until
 

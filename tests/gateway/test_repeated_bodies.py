@@ -13,12 +13,12 @@ import orjson
 import pytest
 from gateway_in_process import gateway_in_process
 
+from axonstream.contract.event_record import EventRecord
 from axonstream.gateway.publishing import repeated_bodies
 from axonstream.gateway.publishing.repeated_bodies import Answer, Attempt, Drawn, RepeatedBodies
+from axonstream.kafka.errors import NotAcknowledgedError
 from axonstream.producers.append import Append
-from axonstream.producers.errors import NotAcknowledgedError
-from axonstream.producers.event_record import EventRecord
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.log_ends import records_on_kafka
 from kit.lost_answers import Answers, lost_answers
 from kit.offline_gateway import HEADERS, MemoryLog, OfflineGateway

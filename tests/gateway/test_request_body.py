@@ -9,7 +9,7 @@ import pytest
 from http_by_hand import PATIENCE_S
 from starlette.types import Message
 
-from axonstream.gateway.errors import RefusedError, UnavailableError
+from axonstream.gateway.http.errors import RefusedError, UnavailableError
 from axonstream.gateway.publishing.body_room import BodyRoom
 from axonstream.gateway.publishing.ingest import BULK_AT_ONCE
 from axonstream.gateway.publishing.request_body import RequestBody

@@ -21,9 +21,9 @@ from schemathesis import Case, CheckFunction, SerializationContext
 from schemathesis.checks import CHECKS
 from schemathesis.core.parameters import ParameterLocation
 
-from axonstream.deploy.free_ports import free_port
-from axonstream.gateway.openapi import document
-from axonstream.producers.settings import Settings
+from axonstream.gateway.http.openapi import document
+from axonstream.local.free_ports import free_port
+from axonstream.settings.settings import Settings
 from kit.gateway_process import gateway_process
 from kit.offline_gateway import OfflineGateway
 

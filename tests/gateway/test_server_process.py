@@ -8,8 +8,8 @@ import signal
 import httpx
 import pytest
 
-from axonstream.deploy.free_ports import free_port
-from axonstream.producers.settings import Settings
+from axonstream.local.free_ports import free_port
+from axonstream.settings.settings import Settings
 from kit.gateway_process import gateway_process
 from kit.log_ends import records_on_kafka
 from kit.offline_gateway import HEADERS

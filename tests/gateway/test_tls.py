@@ -13,9 +13,9 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from axonstream import AxonPush
-from axonstream.deploy.free_ports import free_port
-from axonstream.gateway.tls import TlsError, server_context
-from axonstream.producers.settings import Settings
+from axonstream.gateway.http.tls import TlsError, server_context
+from axonstream.local.free_ports import free_port
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import EXIT_MISMATCH
 from kit.certificates import make_certificate
 from kit.gateway_process import gateway_process
@@ -104,7 +104,7 @@ def test_a_gateway_with_a_wrong_pair_ends_with_one_line_that_says_so(tmp_path: P
     certificate, _ = make_certificate(tmp_path, "a")
     _, other_key = make_certificate(tmp_path, "b")
     done = subprocess.run(
-        [sys.executable, "-m", "axonstream.deploy.cli", "gateway"],
+        [sys.executable, "-m", "axonstream.cli.main", "gateway"],
         env={
             "PATH": "/usr/bin:/bin",
             "PYTHONPATH": str(Path(__file__).parent.parent.parent),

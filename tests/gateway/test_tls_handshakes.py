@@ -10,10 +10,10 @@ import pytest
 import uvloop
 from http_by_hand import PATIENCE_S, answer, request, serving, statuses
 
-from axonstream.gateway.connections import Connections
+from axonstream.gateway.http.connections import Connections
+from axonstream.gateway.http.tls import server_context
 from axonstream.gateway.server import http_protocol
-from axonstream.gateway.tls import server_context
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.certificates import make_certificate
 from kit.until import until
 
@@ -40,7 +40,7 @@ async def ask(port: int, trusting: ssl.SSLContext) -> list[int]:
 @pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])
 def test_handshakes_are_counted_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: object) -> None:
     """S9: with TLS, 40 silent connections were counted as none where 5 may be open, and stayed for a minute."""
-    monkeypatch.setattr("axonstream.gateway.connections.HEAD_S", 1.0)
+    monkeypatch.setattr("axonstream.gateway.http.connections.HEAD_S", 1.0)
     server, trusting = contexts(tmp_path)
     connections = Connections(5, 5)
 
@@ -53,7 +53,7 @@ def test_handshakes_are_counted_and_end(tmp_path: Path, monkeypatch: pytest.Monk
             await until(lambda: connections.open == 0, "all places are free again", PATIENCE_S)
             plain = await answer(port, [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"])
             assert statuses(plain) == []
-            monkeypatch.setattr("axonstream.gateway.connections._LONG_FOR_A_HEAD_S", 0.0)
+            monkeypatch.setattr("axonstream.gateway.http.connections._LONG_FOR_A_HEAD_S", 0.0)
             silent = [asyncio.create_task(answer(port)) for _ in range(5)]
             await until(lambda: connections.open == 5, "all places are taken", PATIENCE_S)
             assert await ask(port, trusting) == [201]  # which one of them has made room for

@@ -14,10 +14,10 @@ from aiokafka.structs import OffsetAndMetadata
 from axonstream.gateway.reading import pipeline_offsets
 from axonstream.gateway.reading.leader_questions import ToldEnd
 from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets
-from axonstream.producers.leader_watch import Leader
-from axonstream.producers.record_identity import CommitNote, RecordMark, Standing
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.leader_watch import Leader
+from axonstream.kafka.record_identity import CommitNote, RecordMark, Standing
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 
 TOPICS = Topics("")
 EVENTS = [TopicPartition(TOPICS.events, p) for p in range(2)]

@@ -19,7 +19,7 @@ from stored_by_hand import commit, event, store, summary
 
 from axonstream.gateway.app import create_app
 from axonstream.gateway.reading.trace_queries import TraceQueries
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.offline_gateway import HEADERS
 
 pytestmark = pytest.mark.services

@@ -10,11 +10,11 @@ from held_bulk_requests import held_bulk_requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.access.concurrency_limits import Turns
+from axonstream.gateway.access.shares import Shares
+from axonstream.gateway.http.errors import UnavailableError
 from axonstream.gateway.reading.trace_queries import TraceQueries
-from axonstream.gateway.shares import Shares
-from axonstream.gateway.turns import Turns
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.offline_gateway import OfflineGateway
 from kit.until import until
 

@@ -10,10 +10,10 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.http.errors import UnavailableError
 from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError, visible_offset
 from axonstream.gateway.reading.visibility import SILENT_S, Visibility
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.until import until
 
 

@@ -39,13 +39,13 @@ _COPIED = (
 def servers(directory: Path) -> Generator[dict[str, str]]:
     """One Kafka and one ClickHouse for all runs, as the environment that names them to the tests."""
     ports = ["--port", "0", "--kafka-port", "0", "--clickhouse-port", "0"]
-    command = [sys.executable, "-m", "axonstream.deploy.cli", "up", *ports]
+    command = [sys.executable, "-m", "axonstream.cli.main", "up", *ports]
     stack = subprocess.Popen([*command, "--data-dir", str(directory)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert stack.stdout is not None
         if not any(line.startswith("axonstream is ready") for line in stack.stdout):
             sys.exit("the stack did not start")
-        from axonstream.deploy.endpoints import read_endpoints
+        from axonstream.local.endpoints import read_endpoints
 
         endpoints = read_endpoints(directory)
         assert endpoints is not None

@@ -71,7 +71,7 @@ def start(directory: Path, port: int, password: str = "", wrapped_in: Sequence[s
         *wrapped_in,
         sys.executable,
         "-m",
-        "axonstream.deploy.clickhouse_http",
+        "axonstream.local.clickhouse_http",
         str(directory),
         "--port",
         str(port),

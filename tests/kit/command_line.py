@@ -9,9 +9,9 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 
-COMMAND = (sys.executable, "-m", "axonstream.deploy.cli")
+COMMAND = (sys.executable, "-m", "axonstream.cli.main")
 ENDS_WITHIN_S = 120
 _GIVEN = (
     "kafka_bootstrap_servers",

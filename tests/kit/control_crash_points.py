@@ -20,7 +20,7 @@ from axonstream.gateway.control.audit_entry import Action, Actor, entry
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.log import ControlLog
 from axonstream.gateway.control.records import App, ControlRecord, Kind, Place, new_id
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.passings import Passings
 
 LARGE = 4_000  # records; with names of 250 bytes twice the bytes of a batch

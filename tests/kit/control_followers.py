@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.log import ControlLog
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 
 
 @asynccontextmanager

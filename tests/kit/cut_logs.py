@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from axonstream.deploy.kafka_broker import DATA
+from axonstream.local.kafka_broker import DATA
 from kit.kafka_cluster import KafkaCluster
 
 _OFFSET_AND_LENGTH = 12  # of a batch's head: base offset 8 bytes, length 4

@@ -10,11 +10,11 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from click.testing import CliRunner, Result
 
-from axonstream.deploy.dead_letters_command import dead_letters
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.sinks.clickhouse import connect
-from axonstream.sinks.dead_letter import DeadLetter
+from axonstream.cli.dead_letters_command import dead_letters
+from axonstream.clickhouse.client import connect
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
+from axonstream.sinks.dead_letters.dead_letter import DeadLetter
 from kit.sample_events import NOW_MS
 
 

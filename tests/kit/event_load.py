@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from axonstream.event_contract import EventInput
-from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.kafka.errors import NotAcknowledgedError
+from axonstream.kafka.topics import Topics
 from axonstream.producers.kafka_publisher import KafkaPublisher
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.settings.settings import Settings
 from kit.until import until
 
 TYPES = ("agent.error", "agent.tool_call.start", "agent.handoff", "agent.message", "custom")

@@ -6,9 +6,9 @@ import asyncio
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics, state_key
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics, state_key
+from axonstream.settings.settings import Settings
 
 EVICTED_WITHIN_S = 60
 

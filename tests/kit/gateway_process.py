@@ -10,13 +10,13 @@ from typing import IO
 
 from pydantic import SecretStr
 
-from axonstream.producers.settings import LOCAL_KEYS, Settings
+from axonstream.settings.settings import LOCAL_KEYS, Settings
 
 _RUN = """
 import sys
 from pydantic import SecretStr
 from axonstream.gateway.server import run
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 secrets = {"api_keys": SecretStr(sys.argv[2]), "server_secret": SecretStr(sys.argv[3])}
 run(Settings.model_validate_json(sys.argv[1]).model_copy(update=secrets))
 """

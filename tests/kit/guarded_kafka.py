@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import CreateAclsRequest
 
-from axonstream.deploy.kafka_broker import DATA, new_cluster_id
+from axonstream.local.kafka_broker import DATA, new_cluster_id
 from kit.kafka_cluster import READY_S, KafkaBroker, new_port
 from kit.until import until
 

@@ -15,8 +15,8 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from axonstream.deploy.free_ports import free_port, is_free
-from axonstream.deploy.kafka_broker import DATA, new_cluster_id
+from axonstream.local.free_ports import free_port, is_free
+from axonstream.local.kafka_broker import DATA, new_cluster_id
 from kit.until import until
 
 READY_S = 90.0
@@ -24,7 +24,7 @@ STOP_S = 30.0
 _BECOME = """
 import sys
 from pathlib import Path
-from axonstream.deploy.kafka_broker import become_broker
+from axonstream.local.kafka_broker import become_broker
 become_broker(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
 """
 # Everything internal on every broker; a dead one is noticed in 4 s instead of 9.

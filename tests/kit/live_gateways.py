@@ -8,9 +8,9 @@ from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from uuid import uuid4
 
-from axonstream.deploy.free_ports import free_port
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.local.free_ports import free_port
+from axonstream.settings.settings import Settings
 from kit.gateway_process import gateway_process
 
 KEYS = "ak_local=1,ak_other=2"

@@ -11,10 +11,10 @@ from time import monotonic
 import httpx
 
 from axonstream.event_contract import EventInput
-from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.kafka.errors import NotAcknowledgedError
+from axonstream.kafka.topics import Topics
 from axonstream.producers.kafka_publisher import KafkaPublisher
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.settings.settings import Settings
 from kit.live_events import LiveResponse, live
 from kit.running_stack import HEADERS
 from kit.until import until

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 
 
 async def log_ends(settings: Settings) -> dict[int, int]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from axonstream.gateway.control.audit_entry import AuditEntry, encode_entry, is_entry
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.records import ControlRecord, encode_record
-from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.http.errors import UnavailableError
 
 
 @dataclass

@@ -11,14 +11,14 @@ import httpx
 from pydantic import SecretStr
 from starlette.routing import Route
 
+from axonstream.contract.deletion import Deletion
+from axonstream.contract.event_record import EventRecord
 from axonstream.gateway.app import create_app
 from axonstream.gateway.control.data import ControlData
-from axonstream.gateway.errors import UnavailableError
+from axonstream.gateway.http.errors import UnavailableError
+from axonstream.kafka.errors import NotAcknowledgedError
 from axonstream.producers.append_counts import AppendCounts, Backlog
-from axonstream.producers.deletion import Deletion
-from axonstream.producers.errors import NotAcknowledgedError
-from axonstream.producers.event_record import EventRecord
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.memory_control import MemoryControl
 
 SERVER_SECRET = "the secret of a server of tests"

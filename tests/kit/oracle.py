@@ -8,8 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from time import monotonic
 
-from axonstream.producers.settings import Settings
-from axonstream.sinks.clickhouse import connect
+from axonstream.clickhouse.client import connect
+from axonstream.settings.settings import Settings
 from axonstream.sinks.verification import Finding, Kind, Verification, verify
 from kit.soak_report import FaultRow
 

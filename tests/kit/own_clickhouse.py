@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from axonstream.deploy.init import initialise
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.clickhouse_process import ClickHouseProcess
 
 

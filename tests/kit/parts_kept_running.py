@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Self
 
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from kit.printed import end, read_on
 from kit.processor_process import start_processor
 from kit.sink_process import start_sink

@@ -14,13 +14,13 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from axonstream.contract.event_record import encode_event
 from axonstream.event_contract import EventInput
-from axonstream.producers.event_record import encode_event
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import WATERMARK_KEY, Topics, event_key
+from axonstream.kafka.topics import WATERMARK_KEY, Topics, event_key
+from axonstream.settings.settings import Settings
 from kit.printed import end, read_on
 
-RUN = """from axonstream.producers.settings import Settings
+RUN = """from axonstream.settings.settings import Settings
 from axonstream.stream_processors.worker import run
 run(Settings())
 """

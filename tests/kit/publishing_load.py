@@ -13,10 +13,10 @@ from uuid import uuid4
 import httpx
 
 from axonstream.event_contract import EventType
-from axonstream.producers.errors import NotAcknowledgedError
+from axonstream.kafka.errors import NotAcknowledgedError
+from axonstream.kafka.topics import Topics
 from axonstream.producers.kafka_publisher import KafkaPublisher
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.settings.settings import Settings
 from kit.running_stack import HEADERS
 from kit.until import until
 

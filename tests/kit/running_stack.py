@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from axonstream.deploy.free_ports import free_port
 from axonstream.deploy.init import initialise
-from axonstream.deploy.supervised_part import PartSpec, SupervisedPart
-from axonstream.producers.settings import Settings
+from axonstream.local.free_ports import free_port
+from axonstream.local.supervised_part import PartSpec, SupervisedPart
+from axonstream.settings.settings import Settings
 from kit.until import until
 
 HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from axonstream.contract.event_record import encode_event
 from axonstream.event_contract import EventInput
-from axonstream.producers.event_record import encode_event
-from axonstream.producers.topics import event_key
+from axonstream.kafka.topics import event_key
 
 NOW_MS = 1_900_000_000_123  # 2030: no TTL reaches it
 

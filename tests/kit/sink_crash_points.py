@@ -15,18 +15,19 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
-from axonstream.producers.settings import Settings
-from axonstream.sinks import event_flow, summary_flow
-from axonstream.sinks.dead_letters import DeadLetters
-from axonstream.sinks.event_flow import EventFlow
-from axonstream.sinks.event_store import EventStore
-from axonstream.sinks.mending import Mending
-from axonstream.sinks.offset_ledger import OffsetLedger
-from axonstream.sinks.summary_flow import SummaryFlow
-from axonstream.sinks.summary_store import SummaryStore
-from axonstream.sinks.table_writer import TableWriter
-from axonstream.sinks.tenure import Tenure
+from axonstream.settings.settings import Settings
+from axonstream.sinks.dead_letters.writer import DeadLetters
+from axonstream.sinks.events import event_flow
+from axonstream.sinks.events.event_flow import EventFlow
+from axonstream.sinks.events.event_store import EventStore
+from axonstream.sinks.events.offset_ledger import OffsetLedger
+from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.repairing.mending import Mending
+from axonstream.sinks.summaries import summary_flow
+from axonstream.sinks.summaries.summary_flow import SummaryFlow
+from axonstream.sinks.summaries.summary_store import SummaryStore
 from axonstream.sinks.worker import run
+from axonstream.sinks.writing.table_writer import TableWriter
 from kit.passings import Passings
 
 # (what, where it is called, its name there, which argument says more)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 
-from axonstream.producers.topics import event_key
+from axonstream.kafka.topics import event_key
 from kit.sample_events import event_value
 from kit.sink_process import Pipeline
 

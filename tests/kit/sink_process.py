@@ -16,14 +16,14 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import CommitFailedError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.sinks.clickhouse import connect
+from axonstream.clickhouse.client import connect
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from kit.printed import end, read_on
 from kit.until import until
 
-RUN = "from axonstream.producers.settings import Settings; from axonstream.sinks.worker import run; run(Settings())"
+RUN = "from axonstream.settings.settings import Settings; from axonstream.sinks.worker import run; run(Settings())"
 LONGEST_S = 60
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from time import monotonic
 
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from axonstream.sinks.verification import Kind, Verification, verify
 from kit.oracle import SETTLES_WITHIN_S, Judgement
 

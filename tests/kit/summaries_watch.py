@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import WATERMARK_KEY, Topics
+from axonstream.kafka.topics import WATERMARK_KEY, Topics
+from axonstream.settings.settings import Settings
 
 Segment = tuple[bytes, int]  # state key, first offset
 

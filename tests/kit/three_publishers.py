@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 
 from axonstream import AsyncAxonPush, AxonPush, BatchResult, KafkaPublisher
-from axonstream.producers.event import Event, decode_event
-from axonstream.producers.event_record import EventRecord
-from axonstream.producers.topics import event_key
-from axonstream.producers.verdict import Refusal, verdict
+from axonstream.contract.event import Event, decode_event
+from axonstream.contract.event_record import EventRecord
+from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.kafka.topics import event_key
 from kit.offline_gateway import HEADERS, MemoryLog, OfflineGateway
 
 KINDS = ("AxonPush", "AsyncAxonPush", "KafkaPublisher")

@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from axonstream.producers.settings import Settings
-from axonstream.stream_processors.fail_stop import EXIT_CODE
+from axonstream.process.fail_stop import EXIT_CODE
+from axonstream.settings.settings import Settings
 from kit.event_load import EventLoad
 from kit.printed import end
 from kit.processor_process import start_processor, wait_until_ready

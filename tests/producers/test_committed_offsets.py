@@ -12,9 +12,9 @@ from aiokafka.errors import NotCoordinatorForGroupError
 from aiokafka.protocol.commit import OffsetFetchRequest, OffsetFetchResponse_v3
 from aiokafka.structs import OffsetAndMetadata
 
-from axonstream.producers.committed_offsets import group_offsets, heed_whole_answers
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.committed_offsets import group_offsets, heed_whole_answers
+from axonstream.settings.settings import Settings
 from kit.sink_process import pipeline
 
 pytestmark = pytest.mark.services

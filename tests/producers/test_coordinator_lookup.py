@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaError
 
-from axonstream.producers.coordinator_lookup import look_up_promptly
+from axonstream.kafka.coordinator_lookup import look_up_promptly
 
 
 def test_a_broker_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axonstream.producers.coordinator_lookup.LOOKUP_S", 0.01)
+    monkeypatch.setattr("axonstream.kafka.coordinator_lookup.LOOKUP_S", 0.01)
     asked: list[tuple[Any, ...]] = []
 
     async def look_up(*what: Any) -> int:

@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from axonstream.contract.event_ids import EventIds
 from axonstream.event_contract import MAX_ID
-from axonstream.producers.event_ids import EventIds
 
 TIMES = st.lists(st.integers(0, 4_000_000_000_000), min_size=1, max_size=50)
 

@@ -13,14 +13,14 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from axonstream.contract.event_record import EventRecord
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.errors import NotAcknowledgedError
+from axonstream.kafka.partitioner import partition_of
+from axonstream.kafka.topics import Topics
 from axonstream.producers.append_counts import Backlog
-from axonstream.producers.errors import NotAcknowledgedError
 from axonstream.producers.event_log import EventLog
-from axonstream.producers.event_record import EventRecord
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.producers.trace_partitions import partition_of
+from axonstream.settings.settings import Settings
 from kit.log_ends import records_on_kafka
 from kit.lost_answers import Answers, lost_answers
 from kit.until import until

@@ -7,10 +7,10 @@ import socket
 import subprocess
 import sys
 
-from axonstream.producers.instance_name import client_name, static_member
-from axonstream.producers.settings import Settings
+from axonstream.process.instance_name import client_name, static_member
+from axonstream.settings.settings import Settings
 
-TELLS = "from axonstream.producers.instance_name import client_name; print(client_name('sink', ''))"
+TELLS = "from axonstream.process.instance_name import client_name; print(client_name('sink', ''))"
 
 
 def test_without_a_name_two_processes_differ_and_none_is_a_static_member() -> None:

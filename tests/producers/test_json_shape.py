@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from axonstream.contract.json_shape import JsonShapeError, read_json, too_many_values
 from axonstream.event_contract import MAX_DEPTH, MAX_VALUES
-from axonstream.producers.json_shape import JsonShapeError, read_json, too_many_values
 from kit.dear_events import DEAR_PAYLOADS
 from kit.slow_json import count_of_values, depth_of, wrong_shape_by_walking
 

@@ -15,7 +15,7 @@ from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from axonstream.producers.kafka_client import survive_closed_transports, survive_closed_transports_of
+from axonstream.kafka.client import survive_closed_transports, survive_closed_transports_of
 
 PUBLISHES = """
 import asyncio

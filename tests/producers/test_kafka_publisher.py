@@ -10,11 +10,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from axonstream import AxonPush, EventInput, KafkaPublisher, PayloadTooLargeError, ValidationError, get_or_create_trace
-from axonstream.producers.errors import NotAcknowledgedError, TopicMismatchError
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics
-from axonstream.producers.topics import Topics
-from axonstream.producers.verdict import Refusal, verdict
+from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.kafka.errors import NotAcknowledgedError, TopicMismatchError
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 
 pytestmark = pytest.mark.services
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from axonstream.deploy.checked_settings import checked_settings
-from axonstream.producers.loopback import all_loopback, is_loopback
-from axonstream.producers.secret_strength import weakness
-from axonstream.producers.settings import LEAST_KEY, LEAST_SECRET, Settings
+from axonstream.cli.checked_settings import checked_settings
+from axonstream.settings.loopback import all_loopback, is_loopback
+from axonstream.settings.secret_strength import weakness
+from axonstream.settings.settings import LEAST_KEY, LEAST_SECRET, Settings
 
 ELSEWHERE = [
     {"gateway_host": "0.0.0.0"},

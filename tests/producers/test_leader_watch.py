@@ -8,7 +8,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import RequestTimedOutError, TopicAuthorizationFailedError
 
-from axonstream.producers.leader_watch import log_ends, told_ends
+from axonstream.kafka.leader_watch import log_ends, told_ends
 from kit.scripted_leaders import NOT_NOW, ScriptedLeaders
 
 PARTITIONS = [TopicPartition("agent-events", number) for number in range(3)]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from axonstream.producers.log_lines import FORMAT, HarmlessFormatter, harmless_errors, log_config, log_to_stderr
-from axonstream.producers.log_repeats import FewRepeats
+from axonstream.process.log_lines import FORMAT, HarmlessFormatter, harmless_errors, log_config, log_to_stderr
+from axonstream.process.log_repeats import FewRepeats
 from kit.hostile_text import HOSTILE, effects
 
 ROOT = Path(__file__).parent.parent.parent

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from aiokafka import TopicPartition
 
-from axonstream.producers.leader_watch import Leader
-from axonstream.producers.log_trust import LogTrust
-from axonstream.producers.record_identity import NO_EPOCH, Marks, RecordMark, Standing
+from axonstream.kafka.leader_watch import Leader
+from axonstream.kafka.log_trust import LogTrust
+from axonstream.kafka.record_identity import NO_EPOCH, Marks, RecordMark, Standing
 
 TP = TopicPartition("agent-events", 0)
 ONE, OTHER = object(), object()  # connections

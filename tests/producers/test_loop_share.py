@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from axonstream.producers.loop_share import SHORT_AT_ONCE, LoopShare, short_turn
+from axonstream.process.loop_share import SHORT_AT_ONCE, LoopShare, short_turn
 
 TASKS = 3 * SHORT_AT_ONCE
 

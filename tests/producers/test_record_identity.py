@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.producers.record_identity import (
+from axonstream.kafka.record_identity import (
     CommitNote,
     RecordMark,
     Standing,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 
 
 def test_keys_and_tenants_are_trimmed() -> None:

@@ -10,11 +10,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from axonstream.producers.errors import TopicMismatchError
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics
-from axonstream.producers.topic_configs import change_configs, read_configs
-from axonstream.producers.topics import Topics
+from axonstream.kafka.errors import TopicMismatchError
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.kafka.topic_configs import change_configs, read_configs
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 
 pytestmark = pytest.mark.services
 HOUR_MS = 3_600_000

@@ -6,7 +6,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.producers.trace_partitions import partition_of
+from axonstream.kafka.partitioner import partition_of
 
 
 @given(st.binary(max_size=40), st.integers(min_value=1, max_value=100))

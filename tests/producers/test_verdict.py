@@ -13,12 +13,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from axonstream.contract import record_validation as verdict_module
+from axonstream.contract.event import Event, encode_again
+from axonstream.contract.event_record import encode_event
+from axonstream.contract.record_validation import MAX_RECORD_BYTES, RUN, SHORT_RUN, Refusal, verdict, verdicts
 from axonstream.event_contract import MAX_DEPTH, MAX_ID, MAX_NAME_BYTES, MAX_TIME_MS, SECONDS, EventInput
-from axonstream.producers import verdict as verdict_module
-from axonstream.producers.event import Event, encode_again
-from axonstream.producers.event_record import encode_event
-from axonstream.producers.topics import event_key
-from axonstream.producers.verdict import MAX_RECORD_BYTES, RUN, SHORT_RUN, Refusal, verdict, verdicts
+from axonstream.kafka.topics import event_key
 from kit.slow_json import wrong_shape_by_walking
 
 NAMES = ("tenant_id", "trace_id", "identifier", "event_type", "source")

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("axonstream", "producers", "stream_processors", "sinks", "gateway", "deploy")
 # They describe what there is, and tell nobody what to do.
-DESCRIPTIONS = {"gateway/metrics.py", "gateway/openapi.py", "gateway/managing/openapi.py"}
+DESCRIPTIONS = {"gateway/metrics.py", "gateway/http/openapi.py", "gateway/managing/openapi.py"}
 COMMAND = re.compile(
     r"(?<!an )axonstream (?:audit|clickhouse|dead-letters|demo|gateway|init|kafka|keys|processor|rebuild-summaries|"
     r"repair|sink|sql|trace|up|verify)\b(?!:)(?: (?:create|discard|list|replay|revoke|show)\b)?"

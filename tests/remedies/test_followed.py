@@ -15,18 +15,18 @@ import pytest
 from click.testing import CliRunner
 from remedy_texts import ROOT, in_the_code
 
-from axonstream.deploy.cli import main
-from axonstream.deploy.data_directory import DataDirectory
-from axonstream.deploy.endpoints import endpoints_file, read_endpoints
-from axonstream.deploy.errors import AlreadyRunningError, DownloadError, NotPrivateError, PartFailedError
-from axonstream.deploy.kafka_jar_hashes import SHA256_BY_NAME
-from axonstream.deploy.local_servers import LocalServers
-from axonstream.deploy.local_stack import LocalStack, StackOptions
-from axonstream.deploy.private_file import make_private
-from axonstream.deploy.server_secret import kept_secret, server_secret
-from axonstream.gateway.shares import Shares
-from axonstream.producers.secret_strength import weakness
-from axonstream.producers.settings import LEAST_SECRET, Settings
+from axonstream.cli.main import main
+from axonstream.gateway.access.shares import Shares
+from axonstream.local.data_directory import DataDirectory
+from axonstream.local.endpoints import endpoints_file, read_endpoints
+from axonstream.local.errors import AlreadyRunningError, DownloadError, NotPrivateError, PartFailedError
+from axonstream.local.kafka_jar_hashes import SHA256_BY_NAME
+from axonstream.local.private_file import make_private
+from axonstream.local.server_secret import kept_secret, server_secret
+from axonstream.local.servers import LocalServers
+from axonstream.local.stack import LocalStack, StackOptions
+from axonstream.settings.secret_strength import weakness
+from axonstream.settings.settings import LEAST_SECRET, Settings
 from axonstream.sinks.errors import SettingsError
 from axonstream.sinks.worker import _lease_s
 
@@ -123,7 +123,7 @@ def test_streams_that_found_no_room_have_it_where_the_settings_give_more() -> No
 
 def test_a_deleted_jar_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list whose jars are not all there is not used: they are downloaded."""
-    from axonstream.deploy import kafka_jars
+    from axonstream.local import kafka_jars
 
     asked: list[str] = []
 
@@ -149,7 +149,7 @@ def test_a_deleted_jar_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.Mo
 def test_without_the_directory_that_lacks_a_jar_all_are_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from axonstream.deploy import kafka_jars
+    from axonstream.local import kafka_jars
 
     real = kafka_jars.kafka_classpath(Path.home() / ".cache" / "axonstream")
     kept = tmp_path / "jars"

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_configs import change_configs, read_configs
+from axonstream.kafka.topic_configs import change_configs, read_configs
+from axonstream.settings.settings import Settings
 from kit.command_line import axonstream, environment
 from kit.guarded_kafka import PASSWORD, USER, GuardedKafka, Operation, Resource, guarded_kafka
 

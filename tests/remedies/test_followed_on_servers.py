@@ -16,17 +16,17 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from pydantic import SecretStr
 
 from axonstream import AxonPush
-from axonstream.deploy.endpoints import Endpoints
-from axonstream.deploy.free_ports import free_port
+from axonstream.clickhouse.client import connect
 from axonstream.deploy.init import initialise
-from axonstream.producers.errors import TopicMismatchError
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import LOCAL_KEYS, Settings
-from axonstream.producers.topic_admin import make_topics
-from axonstream.producers.topics import Topics
-from axonstream.sinks.clickhouse import connect
-from axonstream.sinks.epochs import current_epoch
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.errors import TopicMismatchError
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.kafka.topics import Topics
+from axonstream.local.endpoints import Endpoints
+from axonstream.local.free_ports import free_port
+from axonstream.settings.settings import LOCAL_KEYS, Settings
 from axonstream.sinks.errors import EpochError
+from axonstream.sinks.positions.incarnations import current_epoch
 from axonstream.sinks.schema import migrate
 from kit.command_line import axonstream, environment, running_part
 from kit.gateway_process import gateway_process

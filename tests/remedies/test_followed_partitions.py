@@ -14,12 +14,12 @@ import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
-from axonstream.deploy.endpoints import Endpoints, read_endpoints
-from axonstream.deploy.free_ports import free_port
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.producers.trace_partitions import partition_of
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.partitioner import partition_of
+from axonstream.kafka.topics import Topics
+from axonstream.local.endpoints import Endpoints, read_endpoints
+from axonstream.local.free_ports import free_port
+from axonstream.settings.settings import Settings
 from kit.command_line import Part, axonstream, environment, running_part
 from kit.until import until
 

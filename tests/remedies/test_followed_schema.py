@@ -9,13 +9,13 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics
-from axonstream.producers.topics import Topics, event_key
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.kafka.topic_identity import topic_identities
+from axonstream.kafka.topics import Topics, event_key
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import EXIT_MISMATCH
 from axonstream.sinks.schema import migrate, read_migrations
-from axonstream.sinks.topic_identity import topic_identities
 from kit.command_line import axonstream, environment, running_part
 from kit.sample_events import event_value
 from kit.sink_process import Pipeline, pipeline

@@ -10,8 +10,8 @@ import click
 import pytest
 from remedy_texts import COMMAND, ROOT, Remedy, in_the_code, in_the_list
 
-from axonstream.deploy.cli import main
-from axonstream.producers.settings import Settings
+from axonstream.cli.main import main
+from axonstream.settings.settings import Settings
 
 
 @pytest.mark.slow

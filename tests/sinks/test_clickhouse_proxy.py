@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver import httpclient, httputil
 
-from axonstream.producers.settings import Settings
-from axonstream.sinks.clickhouse import connect, connect_blocking
-from axonstream.sinks.clickhouse_proxy import ask_loopback_directly
+from axonstream.clickhouse.client import connect, connect_blocking
+from axonstream.clickhouse.proxy import ask_loopback_directly
+from axonstream.settings.settings import Settings
 
 
 @pytest.fixture(autouse=True)

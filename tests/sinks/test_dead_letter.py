@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import orjson
 
-from axonstream.producers.verdict import MAX_RECORD_BYTES
-from axonstream.sinks.dead_letter import MAX_REASON_CHARACTERS, QUOTED_BYTES, DeadLetter
+from axonstream.contract.record_validation import MAX_RECORD_BYTES
+from axonstream.sinks.dead_letters.dead_letter import MAX_REASON_CHARACTERS, QUOTED_BYTES, DeadLetter
 
 LETTER = DeadLetter("agent-events", 0, 7, b"tr_1", b"{", "not one JSON value", 1)
 LARGEST = b"x" * QUOTED_BYTES

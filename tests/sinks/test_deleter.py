@@ -11,16 +11,16 @@ import pytest
 from aiokafka import TopicPartition
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.deletion import Deletion, Late
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
-from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.clickhouse.client import connect_blocking
+from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.contract.deletion import Deletion, Late
+from axonstream.kafka.topic_identity import TopicIdentity
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from axonstream.sinks.deleting import deleter as deleter_module
 from axonstream.sinks.deleting.control_deletions import ControlDeletions
 from axonstream.sinks.deleting.deleted_rows import Epoch, batches
 from axonstream.sinks.deleting.deleter import Deleter
-from axonstream.sinks.topic_identity import TopicIdentity
 
 LOG = "the log"
 

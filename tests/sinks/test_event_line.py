@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from axonstream.contract.event import encode_again
+from axonstream.contract.record_validation import Refusal, verdict
 from axonstream.event_contract import MAX_TIME_MS, SECONDS
-from axonstream.producers.event import encode_again
-from axonstream.producers.verdict import Refusal, verdict
-from axonstream.sinks.event_line import event_line, line_end
+from axonstream.sinks.events.event_line import event_line, line_end
 from kit.sample_events import NOW_MS, event_value
 from kit.slow_json import raw_members
 

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_table import CrashError, MemoryTable, Outcome, Place
 
-from axonstream.producers.settings import Settings
-from axonstream.sinks.dead_letter import DeadLetter
-from axonstream.sinks.event_batch import EventBatch
-from axonstream.sinks.event_store import EventStore
-from axonstream.sinks.offset_ledger import OffsetLedger
-from axonstream.sinks.tenure import Tenure
-from axonstream.stream_processors.lease import Lease
+from axonstream.kafka.lease import Lease
+from axonstream.settings.settings import Settings
+from axonstream.sinks.dead_letters.dead_letter import DeadLetter
+from axonstream.sinks.events.event_batch import EventBatch
+from axonstream.sinks.events.event_store import EventStore
+from axonstream.sinks.events.offset_ledger import OffsetLedger
+from axonstream.sinks.membership.ownership import Tenure
 from kit.sample_events import Record, event_record
 
 PARTITIONS: tuple[int, ...] = (0, 1)

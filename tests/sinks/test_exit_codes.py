@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from axonstream.sinks import worker
 from axonstream.sinks.errors import (
     EXIT_MISMATCH,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from axonstream.sinks.bad_event_rate import BadEventRate
-from axonstream.sinks.insert_size import InsertSize
+from axonstream.sinks.events.bad_event_rate import BadEventRate
+from axonstream.sinks.writing.insert_size import InsertSize
 
 
 def test_an_insert_that_ran_out_of_time_is_halved_down_to_one_row() -> None:

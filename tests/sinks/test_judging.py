@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from axonstream.producers.topics import event_key
-from axonstream.sinks.event_batch import EventBatch
+from axonstream.kafka.topics import event_key
+from axonstream.sinks.events.event_batch import EventBatch
 from axonstream.sinks.topic_flow import _judge
 from axonstream.stream_processors.chunk import CHUNK_BYTES, folded_at_once
 from kit.dear_events import DEAR_PAYLOADS

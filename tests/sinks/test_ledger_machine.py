@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from memory_table import CrashError, MemoryTable, Outcome, Place
 from test_event_store import PARTITIONS, SMALL, InstantTenure, RememberedLetters, judged
 
-from axonstream.sinks.event_store import EventStore
-from axonstream.sinks.offset_ledger import OffsetLedger
+from axonstream.sinks.events.event_store import EventStore
+from axonstream.sinks.events.offset_ledger import OffsetLedger
 from kit.sample_events import event_record
 
 LOG_LENGTH = 40

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import pytest
 from aiokafka import TopicPartition
 
-from axonstream.producers.leader_watch import LeaderWatch
-from axonstream.producers.record_identity import CommitNote, Marks, RecordMark, Standing
-from axonstream.producers.settings import Settings
-from axonstream.sinks import log_guard
+from axonstream.kafka.leader_watch import LeaderWatch
+from axonstream.kafka.record_identity import CommitNote, Marks, RecordMark, Standing
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import LostEndError
-from axonstream.sinks.log_guard import LogGuard
-from axonstream.sinks.positions import Position
+from axonstream.sinks.positions import log_guard
+from axonstream.sinks.positions.log_guard import LogGuard
+from axonstream.sinks.positions.positions import Position
 from kit.scripted_leaders import ScriptedLeaders
 from kit.until import until
 

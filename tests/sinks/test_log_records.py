@@ -9,10 +9,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.sinks import log_records
-from axonstream.sinks.log_records import records_between
+from axonstream.kafka.client import kafka_options
+from axonstream.settings.settings import Settings
+from axonstream.sinks.repairing import log_records
+from axonstream.sinks.repairing.log_records import records_between
 from kit.sink_process import pipeline
 
 pytestmark = pytest.mark.services

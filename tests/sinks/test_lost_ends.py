@@ -9,11 +9,11 @@ import orjson
 import pytest
 from aiokafka import TopicPartition
 
-from axonstream.producers.record_identity import CommitNote, decode_note
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import WATERMARK_KEY, event_key, state_key
-from axonstream.sinks.lost_ends import after_lost_end
-from axonstream.sinks.positions import Position
+from axonstream.kafka.record_identity import CommitNote, decode_note
+from axonstream.kafka.topics import WATERMARK_KEY, event_key, state_key
+from axonstream.settings.settings import Settings
+from axonstream.sinks.positions.lost_ends import after_lost_end
+from axonstream.sinks.positions.positions import Position
 from axonstream.sinks.verification import verify
 from kit.sample_events import event_value
 from kit.sample_summaries import summary

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from axonstream.contract.event_record import encode_event
 from axonstream.event_contract import EventInput
-from axonstream.producers.event_record import encode_event
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key
-from axonstream.sinks.comparison import Comparison
-from axonstream.sinks.gaps import Gap
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topics import event_key
+from axonstream.settings.settings import Settings
+from axonstream.sinks.repairing.comparison import Comparison
+from axonstream.sinks.repairing.gaps import Gap
 from axonstream.sinks.verification import verify
 from kit.log_ends import log_ends
 from kit.oracle import judge
@@ -192,7 +192,7 @@ def repair(settings: Settings, *options: str) -> subprocess.CompletedProcess[str
         "AXONSTREAM_TOPIC_PARTITIONS": str(settings.topic_partitions),
     }
     return subprocess.run(
-        [sys.executable, "-m", "axonstream.deploy.cli", "repair", *options],
+        [sys.executable, "-m", "axonstream.cli.main", "repair", *options],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

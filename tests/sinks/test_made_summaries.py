@@ -9,14 +9,14 @@ import orjson
 import pytest
 from aiokafka import TopicPartition
 
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.deletion import DELETION_FORM, Deletion, Late
-from axonstream.producers.record_identity import CommitNote
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import WATERMARK_KEY, event_key
-from axonstream.sinks.lost_ends import after_lost_end
-from axonstream.sinks.positions import Position
-from axonstream.sinks.topic_identity import topic_identities
+from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.contract.deletion import DELETION_FORM, Deletion, Late
+from axonstream.kafka.record_identity import CommitNote
+from axonstream.kafka.topic_identity import topic_identities
+from axonstream.kafka.topics import WATERMARK_KEY, event_key
+from axonstream.settings.settings import Settings
+from axonstream.sinks.positions.lost_ends import after_lost_end
+from axonstream.sinks.positions.positions import Position
 from kit.sample_events import event_value
 from kit.sink_process import Pipeline, pipeline, sink
 

@@ -11,9 +11,9 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from axonstream.sinks.assignment import Assignment
-from axonstream.sinks.name_holder import held_elsewhere
-from axonstream.stream_processors.lease import Lease
+from axonstream.kafka.lease import Lease
+from axonstream.sinks.membership.assignment import Assignment
+from axonstream.sinks.membership.name_holder import held_elsewhere
 
 MINE = "sink-0-0a0a0a0a"
 PARTITIONS = [TopicPartition("agent-events", 0)]
@@ -65,7 +65,7 @@ def test_a_coordinator_that_does_not_say_is_asked_again() -> None:
 
 def test_the_first_look_waits_for_the_lease_of_a_rival(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("axonstream.sinks.assignment.boot_clock", lambda: now)
+    monkeypatch.setattr("axonstream.sinks.membership.assignment.boot_clock", lambda: now)
 
     async def story() -> None:
         nonlocal now

@@ -7,13 +7,13 @@ import asyncio
 import pytest
 from aiokafka import TopicPartition
 
-from axonstream.producers.settings import Settings
+from axonstream.kafka.lease import Lease
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import LeaseLostError, RevokedError, SettingsError
-from axonstream.sinks.pace import Pace
-from axonstream.sinks.table_writer import partitions_of
-from axonstream.sinks.tenure import Tenure
+from axonstream.sinks.membership.ownership import Tenure
 from axonstream.sinks.worker import _lease_s
-from axonstream.stream_processors.lease import Lease
+from axonstream.sinks.writing.pace import Pace
+from axonstream.sinks.writing.table_writer import partitions_of
 
 TP = TopicPartition("agent-events", 0)
 
@@ -40,7 +40,7 @@ def test_an_outage_is_not_paid_for_a_second_time() -> None:
 
 
 def test_a_lease_that_does_not_come_back_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axonstream.sinks.tenure.LEASE_GIVEN_UP_S", 0.1)
+    monkeypatch.setattr("axonstream.sinks.membership.ownership.LEASE_GIVEN_UP_S", 0.1)
     with pytest.raises(LeaseLostError):
         asyncio.run(Tenure([TP], Lease(5)).may_insert())
 

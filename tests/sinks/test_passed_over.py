@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.producers.deleted_traces import DeletedTraces
-from axonstream.producers.deletion import DELETION_FORM, MARKER_KEY, Deletion, Late, marker_value, read_marker
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics, event_key, state_key
+from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.contract.deletion import DELETION_FORM, MARKER_KEY, Deletion, Late, marker_value, read_marker
+from axonstream.kafka.topics import Topics, event_key, state_key
+from axonstream.settings.settings import Settings
 from axonstream.sinks.deleting import absent_places
 from axonstream.sinks.deleting.control_deletions import ControlDeletions
 from axonstream.sinks.deleting.deleted_rows import MOST_SQL_BYTES, Epoch, batches, literal
 from axonstream.sinks.deleting.finished import read_epochs
 from axonstream.sinks.deleting.late_events import LateEvents
-from axonstream.sinks.event_batch import EventBatch
-from axonstream.sinks.summary_lines import HiddenSummaries, SummaryBatch
+from axonstream.sinks.events.event_batch import EventBatch
+from axonstream.sinks.summaries.summary_lines import HiddenSummaries, SummaryBatch
 from kit.sample_events import Record, event_value
 
 TOPICS = Topics()

@@ -10,10 +10,10 @@ import pytest
 from memory_table import MemoryTable, Outcome, Place
 from test_event_store import Simulation
 
-from axonstream.producers.settings import Settings
-from axonstream.sinks.dead_letter import DeadLetter
+from axonstream.settings.settings import Settings
+from axonstream.sinks.dead_letters.dead_letter import DeadLetter
 from axonstream.sinks.errors import TableRefusesError
-from axonstream.sinks.refusals import Refusals
+from axonstream.sinks.events.refusals import Refusals
 from kit.sample_events import event_record
 
 STRICT = Settings(max_refused_in_a_row=20)

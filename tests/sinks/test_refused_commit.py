@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key
+from axonstream.kafka.topics import event_key
+from axonstream.settings.settings import Settings
 from kit.sample_events import event_value
 from kit.sink_process import pipeline, start_sink
 
@@ -18,7 +18,7 @@ REFUSED = 3
 SINK = f"""
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError
-from axonstream.producers.settings import Settings
+from axonstream.settings.settings import Settings
 from axonstream.sinks.worker import run
 
 commit, left = AIOKafkaConsumer.commit, {REFUSED}

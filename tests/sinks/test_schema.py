@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from axonstream.clickhouse.client import connect_blocking
 from axonstream.gateway.reading.event_queries import EventFilter, events_page_sql
-from axonstream.producers.settings import Settings
-from axonstream.sinks.clickhouse import connect_blocking
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import MigrationError
 from axonstream.sinks.schema import Migration, migrate, read_migrations
 from kit.until import until

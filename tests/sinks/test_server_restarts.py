@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from aiokafka import TopicPartition
 
-from axonstream.sinks.assignment import Assignment
+from axonstream.kafka.lease import Lease
 from axonstream.sinks.errors import RevokedError
-from axonstream.sinks.server_restarts import ServerLives
-from axonstream.stream_processors.lease import Lease
+from axonstream.sinks.membership.assignment import Assignment
+from axonstream.sinks.writing.server_restarts import ServerLives
 
 TP = TopicPartition("agent-events", 0)
 

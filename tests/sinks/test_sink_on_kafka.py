@@ -12,13 +12,13 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from axonstream.deploy.init import initialise
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.record_identity import decode_note
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics
-from axonstream.producers.topics import WATERMARK_KEY, Topics, event_key, state_key
-from axonstream.sinks.epochs import ensure_epoch
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.record_identity import decode_note
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.kafka.topics import WATERMARK_KEY, Topics, event_key, state_key
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import EXIT_MISMATCH, EpochError
+from axonstream.sinks.positions.incarnations import ensure_epoch
 from kit.sample_events import NOW_MS, event_value
 from kit.sample_summaries import summary
 from kit.sink_process import LONGEST_S, Pipeline, pipeline, sink, start_sink

@@ -8,8 +8,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.producers.topics import WATERMARK_KEY, state_key
-from axonstream.sinks.summary_lines import SummaryBatch
+from axonstream.kafka.topics import WATERMARK_KEY, state_key
+from axonstream.sinks.summaries.summary_lines import SummaryBatch
 from kit.sample_events import NOW_MS, Record
 from kit.sample_summaries import summary
 

@@ -10,13 +10,13 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from axonstream.contract.event_record import encode_event
 from axonstream.event_contract import EventInput
-from axonstream.producers.event_record import encode_event
-from axonstream.producers.kafka_client import kafka_options
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_configs import change_configs, read_configs
-from axonstream.producers.topics import event_key
-from axonstream.sinks.epochs import current_epoch
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.topic_configs import change_configs, read_configs
+from axonstream.kafka.topics import event_key
+from axonstream.settings.settings import Settings
+from axonstream.sinks.positions.incarnations import current_epoch
 from axonstream.sinks.verification import Kind, Verification, contents, stored_offsets, summary_check, verify
 from axonstream.sinks.verification.log_state import events_log
 from axonstream.sinks.verification.stored_offsets import StoredOffsets

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key
-from axonstream.sinks.letter_box import Decision, LetterBox, Place
-from axonstream.sinks.replay import dedup_key_of
+from axonstream.kafka.topics import event_key
+from axonstream.settings.settings import Settings
+from axonstream.sinks.dead_letters.replay import dedup_key_of
+from axonstream.sinks.dead_letters.store import Decision, LetterBox, Place
 from axonstream.sinks.verification import Kind, Verification, summary_check, verify
 from axonstream.sinks.verification.log_state import events_log
 from axonstream.sinks.verification.summary_check import SummaryCheck

@@ -11,9 +11,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics
-from axonstream.producers.topics import Topics
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors.changelog_fence import fence_partitions
 
 pytestmark = pytest.mark.services

@@ -15,11 +15,11 @@ from aiokafka.protocol.produce import ProduceRequest
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.types import TP
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import Topics
+from axonstream.kafka.topics import Topics
+from axonstream.process.boot_clock import boot_clock
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors import chunked_consumer
 from axonstream.stream_processors.application import create_app
-from axonstream.stream_processors.boot_clock import boot_clock
 from axonstream.stream_processors.chunk import Chunk
 from axonstream.stream_processors.chunked_consumer import ChunkedConsumer
 from axonstream.stream_processors.chunked_producer import ChunkedProducer

@@ -9,9 +9,9 @@ import pytest
 from aiokafka import TopicPartition
 from faust.types import TP
 
-from axonstream.producers.leader_watch import Leader, LogEnd
-from axonstream.producers.record_identity import Marks, RecordMark, Standing
-from axonstream.producers.settings import Settings
+from axonstream.kafka.leader_watch import Leader, LogEnd
+from axonstream.kafka.record_identity import Marks, RecordMark, Standing
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors import continuity
 from axonstream.stream_processors.continuity import PATIENCE, Continuity
 

@@ -18,9 +18,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from axonstream.producers.record_identity import CommitNote, RecordMark, Standing, decode_note
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import WATERMARK_KEY, Topics, event_key, state_key
+from axonstream.kafka.record_identity import CommitNote, RecordMark, Standing, decode_note
+from axonstream.kafka.topics import WATERMARK_KEY, Topics, event_key, state_key
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors import remembered_ids, settle_ledger
 from axonstream.stream_processors.application import create_app
 from axonstream.stream_processors.eviction import Eviction

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topics import event_key, state_key
-from axonstream.producers.trace_partitions import partition_of
+from axonstream.kafka.partitioner import partition_of
+from axonstream.kafka.topics import event_key, state_key
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors import remembered_ids
 from axonstream.stream_processors.application import create_app
 from axonstream.stream_processors.fold import ChangelogRecord, fold_records

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_fold import Stored, Worker, a_record, check, logs, recovered, small_pages, table
 
-from axonstream.producers.deletion import MARKER_KEY, Deletion, Late, marker_value, read_marker
-from axonstream.producers.topics import state_key
-from axonstream.producers.verdict import Refusal, verdict
+from axonstream.contract.deletion import MARKER_KEY, Deletion, Late, marker_value, read_marker
+from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.kafka.topics import state_key
 from axonstream.stream_processors.fold import fold_records
 from axonstream.stream_processors.state_table import StateTable
 from axonstream.stream_processors.trace_states import TraceStates

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 from test_eviction import SUMMARIES, EvictionMachine, mark_at
 
-from axonstream.producers.record_identity import CommitNote, RecordMark, Standing
-from axonstream.producers.topics import WATERMARK_KEY, state_key
+from axonstream.kafka.record_identity import CommitNote, RecordMark, Standing
+from axonstream.kafka.topics import WATERMARK_KEY, state_key
 from axonstream.stream_processors import remembered_ids, settle_ledger, snapshots
 from axonstream.stream_processors.errors import BrokenInvariantError
 from axonstream.stream_processors.start_position import ALL, Known, Start, start_of

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from axonstream.sinks.server_clock import ServerClock
-from axonstream.stream_processors.boot_clock import boot_clock
-from axonstream.stream_processors.lease import MARGIN_S, Lease
+from axonstream.kafka.lease import MARGIN_S, Lease
+from axonstream.process.boot_clock import boot_clock
+from axonstream.sinks.writing.server_clock import ServerClock
 
 
 def test_a_lease_is_held_from_an_accepted_heartbeat_until_before_the_session_ends() -> None:

@@ -9,12 +9,12 @@ from typing import Any, cast
 from aiokafka.errors import UnknownMemberIdError
 from aiokafka.protocol.group import SyncGroupRequest
 
+from axonstream.kafka.lease import Lease
+from axonstream.kafka.membership import MOST_LOSSES, Membership, watch_membership
+from axonstream.process import fail_stop
+from axonstream.process.boot_clock import boot_clock
 from axonstream.sinks import errors
-from axonstream.stream_processors import fail_stop
-from axonstream.stream_processors.boot_clock import boot_clock
 from axonstream.stream_processors.errors import NameTakenError
-from axonstream.stream_processors.lease import Lease
-from axonstream.stream_processors.membership import MOST_LOSSES, Membership, watch_membership
 
 SESSION_S = 10.0
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from axonstream.producers.settings import Settings
+from axonstream.process.own_name import own_name
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors.errors import NameTakenError
-from axonstream.stream_processors.own_name import own_name
 
 HOLDS = """
 import sys
-from axonstream.producers.settings import Settings
-from axonstream.stream_processors.own_name import own_name
+from axonstream.settings.settings import Settings
+from axonstream.process.own_name import own_name
 with own_name(Settings(), "sink", "sink-0"):
     print("held", flush=True)
     sys.stdin.read()
@@ -79,9 +79,7 @@ def test_a_place_is_that_of_one_lock(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     first = place()
     assert place() == first
-    monkeypatch.setattr(
-        "axonstream.stream_processors.own_name._BOOT_ID", tmp_path / "of another machine, or after a restart"
-    )
+    monkeypatch.setattr("axonstream.process.own_name._BOOT_ID", tmp_path / "of another machine, or after a restart")
     assert place() != first
     monkeypatch.undo()
     elsewhere = tmp_path / "container"

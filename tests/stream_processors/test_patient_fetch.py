@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from faust.types import TP
 
-from axonstream.stream_processors.patient_fetch import PATIENT_MS, QUIET_S, fetch_patiently
+from axonstream.kafka.patient_fetch import PATIENT_MS, QUIET_S, fetch_patiently
 
 BUSY_MS = 100
 BOTH = [("agent-events", [(0, 5, 1), (1, 7, 1)])]

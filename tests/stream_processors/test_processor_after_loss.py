@@ -15,11 +15,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from click.testing import CliRunner
 from test_processor_on_kafka import check_summaries, delete_events_below
 
-from axonstream.deploy.cli import main
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics
-from axonstream.producers.topics import WATERMARK_KEY, Topics, state_key
-from axonstream.stream_processors.fail_stop import EXIT_CODE, EXIT_MISMATCH
+from axonstream.cli.main import main
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.kafka.topics import WATERMARK_KEY, Topics, state_key
+from axonstream.process.fail_stop import EXIT_CODE, EXIT_MISMATCH
+from axonstream.settings.settings import Settings
 from kit.printed import end, said
 from kit.processor_process import EventsTopic, Record, events_topic, processor, start_processor, wait_until_ready
 from kit.until import until

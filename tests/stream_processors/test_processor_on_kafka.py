@@ -15,9 +15,9 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
-from axonstream.producers.settings import Settings
-from axonstream.producers.topic_admin import make_topics
-from axonstream.producers.topics import WATERMARK_KEY, Topics, state_key
+from axonstream.kafka.topic_admin import make_topics
+from axonstream.kafka.topics import WATERMARK_KEY, Topics, state_key
+from axonstream.settings.settings import Settings
 from axonstream.stream_processors.errors import TopicsNotReadyError
 from axonstream.stream_processors.topic_check import check_topics
 from axonstream.stream_processors.worker import run

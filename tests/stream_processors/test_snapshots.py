@@ -6,7 +6,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.producers.topics import state_key
+from axonstream.kafka.topics import state_key
 from axonstream.stream_processors.name_list import NO_NAMES, names_in, names_json, with_name
 from axonstream.stream_processors.snapshots import summary_record
 from axonstream.stream_processors.trace_state import FirstError, TraceState

@@ -1,0 +1,1 @@
+"""What an event is: its fields, its record on Kafka, the validation of a record, deletions."""

@@ -1,0 +1,51 @@
+"""How single values look on the wire: ids by the client's generation, times as ISO 8601."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+from axonstream.gateway.access.credentials import Generation
+
+Answer = TypeVar("Answer")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_JSON_INTEGERS = range(-(1 << 63), 1 << 64)  # what orjson reads as integers: a larger id was sent as text
+
+
+@lru_cache(maxsize=1024)  # the events of a millisecond have the same one
+def iso_time(ms: int) -> str:
+    """Milliseconds since 1970 as `2026-01-31T12:00:00.000Z`."""
+    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def wire_id(number: int, generation: Generation) -> int | str:
+    """An id of ours: a JSON integer for early clients, a string for recent ones."""
+    return number if generation is Generation.EARLY else str(number)
+
+
+def opaque_id(text: str, generation: Generation) -> int | str | None:
+    """An id that the sender chose: a JSON integer for early clients where it is one, else as it is; None when empty.
+
+    So the id of a parent comes back with the type and value of the id that the parent's own answer has.
+    """
+    if not text:
+        return None
+    if generation is Generation.EARLY and text.isascii() and text.removeprefix("-").isdecimal():
+        number = int(text)
+        if str(number) == text and number in _JSON_INTEGERS:
+            return number
+    return text
+
+
+def with_id_texts(answer: Answer, *ids: str) -> Answer:
+    """`answer`, in which each of `ids` that is a JSON number stands as text, too, as `<name>Text`.
+
+    JavaScript and others read JSON numbers as doubles, which change an id of 19 digits.
+    """
+    fields = cast("dict[str, Any]", answer)
+    for name in ids:
+        if isinstance(number := fields[name], int):
+            fields[f"{name}Text"] = str(number)
+    return answer

@@ -1,0 +1,1 @@
+"""The settings of every server part, and what makes a value acceptable."""

@@ -1,0 +1,1 @@
+"""From records of agent-events to rows of events_log, each exactly once."""

@@ -1,0 +1,1 @@
+"""Where a partition stands: commits, the incarnation of its topic, and whether its log is still the same."""

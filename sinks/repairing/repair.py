@@ -1,0 +1,150 @@
+"""Store again what ClickHouse has lost and Kafka still has, of any range: what a sink does when it begins, on demand.
+
+Events are stored once because a partition has one owner. So a repair joins the group of the sinks as one more of them:
+all begin anew, and each compares and mends what it owns. That works with many sinks and with none. Summaries may be
+stored again by anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from time import time
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from axonstream.clickhouse.client import connect
+from axonstream.kafka.topics import Topics
+from axonstream.settings.settings import Settings
+from axonstream.sinks.positions.incarnations import current_epoch
+from axonstream.sinks.repairing.comparison import SLOWEST_ANSWER_S, Comparison
+from axonstream.sinks.repairing.gaps import Gap
+from axonstream.sinks.repairing.log_times import summaries_since
+from axonstream.sinks.summaries.stored_summaries import store_summaries_from
+from axonstream.sinks.summaries.summary_lines import HiddenSummaries
+from axonstream.sinks.summaries.uncovered import first_uncovered
+from axonstream.sinks.verification.deleted import known_deletions
+from axonstream.sinks.verification.log_state import EventsLog, PartitionState, events_log
+from axonstream.sinks.worker import work_until
+
+_POLL_S = 0.5
+_A_DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Of agent-events: both offsets are included; None: as far as Kafka goes. No `partitions` are all."""
+
+    partitions: Collection[int] = ()
+    first: int | None = None
+    last: int | None = None
+
+    def takes(self, partition: int) -> bool:
+        return not self.partitions or partition in self.partitions
+
+
+@dataclass
+class Repaired:
+    """`looked_at` offsets of events were in no table: each is stored now, or the log has no record for it.
+
+    `summaries` were stored again. `without_summary` has, by partition, the first event that is in no summary, where
+    Kafka has no summary of it any more.
+    """
+
+    looked_at: int = 0
+    summaries: int = 0
+    without_summary: dict[int, int] = field(default_factory=dict[int, int])
+
+    @property
+    def whole(self) -> bool:
+        return not self.without_summary
+
+
+Progress = Callable[[int], None]
+
+
+async def repair(settings: Settings, which: Range, progress: Progress) -> Repaired:
+    """Returns when nothing of the range is missing that Kafka has. `progress` is told how many offsets are left.
+
+    Raises SinkError, KafkaError and clickhouse_connect's errors; what is stored until then stays, and a repair may be
+    begun again.
+    """
+    result = Repaired()
+    client = await connect(settings, SLOWEST_ANSWER_S)
+    try:
+        epoch = await current_epoch(settings, client)
+        async with events_log(settings) as (log, all_states), known_deletions(settings, client) as deletions:
+            states = [state for state in all_states if which.takes(state.partition)]
+            comparison = Comparison(client, Topics(settings.topic_prefix).events, epoch)
+
+            async def gaps() -> dict[int, list[Gap]]:
+                return await comparison.gaps(await _bounds(settings, log, states, which))
+
+            if found := await gaps():
+                result.looked_at = _offsets(found)
+                progress(result.looked_at)
+                await _work_until_whole(settings, gaps, progress)
+            for state in states:
+                await _repair_summaries(settings, client, epoch, state, deletions.hidden, result)
+    finally:
+        await client.close()
+    return result
+
+
+async def _work_until_whole(
+    settings: Settings, gaps: Callable[[], Awaitable[dict[int, list[Gap]]]], progress: Progress
+) -> None:
+    name = f"repair-{socket.gethostname()}-{os.getpid()}"
+    stop = asyncio.Event()
+    sink = asyncio.create_task(work_until(settings.model_copy(update={"sink_instance": name}), stop))
+    try:
+        while left := _offsets(await gaps()):
+            progress(left)
+            await asyncio.wait([sink], timeout=_POLL_S)
+            if sink.done():
+                break
+    finally:
+        stop.set()
+        await sink
+
+
+async def _bounds(
+    settings: Settings, log: EventsLog, states: Collection[PartitionState], which: Range
+) -> dict[int, tuple[int, int]]:
+    """What Kafka has now of the range, below what was committed when the repair began, and is not expired."""
+    days = settings.events_ttl_days
+    since = int(time() * 1000) - days * _A_DAY_MS if settings.topic_retention_hours > 24 * days else None
+    oldest = await log.oldest([state.partition for state in states], since)
+    return {
+        state.partition: (
+            max(oldest[state.partition], which.first or 0),
+            state.committed if which.last is None else min(state.committed, which.last + 1),
+        )
+        for state in states
+    }
+
+
+async def _repair_summaries(
+    settings: Settings,
+    client: AsyncClient,
+    epoch: int,
+    state: PartitionState,
+    hidden: HiddenSummaries,
+    result: Repaired,
+) -> None:
+    partition = state.partition
+    lacks = await first_uncovered(client, epoch, partition, state.folded, hidden, everything=True)
+    if lacks is None:
+        return
+    start = await summaries_since(settings, partition, lacks)
+    result.summaries += await store_summaries_from(settings, client, epoch, partition, start, hidden)
+    lacks = await first_uncovered(client, epoch, partition, state.folded, hidden, everything=True)
+    if lacks is not None:
+        result.without_summary[partition] = lacks
+
+
+def _offsets(gaps: dict[int, list[Gap]]) -> int:
+    return sum(gap.last - gap.first + 1 for some in gaps.values() for gap in some)

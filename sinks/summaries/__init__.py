@@ -1,0 +1,1 @@
+"""From records of trace-summaries to rows of trace_summaries."""
