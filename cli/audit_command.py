@@ -12,11 +12,11 @@ from aiokafka.errors import KafkaError
 from axonstream.cli.audit_view import print_entries
 from axonstream.cli.checked_settings import checked_settings
 from axonstream.cli.dead_letters_options import Time
-from axonstream.cli.exit_codes import UnreachableError
 from axonstream.cli.terminal_text import HarmlessGroup, harmless, say
 from axonstream.gateway.control.audit_entry import Action, AuditEntry
 from axonstream.gateway.control.audit_log import read_newest
 from axonstream.local.endpoints import with_endpoints
+from axonstream.process.exit_codes import UnreachableError
 
 READ_WITHIN_S = 120.0
 _ACTIONS = sorted({words for action in Action for words in (action.value, action.partition(".")[0])})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from axonstream.cli.exit_codes import SettingsError
+from axonstream.process.exit_codes import SettingsError
 from axonstream.settings.settings import Settings
 
 

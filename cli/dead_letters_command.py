@@ -17,7 +17,6 @@ from axonstream.cli.checked_settings import checked_settings
 from axonstream.cli.dead_letters_audit import letters_entry
 from axonstream.cli.dead_letters_options import Selection, filter_options
 from axonstream.cli.dead_letters_view import print_letter, print_letters, print_reasons
-from axonstream.cli.exit_codes import UnreachableError
 from axonstream.cli.terminal_text import HarmlessGroup, harmless, say
 from axonstream.clickhouse.client import connect
 from axonstream.gateway.control.audit_entry import Action
@@ -27,6 +26,7 @@ from axonstream.gateway.http.errors import UnavailableError
 from axonstream.kafka.errors import NotAcknowledgedError
 from axonstream.kafka.topics import Topics
 from axonstream.local.endpoints import with_endpoints
+from axonstream.process.exit_codes import UnreachableError
 from axonstream.producers.event_log import EventLog
 from axonstream.settings.settings import Settings
 from axonstream.sinks.dead_letters.replay import replay as replay_letters

@@ -16,7 +16,6 @@ import click
 
 from axonstream.cli.checked_settings import checked_settings
 from axonstream.cli.command_actor import command_actor, user_name
-from axonstream.cli.exit_codes import UnreachableError
 from axonstream.cli.terminal_text import HarmlessGroup, harmless, print_table, say, say_json
 from axonstream.cli.time_text import span_ms
 from axonstream.gateway.access.api_keys import KeyRefusedError, make_key, revocation
@@ -28,6 +27,7 @@ from axonstream.gateway.control.records import ApiKey
 from axonstream.gateway.http.errors import UnavailableError
 from axonstream.local.endpoints import with_endpoints
 from axonstream.local.server_secret import server_secret
+from axonstream.process.exit_codes import UnreachableError
 from axonstream.settings.settings import Settings
 
 Output = Literal["text", "json"]

@@ -11,7 +11,6 @@ try:
     from axonstream.cli.audit_command import audit
     from axonstream.cli.checked_settings import checked_settings
     from axonstream.cli.dead_letters_command import dead_letters
-    from axonstream.cli.exit_codes import EPILOG, UnreachableError
     from axonstream.cli.keys_command import keys
     from axonstream.cli.part_commands import DATA_DIR, part_commands
     from axonstream.cli.rebuild_command import rebuild_summaries
@@ -21,6 +20,7 @@ try:
     from axonstream.cli.trace_command import trace
     from axonstream.cli.trace_delete_command import delete
     from axonstream.cli.verify_command import verify
+    from axonstream.process.exit_codes import EPILOG, UnreachableError
     from axonstream.process.log_lines import harmless_errors
 except ImportError as error:
     sys.exit(f'axonstream: the command needs the server parts ({error}): pip install "axonstream[server,local]"')
@@ -86,10 +86,10 @@ def init(new_epoch: bool, add_partitions: bool, data_dir: Path | None) -> None:
     """
     import asyncio
 
+    from axonstream.deploy.errors import DeployError, ServerNotReadyError
     from axonstream.deploy.init import initialise
     from axonstream.kafka.errors import ProducerError
     from axonstream.local.endpoints import read_endpoints, with_endpoints
-    from axonstream.local.errors import DeployError, PartFailedError
     from axonstream.local.mended import Mended
     from axonstream.sinks.errors import SinkError
 
@@ -98,7 +98,7 @@ def init(new_epoch: bool, add_partitions: bool, data_dir: Path | None) -> None:
     try:
         with_servers = with_endpoints(settings, directory)
         asyncio.run(initialise(with_servers, new_epoch=new_epoch, add_partitions=add_partitions))
-    except PartFailedError as error:
+    except ServerNotReadyError as error:
         raise UnreachableError(str(error)) from None
     except (DeployError, ProducerError, SinkError) as error:
         raise click.ClickException(str(error)) from None

@@ -34,7 +34,7 @@ DATA_DIR = click.option(
 @click.option("--controller-port", default=9093, show_default=True)
 def kafka(data_dir: Path, port: int, controller_port: int) -> None:
     """Run one Kafka broker on loopback."""
-    from axonstream.local.errors import DeployError
+    from axonstream.deploy.errors import DeployError
     from axonstream.local.kafka_broker import run
 
     _private(data_dir)
@@ -98,7 +98,7 @@ def _part(run: Callable[[Settings], None]) -> None:
 
 
 def _private(data_dir: Path) -> None:
-    from axonstream.local.errors import DeployError
+    from axonstream.deploy.errors import DeployError
     from axonstream.local.private_file import OTHERS_NOTHING, make_private
 
     os.umask(OTHERS_NOTHING)

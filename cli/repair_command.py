@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from axonstream.cli.checked_settings import checked_settings
 from axonstream.cli.terminal_text import say
+from axonstream.kafka.errors import NoTopicError
 from axonstream.local.endpoints import with_endpoints
 from axonstream.process.log_lines import log_to_stderr
 from axonstream.settings.settings import Settings
@@ -67,14 +68,14 @@ def _result(settings: Settings, which: Range) -> Repaired:
 
     try:
         return asyncio.run(repair_stored(settings, which, progress))
-    except (KafkaError, SinkError, *CLICKHOUSE_ERRORS, BaseExceptionGroup) as error:
+    except (KafkaError, SinkError, NoTopicError, *CLICKHOUSE_ERRORS, BaseExceptionGroup) as error:
         [problem, *_] = [_in_words(one, settings) for one in single_errors(error)]
     say(f"Error: not repaired: {problem}", to_stderr=True)
     sys.exit(NOT_REPAIRED)
 
 
 def _in_words(error: BaseException, settings: Settings) -> str:
-    if isinstance(error, SinkError):
+    if isinstance(error, SinkError | NoTopicError):
         return str(error)
     if isinstance(error, KafkaError):
         return f"no Kafka answers at {settings.kafka_bootstrap_servers}: {error!r}"

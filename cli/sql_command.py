@@ -12,12 +12,12 @@ import httpx
 import orjson
 
 from axonstream.cli.checked_settings import checked_settings
-from axonstream.cli.exit_codes import SettingsError, UnreachableError
 from axonstream.cli.id_texts import rows_as_objects
 from axonstream.cli.terminal_text import harmless, print_table, say
 from axonstream.errors import ValidationError
 from axonstream.http_environment import connecting
 from axonstream.local.endpoints import with_endpoints
+from axonstream.process.exit_codes import SettingsError, UnreachableError
 from axonstream.settings.settings import Settings
 
 Output = Literal["table", "json", "csv"]

@@ -14,7 +14,6 @@ from pydantic_core import to_json
 
 from axonstream import AxonPush, wire_json
 from axonstream.cli.checked_settings import checked_settings
-from axonstream.cli.exit_codes import NoSecretError, UnreachableError
 from axonstream.cli.id_texts import with_id_texts
 from axonstream.cli.terminal_text import HarmlessGroup, harmless, print_lines, print_table, say_json, terminal_width
 from axonstream.cli.time_text import duration_text
@@ -22,6 +21,7 @@ from axonstream.cli.trace_view import trace_lines
 from axonstream.errors import APIConnectionError, AuthenticationError, AxonStreamError, ForbiddenError, NotFoundError
 from axonstream.local.endpoints import api_key as key_of_stack
 from axonstream.local.endpoints import gateway_url, no_key
+from axonstream.process.exit_codes import NoSecretError, UnreachableError
 
 Output = Literal["text", "json"]
 Command = TypeVar("Command", bound=Callable[..., None])

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 import click
 
 from axonstream.cli.terminal_text import say
+from axonstream.deploy.errors import DeployError
 from axonstream.gateway.access.api_keys import MAKE_A_KEY
 from axonstream.kafka.errors import ProducerError
 from axonstream.local.data_directory import DataDirectory
-from axonstream.local.errors import DeployError
 from axonstream.local.pipeline_watch import watch_pipeline
 from axonstream.local.private_file import OTHERS_NOTHING
 from axonstream.local.stack import LocalStack, StackOptions

@@ -8,11 +8,11 @@ import logging
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from axonstream.deploy.errors import ServerNotReadyError
 from axonstream.gateway.reading.pipeline_offsets import PipelineOffsets, PipelineOffsetsError
 from axonstream.kafka.cluster_id import cluster_id
 from axonstream.kafka.topic_admin import make_topics, partitions_of_the_pipeline
 from axonstream.kafka.topics import Topics
-from axonstream.local.errors import PartFailedError
 from axonstream.settings.settings import Settings
 from axonstream.sinks.positions.incarnations import ensure_epoch
 from axonstream.sinks.positions.known_cluster import check_cluster
@@ -27,17 +27,17 @@ async def initialise(settings: Settings, *, new_epoch: bool = False, add_partiti
     `new_epoch` accepts that agent-events is another topic than the one whose events are stored: it is read from its
     start. `add_partitions` gives existing topics as many partitions as the settings say.
 
-    Raises ProducerError, SinkError, and PartFailedError when a server does not answer; each says what to do.
+    Raises ProducerError, SinkError, and ServerNotReadyError when a server does not answer; each says what to do.
     """
     try:
         await _initialise(settings, new_epoch, add_partitions)
     except KafkaError as error:
-        raise PartFailedError(
+        raise ServerNotReadyError(
             f"no Kafka answers at {settings.kafka_bootstrap_servers} ({error!r}): check that it runs and "
             "AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS"
         ) from error
     except ClickHouseError as error:
-        raise PartFailedError(
+        raise ServerNotReadyError(
             f"ClickHouse at {settings.clickhouse_url} cannot be set up ({str(error)[:300]}): check that it runs, and "
             "AXONSTREAM_CLICKHOUSE_URL, _USER and _PASSWORD"
         ) from error
@@ -68,7 +68,7 @@ async def _check_that_all_is_read(settings: Settings) -> None:
         ends = await offsets.ends()
         visible = await offsets.visible()
     except PipelineOffsetsError as error:
-        raise PartFailedError(f"it cannot be said whether all events are stored: {error}") from error
+        raise ServerNotReadyError(f"it cannot be said whether all events are stored: {error}") from error
     finally:
         await offsets.close()
     waiting = sum(max(end - visible[partition], 0) for partition, end in ends.items())
@@ -79,7 +79,7 @@ async def _check_that_all_is_read(settings: Settings) -> None:
             waiting,
         )
     elif waiting:
-        raise PartFailedError(
+        raise ServerNotReadyError(
             f"{waiting} events are not stored and folded yet, and reads would miss them: stop the gateways, let "
             "processors and sinks run until `axonstream verify` says of 0 records that they are not stored or in no "
             "summary yet, stop them, then run `axonstream init --add-partitions` again"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from inspect import getsource
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from axonstream.cli.main import main
 from axonstream.gateway.http.openapi import document
-from axonstream.settings.settings import Settings
+from axonstream.settings.settings import PARTS, Settings
 
 DOCS = Path(__file__).parent
 WIDTH = 80
@@ -29,7 +28,7 @@ def pages() -> dict[str, str]:
 
 
 def settings() -> str:
-    """Every field, in the groups that the source has."""
+    """Every field, part by part."""
     lines = [
         "# Settings\n",
         (
@@ -38,12 +37,13 @@ def settings() -> str:
         ),
         _MADE,
     ]
-    for line in getsource(Settings).splitlines():
-        if group := re.fullmatch(r"    # (.+)", line):
-            lines += [f"\n## {group[1]}\n", "| variable | default | what it is |", "|---|---|---|"]
-        elif (name := re.match(r"    (\w+): ", line)) and name[1] in Settings.model_fields:
-            field = Settings.model_fields[name[1]]
-            lines.append(f"| `AXONSTREAM_{name[1].upper()}` | {_default(field)} | {_cell(field.description or '')} |")
+    told: set[str] = set()
+    for title, part in PARTS.items():
+        lines += [f"\n## {title}\n", "| variable | default | what it is |", "|---|---|---|"]
+        for name in [name for name in part.model_fields if name not in told]:
+            field = Settings.model_fields[name]
+            lines.append(f"| `AXONSTREAM_{name.upper()}` | {_default(field)} | {_cell(field.description or '')} |")
+            told.add(name)
     return "\n".join(lines) + "\n"
 
 

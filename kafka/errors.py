@@ -4,6 +4,7 @@ ProducerError
 +- NotAcknowledgedError   Kafka did not acknowledge: the event may or may not be stored; publish it again
 |  +- PartitionsChangedError  the topic has another number of partitions than the settings say
 +- TopicMismatchError     the topics on Kafka are not those that this installation needs
++- NoTopicError           a topic does not exist
 """
 
 from __future__ import annotations
@@ -49,3 +50,7 @@ class PartitionsChangedError(NotAcknowledgedError):
 
 class TopicMismatchError(ProducerError):
     """A topic is missing, or is not made as the pipeline needs it; the message says what to do."""
+
+
+class NoTopicError(ProducerError):
+    """A topic does not exist; the message says what to do."""

@@ -19,8 +19,8 @@ from aiokafka.protocol.group import SyncGroupRequest
 
 from axonstream.kafka.lease import Lease
 from axonstream.process.boot_clock import boot_clock
+from axonstream.process.errors import NameTakenError
 from axonstream.process.fail_stop import EXIT_MISMATCH, FailStop, stop_process
-from axonstream.stream_processors.errors import NameTakenError
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16,
 from typing_extensions import override
 
 from axonstream.kafka.client import kafka_options
+from axonstream.kafka.errors import NoTopicError
 from axonstream.settings.settings import Settings
-from axonstream.sinks.errors import EpochError
 
 
 class _Uuid:
@@ -132,7 +132,7 @@ class TopicIdentity:
 async def topic_identities(settings: Settings, topics: Sequence[str]) -> list[TopicIdentity]:
     """Ask Kafka, in the order of `topics`.
 
-    Raises EpochError when one does not exist, KafkaError when no broker answers.
+    Raises NoTopicError when one does not exist, KafkaError when no broker answers.
     """
     admin = AIOKafkaAdminClient(**kafka_options(settings))
     try:
@@ -143,5 +143,5 @@ async def topic_identities(settings: Settings, topics: Sequence[str]) -> list[To
     found = {name: str(topic_id) for error, name, topic_id, *_ in answer.topics if not error}
     for topic in topics:
         if topic not in found:
-            raise EpochError(f"topic {topic} does not exist: run `axonstream init` first")
+            raise NoTopicError(f"topic {topic} does not exist: run `axonstream init` first")
     return [TopicIdentity(answer.cluster_id, topic, found[topic]) for topic in topics]

@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from axonstream.cli.exit_codes import NoSecretError
 from axonstream.gateway.access.api_keys import MAKE_A_KEY
 from axonstream.local.private_file import write_private
+from axonstream.process.exit_codes import NoSecretError
 from axonstream.settings.settings import Settings
 
 

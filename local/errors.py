@@ -11,9 +11,7 @@ DeployError
 
 from __future__ import annotations
 
-
-class DeployError(Exception):
-    """Root of this package's errors."""
+from axonstream.deploy.errors import DeployError
 
 
 class DownloadError(DeployError):

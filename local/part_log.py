@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO
 
-from axonstream.cli.terminal_text import harmless
+from axonstream.process.harmless_text import harmless
 
 MAX_LOG_BYTES = 32 << 20
 _LAST_LINES = 5

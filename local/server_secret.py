@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from secrets import token_hex
 
-from axonstream.cli.exit_codes import NoSecretError
 from axonstream.local.private_file import write_private
+from axonstream.process.exit_codes import NoSecretError
 from axonstream.settings.settings import Settings
 
 _FILE = "server-secret"

@@ -13,11 +13,12 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from axonstream.deploy.errors import DeployError
 from axonstream.deploy.init import initialise
 from axonstream.kafka.errors import ProducerError
 from axonstream.local.clickhouse_login import kept_password, write_login
 from axonstream.local.endpoints import Endpoints, endpoints_file, write_endpoints
-from axonstream.local.errors import DeployError, PartFailedError, PortTakenError
+from axonstream.local.errors import PartFailedError, PortTakenError
 from axonstream.local.free_ports import free_port, is_free
 from axonstream.local.kafka_jars import kafka_classpath
 from axonstream.local.mended import Mended

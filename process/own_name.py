@@ -17,8 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
+from axonstream.process.errors import NameTakenError
 from axonstream.settings.settings import Settings
-from axonstream.stream_processors.errors import NameTakenError
 
 log = logging.getLogger(__name__)
 

@@ -21,12 +21,14 @@ from axonstream.clickhouse.client import connect
 from axonstream.kafka.client import kafka_options, survive_closed_transports
 from axonstream.kafka.committed_offsets import heed_whole_answers
 from axonstream.kafka.coordinator_lookup import look_up_promptly
+from axonstream.kafka.errors import NoTopicError
 from axonstream.kafka.leader_watch import LeaderWatch
 from axonstream.kafka.lease import MARGIN_S, Lease
 from axonstream.kafka.membership import Membership, watch_membership
 from axonstream.kafka.patient_fetch import fetch_patiently
 from axonstream.kafka.slim_records import consume_lightly
 from axonstream.kafka.topics import Topics
+from axonstream.process.errors import NameTakenError
 from axonstream.process.fail_stop import stop_process
 from axonstream.process.instance_name import client_name, static_member
 from axonstream.process.log_lines import log_to_stderr
@@ -52,7 +54,6 @@ from axonstream.sinks.retry import Backoff
 from axonstream.sinks.summaries.summary_flow import SummaryFlow
 from axonstream.sinks.writing.server_restarts import ServerLives, watch_restarts
 from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS, TableWriter
-from axonstream.stream_processors.errors import NameTakenError
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,14 @@ def run(settings: Settings) -> None:
     except* NameTakenError as group:
         for error in single_errors(group):
             stop_process(error, EXIT_MISMATCH)
-    except* (EpochError, MigrationError, SettingsError, TableRefusesError, TooManyBadEventsError) as group:
+    except* (
+        EpochError,
+        NoTopicError,
+        MigrationError,
+        SettingsError,
+        TableRefusesError,
+        TooManyBadEventsError,
+    ) as group:
         for error in single_errors(group):
             log.critical("the sink stops: %s", error)
         sys.exit(EXIT_MISMATCH)

@@ -2,7 +2,6 @@
 
 ProcessorError
 +- BrokenInvariantError   a promise of this package does not hold any more: the process must end (see fail_stop)
-+- NameTakenError         another process runs under the same name: a restart cannot help
 +- StateFormatError       a changelog record was written by a version that this one cannot read
 +- TopicsNotReadyError    topics are missing or not co-partitioned; nothing was started
 """
@@ -16,13 +15,6 @@ class ProcessorError(Exception):
 
 class BrokenInvariantError(ProcessorError):
     """Going on could make a summary wrong; the message says which invariant broke."""
-
-
-class NameTakenError(ProcessorError):
-    """`named_by` is the setting and the name in it; the process, a sink as well, ends with exit code 78."""
-
-    def __init__(self, named_by: str) -> None:
-        super().__init__(f"another process runs under the same name, {named_by}: give each its own name, or none")
 
 
 class StateFormatError(ProcessorError):

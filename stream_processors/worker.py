@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from axonstream.process.errors import NameTakenError
 from axonstream.process.fail_stop import EXIT_MISMATCH, stop_process
 from axonstream.process.harmless_text import harmless
 from axonstream.process.log_lines import harmless_errors
 from axonstream.process.own_name import own_name
 from axonstream.settings.settings import Settings
 from axonstream.stream_processors.application import create_app
-from axonstream.stream_processors.errors import NameTakenError, TopicsNotReadyError
+from axonstream.stream_processors.errors import TopicsNotReadyError
 from axonstream.stream_processors.topic_check import check_topics
 
 

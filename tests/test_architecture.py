@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-LAYERS = ("axonstream", "producers", "stream_processors", "sinks", "gateway", "deploy")
+from kit.rooms import ROOMS, ROOT, SERVER_ROOMS
+
 # `axonstream.KafkaPublisher` is a lazy name for the class of producers: the one exception.
 EXCEPTIONS = {("axonstream/__init__.py", "producers")}
 
@@ -20,7 +20,7 @@ def imported(file: Path) -> set[str]:
     for module in imported_modules(file):
         first, _, rest = module.partition(".")
         if first == "axonstream":
-            names.add(rest.partition(".")[0] if rest.partition(".")[0] in LAYERS else first)
+            names.add(rest.partition(".")[0] if rest.partition(".")[0] in ROOMS else first)
     return names
 
 
@@ -33,9 +33,9 @@ def imported_modules(file: Path) -> Generator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "axonstream")
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", ROOMS)
 def test_a_layer_imports_only_itself_and_the_layers_before_it(layer: str) -> None:
-    later = set(LAYERS[LAYERS.index(layer) + 1 :])
+    later = set(ROOMS[ROOMS.index(layer) + 1 :])
     files = list((ROOT / layer).rglob("*.py"))
     assert files
     wrong = {
@@ -49,15 +49,15 @@ def test_a_layer_imports_only_itself_and_the_layers_before_it(layer: str) -> Non
 
 def test_a_module_has_one_name() -> None:
     """The root of a checkout is on the path, too: as `sinks.worker`, a module would be there twice, with two states."""
-    files = [file for folder in (*LAYERS, "tests", "benchmarks") for file in (ROOT / folder).rglob("*.py")]
-    assert len(files) > len(LAYERS)
+    files = [file for folder in (*ROOMS, "tests", "benchmarks") for file in (ROOT / folder).rglob("*.py")]
+    assert len(files) > len(ROOMS)
     short = {f"{file.relative_to(ROOT)}: {name}" for file in files for name in imported_modules(file)}
-    assert [one for one in short if one.partition(": ")[2].partition(".")[0] in LAYERS[1:]] == []
+    assert [one for one in short if one.partition(": ")[2].partition(".")[0] in SERVER_ROOMS] == []
 
 
 def test_the_folders_of_the_package_are_those_beside_it() -> None:
     assert {path.name: path.readlink() for path in (ROOT / "axonstream").iterdir() if path.is_symlink()} == {
-        layer: Path("..") / layer for layer in LAYERS[1:]
+        layer: Path("..") / layer for layer in SERVER_ROOMS
     }
 
 
@@ -68,7 +68,7 @@ def test_no_server_part_reads_the_environment_outside_of_the_settings() -> None:
     }
     wrong = [
         str(file.relative_to(ROOT))
-        for layer in LAYERS
+        for layer in ROOMS
         for file in (ROOT / layer).rglob("*.py")
         if "os.environ" in file.read_text() and str(file.relative_to(ROOT)) not in allowed
     ]

@@ -17,6 +17,7 @@ import pytest
 from axonstream import AxonPush
 from axonstream.cli.main import main
 from axonstream.local.endpoints import Endpoints
+from kit.rooms import ROOMS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -123,7 +124,7 @@ def test_every_file_that_the_documents_link_to_exists() -> None:
 )
 def test_every_file_that_a_document_names_exists(document: str) -> None:
     text = (ROOT / document).read_text()
-    folder = re.compile(r"(axonstream|producers|stream_processors|sinks|gateway|deploy|tests|benchmarks)/[\w/.]*")
+    folder = re.compile(rf"({'|'.join((*ROOMS, 'tests', 'benchmarks'))})/[\w/.]*")
     words = {word for line in commands(text) for word in line.split()}
     for name in filter(folder.fullmatch, words | set(re.findall(r"`([^`\s]+)`", text))):
         assert (ROOT / name).exists(), name

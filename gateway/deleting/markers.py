@@ -13,10 +13,10 @@ from aiokafka.errors import KafkaError
 from axonstream.contract.deletion import MARKER_KEY, Deletion, marker_value, read_marker
 from axonstream.gateway.http.errors import UnavailableError
 from axonstream.kafka.client import kafka_options
+from axonstream.kafka.errors import NoTopicError
 from axonstream.kafka.topic_identity import topic_identities
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
-from axonstream.sinks.errors import EpochError
 
 _LOOK_MS = 500
 
@@ -51,7 +51,7 @@ class LogMarkers:
                     await producer.send(self._topic, value, key=MARKER_KEY, partition=number) for number in partitions
                 ]
                 acknowledged: list[Any] = await asyncio.gather(*sent)
-        except (KafkaError, EpochError, OSError, TimeoutError) as error:
+        except (KafkaError, NoTopicError, OSError, TimeoutError) as error:
             raise UnavailableError(
                 f"Kafka did not acknowledge the deletion in time: {error!r}",
                 "It goes on by itself when Kafka is back; asking again is harmless.",
@@ -79,7 +79,7 @@ class LogMarkers:
                 await consumer.start()
                 looks = [self._lost_of(consumer, p, own) for p in range(max(len(one.bounds) for one in own))]
                 return {number for look in looks for number in await look}
-        except (KafkaError, EpochError, OSError, TimeoutError) as error:
+        except (KafkaError, NoTopicError, OSError, TimeoutError) as error:
             raise UnavailableError(
                 f"whether the markers of deletions still stand cannot be read: {error!r}", "It is looked at again."
             ) from error

@@ -31,13 +31,14 @@ from axonstream.gateway.live.log import BATCH_RECORDS, ReadSoFar, is_cancelled, 
 from axonstream.gateway.live.position import Positions, mark_of
 from axonstream.gateway.live.ring import Cursor, Feed
 from axonstream.gateway.sealed_texts import SealedTexts, sealing_key
+from axonstream.kafka.errors import NoTopicError
 from axonstream.kafka.leader_watch import LeaderWatch
 from axonstream.kafka.record_identity import RecordMark
 from axonstream.kafka.topic_identity import topic_identities
 from axonstream.kafka.topics import Topics
 from axonstream.process.loop_share import LoopShare
 from axonstream.settings.settings import Settings
-from axonstream.sinks.errors import EpochError, LostEndError
+from axonstream.sinks.errors import LostEndError
 from axonstream.sinks.positions.log_guard import LogGuard
 
 log = logging.getLogger(__name__)
@@ -167,7 +168,7 @@ class LiveReader:
                 self._consumer = consumer
                 self._ready.set()
                 await self._follow(consumer, watch)
-            except (KafkaError, OSError, EpochError, asyncio.CancelledError) as error:
+            except (KafkaError, OSError, NoTopicError, asyncio.CancelledError) as error:
                 if is_cancelled():
                     raise
                 log.warning("live streams wait for Kafka: %r", error)

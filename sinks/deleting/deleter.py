@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.contract.deletion import Deletion
+from axonstream.kafka.errors import NoTopicError
 from axonstream.kafka.record_identity import decode_note
 from axonstream.kafka.topic_identity import topic_identities
 from axonstream.kafka.topics import Topics
@@ -24,7 +25,6 @@ from axonstream.sinks.deleting.absent_places import LETTERS, ROWS, remember_abse
 from axonstream.sinks.deleting.control_deletions import ControlDeletions
 from axonstream.sinks.deleting.deleted_rows import Asked, DeletedRows, batches, literal
 from axonstream.sinks.deleting.finished import read_epochs, read_finished
-from axonstream.sinks.errors import EpochError
 from axonstream.sinks.membership.assignment import Assignment
 from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS
 
@@ -74,11 +74,11 @@ class Deleter:
             await asyncio.sleep(LOOK_S)
             try:
                 await self.look()
-            except (KafkaError, EpochError, *CLICKHOUSE_ERRORS) as error:
+            except (KafkaError, NoTopicError, *CLICKHOUSE_ERRORS) as error:
                 log.warning("what is deleted cannot be deleted in ClickHouse now, trying again: %s", error)
 
     async def look(self) -> None:
-        """One batch, if it is time for one. Raises KafkaError, EpochError and clickhouse_connect's errors."""
+        """One batch, if it is time for one. Raises KafkaError, NoTopicError and clickhouse_connect's errors."""
         if not self._deletions.recorded or not self._assignment.owns(TopicPartition(self._topics.events, 0)):
             return
         if self._clock() >= self._ask_again_at:

@@ -63,7 +63,7 @@ class KnownDeletions:
 
 @asynccontextmanager
 async def known_deletions(settings: Settings, client: AsyncClient) -> AsyncGenerator[KnownDeletions]:
-    """Raises KafkaError, EpochError and clickhouse_connect's errors when it cannot be said what is deleted."""
+    """Raises KafkaError, NoTopicError and clickhouse_connect's errors when it cannot be said what is deleted."""
     [identity] = await topic_identities(settings, [Topics(settings.topic_prefix).events])
     finished = await read_finished(client)  # first: what is finished later is under way for this verification
     async with following(settings) as followed:

@@ -150,7 +150,7 @@ def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) 
 def test_every_command_line_asks_a_stack_on_this_machine_directly(tmp_path: Path) -> None:
     """No part of the product leaves it to httpx what the environment means."""
     root = Path(__file__).parents[2]
-    for layer in ("axonstream", "deploy"):
+    for layer in ("axonstream", "deploy", "local", "cli"):
         for file in (root / layer).rglob("*.py"):
             text = file.read_text()
             for call in ("httpx.get(", "httpx.post(", "httpx.Client(", "httpx.AsyncClient("):

@@ -14,6 +14,7 @@ from axonstream.async_client import AsyncAxonPush, AsyncEvents, AsyncTraces
 from axonstream.async_subscription import AsyncChannels, AsyncSubscription
 from axonstream.client import AxonPush, Events, Traces
 from axonstream.subscription import Channels, Subscription
+from kit.rooms import SERVER_ROOMS
 
 BLOCKED = """
 import sys
@@ -24,7 +25,7 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 """
 SERVER_PARTS = {
-    "producers", "stream_processors", "sinks", "gateway", "deploy",
+    *SERVER_ROOMS,
     "aiokafka", "faust", "clickhouse_connect", "pydantic_settings", "starlette", "uvicorn", "click", "rich",
 }  # fmt: skip
 

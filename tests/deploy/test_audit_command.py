@@ -21,7 +21,6 @@ from rich.cells import cell_len
 from axonstream.cli.audit_command import audit
 from axonstream.cli.audit_view import WIDTH, entry_lines
 from axonstream.cli.command_actor import command_actor
-from axonstream.cli.exit_codes import UNREACHABLE
 from axonstream.cli.keys_command import keys
 from axonstream.gateway.app import create_app
 from axonstream.gateway.control.audit_entry import Action, Actor, entry
@@ -30,6 +29,7 @@ from axonstream.gateway.control.log import ControlLog
 from axonstream.kafka.client import kafka_options
 from axonstream.kafka.topics import Topics
 from axonstream.local.free_ports import free_port
+from axonstream.process.exit_codes import UNREACHABLE
 from axonstream.settings.settings import Settings
 from kit.audit_entries import an_entry
 from kit.dead_letter_box import environment, letter, listed, put, run

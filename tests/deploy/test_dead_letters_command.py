@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from axonstream.cli.dead_letters_command import dead_letters
 from axonstream.cli.dead_letters_options import Time
-from axonstream.cli.exit_codes import UNREACHABLE
 from axonstream.clickhouse.client import connect
+from axonstream.process.exit_codes import UNREACHABLE
 from axonstream.settings.settings import Settings
 from kit.dead_letter_box import letter, listed, published, put, run
 from kit.sample_events import event_value

@@ -14,9 +14,9 @@ from rich.console import Console
 from axonstream import AxonPush
 from axonstream.cli import terminal_text
 from axonstream.cli.demo_run import FAILING_STEP, STEPS, play, show
-from axonstream.cli.exit_codes import NO_SECRET
 from axonstream.cli.trace_command import trace
 from axonstream.local.endpoints import Endpoints, write_endpoints
+from axonstream.process.exit_codes import NO_SECRET
 
 pytestmark = pytest.mark.services
 

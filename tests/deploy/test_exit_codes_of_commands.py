@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from axonstream.cli import exit_codes
-from axonstream.cli.exit_codes import MEANINGS, NO_SECRET, UNREACHABLE, WRONG_SETTINGS, WRONG_USE
 from axonstream.cli.main import main
+from axonstream.process import exit_codes
+from axonstream.process.exit_codes import MEANINGS, NO_SECRET, UNREACHABLE, WRONG_SETTINGS, WRONG_USE
 
 
 def run(tmp_path: Path, *words: str, **variables: str) -> Result:

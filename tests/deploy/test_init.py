@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from axonstream.cli.exit_codes import UNREACHABLE
 from axonstream.cli.main import main
+from axonstream.process.exit_codes import UNREACHABLE
 from axonstream.settings.settings import Settings
 
 

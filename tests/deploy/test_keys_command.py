@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
-from axonstream.cli.exit_codes import NO_SECRET, UNREACHABLE
 from axonstream.cli.keys_command import keys
 from axonstream.gateway.app import create_app
 from axonstream.local.free_ports import free_port
 from axonstream.local.server_secret import kept_secret
+from axonstream.process.exit_codes import NO_SECRET, UNREACHABLE
 from axonstream.settings.settings import Settings
 from kit.until import until
 

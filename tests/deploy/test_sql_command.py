@@ -10,10 +10,10 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from axonstream.cli.exit_codes import UNREACHABLE, WRONG_SETTINGS
 from axonstream.cli.sql_command import sql
 from axonstream.clickhouse.client import connect_blocking
 from axonstream.local.endpoints import Endpoints, write_endpoints
+from axonstream.process.exit_codes import UNREACHABLE, WRONG_SETTINGS
 from axonstream.settings.settings import Settings
 
 

@@ -10,7 +10,7 @@ import sys
 import orjson
 import pytest
 
-from axonstream.cli.exit_codes import NOT_VERIFIED
+from axonstream.process.exit_codes import NOT_VERIFIED
 from axonstream.settings.settings import Settings
 from kit.oracle import SETTLES_WITHIN_S, settled
 from kit.processor_process import processor

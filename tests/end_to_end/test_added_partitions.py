@@ -15,12 +15,12 @@ from click.testing import CliRunner
 
 from axonstream.cli.main import main
 from axonstream.contract.event_record import EventRecord
+from axonstream.deploy.errors import ServerNotReadyError
 from axonstream.deploy.init import initialise
 from axonstream.kafka.client import kafka_options
 from axonstream.kafka.errors import NotAcknowledgedError, TopicMismatchError
 from axonstream.kafka.partitioner import partition_of
 from axonstream.kafka.topics import Topics
-from axonstream.local.errors import PartFailedError
 from axonstream.producers.event_log import EventLog
 from axonstream.settings.settings import Settings
 from kit.log_ends import log_ends
@@ -154,7 +154,7 @@ def test_partitions_are_not_added_while_events_wait(settings: Settings) -> None:
         await log.start()
         await log.append([EventRecord(1, TRACES[0], 0, 0, b"{}")])
         await log.stop()
-        with pytest.raises(PartFailedError, match="1 events are not stored"):
+        with pytest.raises(ServerNotReadyError, match="1 events are not stored"):
             await initialise(grown, add_partitions=True)
 
     asyncio.run(scenario())

@@ -24,11 +24,7 @@ _NO_TEST_FAILED = 0
 _TESTS_FAILED = 1
 _COPIED = (
     "axonstream",
-    "producers",
-    "stream_processors",
-    "sinks",
-    "gateway",
-    "deploy",
+    *sorted(link.name for link in (ROOT / "axonstream").iterdir() if link.is_symlink()),
     "tests",
     "docs",
     "pyproject.toml",

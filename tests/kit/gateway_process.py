@@ -10,7 +10,8 @@ from typing import IO
 
 from pydantic import SecretStr
 
-from axonstream.settings.settings import LOCAL_KEYS, Settings
+from axonstream.settings.gateway import LOCAL_KEYS
+from axonstream.settings.settings import Settings
 
 _RUN = """
 import sys

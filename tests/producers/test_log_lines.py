@@ -8,16 +8,13 @@ import logging
 import logging.config
 import sys
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 
 from axonstream.process.log_lines import FORMAT, HarmlessFormatter, harmless_errors, log_config, log_to_stderr
 from axonstream.process.log_repeats import FewRepeats
 from kit.hostile_text import HOSTILE, effects
-
-ROOT = Path(__file__).parent.parent.parent
-LAYERS = ("axonstream", "producers", "stream_processors", "sinks", "gateway", "deploy")
+from kit.rooms import ROOMS, ROOT
 
 
 @pytest.fixture
@@ -122,7 +119,7 @@ def test_both_ways_to_set_a_log_up_have_it(monkeypatch: pytest.MonkeyPatch) -> N
 def test_no_part_sets_its_log_up_by_itself() -> None:
     wrong = [
         file.relative_to(ROOT).as_posix()
-        for layer in LAYERS
+        for layer in ROOMS
         for file in (ROOT / layer).rglob("*.py")
         if file.name != "log_lines.py"
         for node in ast.walk(ast.parse(file.read_text()))

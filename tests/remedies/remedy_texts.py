@@ -7,10 +7,9 @@ import re
 import tomllib
 from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-PACKAGES = ("axonstream", "producers", "stream_processors", "sinks", "gateway", "deploy")
+from kit.rooms import ROOMS, ROOT
+
 # They describe what there is, and tell nobody what to do.
 DESCRIPTIONS = {"gateway/metrics.py", "gateway/http/openapi.py", "gateway/managing/openapi.py"}
 COMMAND = re.compile(
@@ -41,7 +40,7 @@ class Remedy:
 def in_the_code() -> list[tuple[str, tuple[str, ...], str]]:
     """File, names and text."""
     found: list[tuple[str, tuple[str, ...], str]] = []
-    for package in PACKAGES:
+    for package in ROOMS:
         for path in sorted((ROOT / package).rglob("*.py")):
             file = path.relative_to(ROOT).as_posix()
             if file in DESCRIPTIONS:

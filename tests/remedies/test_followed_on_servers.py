@@ -19,12 +19,13 @@ from axonstream import AxonPush
 from axonstream.clickhouse.client import connect
 from axonstream.deploy.init import initialise
 from axonstream.kafka.client import kafka_options
-from axonstream.kafka.errors import TopicMismatchError
+from axonstream.kafka.errors import NoTopicError, TopicMismatchError
 from axonstream.kafka.topic_admin import make_topics
 from axonstream.kafka.topics import Topics
 from axonstream.local.endpoints import Endpoints
 from axonstream.local.free_ports import free_port
-from axonstream.settings.settings import LOCAL_KEYS, Settings
+from axonstream.settings.gateway import LOCAL_KEYS
+from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import EpochError
 from axonstream.sinks.positions.incarnations import current_epoch
 from axonstream.sinks.schema import migrate
@@ -81,7 +82,7 @@ def test_a_sink_that_knows_no_topic_or_no_epoch_goes_on_after_init(bare: Setting
     async def story() -> None:
         await asyncio.to_thread(migrate, bare)
         async with database(bare) as client:
-            with pytest.raises(EpochError, match="does not exist: run `axonstream init`"):
+            with pytest.raises(NoTopicError, match="does not exist: run `axonstream init`"):
                 await current_epoch(bare, client)
             await make_topics(bare)
             with pytest.raises(EpochError, match="knows no epoch of the topics: run `axonstream init`"):

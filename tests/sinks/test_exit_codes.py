@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from axonstream.kafka.errors import NoTopicError
 from axonstream.settings.settings import Settings
 from axonstream.sinks import worker
 from axonstream.sinks.errors import (
@@ -32,7 +33,7 @@ class CancelledWhileStopping:
         await fetching
 
 
-async def _end_with(error: SinkError) -> None:
+async def _end_with(error: SinkError | NoTopicError) -> None:
     """As the sink's work ends: nested task groups, and a consumer to leave."""
     async with asyncio.TaskGroup(), AsyncExitStack() as stack:
         stack.push_async_callback(worker._leave, cast("Any", CancelledWhileStopping()))
@@ -44,6 +45,7 @@ async def _end_with(error: SinkError) -> None:
     ("error", "code"),
     [
         (EpochError, EXIT_MISMATCH),
+        (NoTopicError, EXIT_MISMATCH),
         (SettingsError, EXIT_MISMATCH),
         (TableRefusesError, EXIT_MISMATCH),
         (TooManyBadEventsError, EXIT_MISMATCH),
@@ -51,7 +53,7 @@ async def _end_with(error: SinkError) -> None:
     ],
 )
 def test_the_error_that_ends_the_sink_chooses_its_exit_code(
-    error: type[SinkError], code: int, monkeypatch: pytest.MonkeyPatch
+    error: type[SinkError | NoTopicError], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "_run", lambda *_: _end_with(error("told")))
     with pytest.raises(SystemExit) as ended:

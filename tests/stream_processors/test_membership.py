@@ -13,8 +13,8 @@ from axonstream.kafka.lease import Lease
 from axonstream.kafka.membership import MOST_LOSSES, Membership, watch_membership
 from axonstream.process import fail_stop
 from axonstream.process.boot_clock import boot_clock
+from axonstream.process.errors import NameTakenError
 from axonstream.sinks import errors
-from axonstream.stream_processors.errors import NameTakenError
 
 SESSION_S = 10.0
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from axonstream.process.errors import NameTakenError
 from axonstream.process.own_name import own_name
 from axonstream.settings.settings import Settings
-from axonstream.stream_processors.errors import NameTakenError
 
 HOLDS = """
 import sys

@@ -1,0 +1,16 @@
+"""The local stack of `axonstream up`, and what every process prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+
+class LocalSettings(BaseModel):
+    """Where the stack keeps its data, and how much is logged."""
+
+    data_dir: Path = Field(
+        default=Path(".axonstream"), description="Directory in which `axonstream up` keeps everything."
+    )
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
