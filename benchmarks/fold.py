@@ -1,4 +1,4 @@
-"""What one event costs the processor's CPU: parsing alone, the verdict, the fold, and the records that come out.
+"""What one event costs the processor's CPU: parsing alone, the validation, the fold, and the records that come out.
 
     python -m benchmarks.fold [--events 50000] [--chunk 500]
 
@@ -18,7 +18,7 @@ from time import process_time
 import orjson
 
 from axonstream.contract.event_record import encode_event
-from axonstream.contract.record_validation import verdict
+from axonstream.contract.record_validation import validate_record
 from axonstream.event_contract import EventInput
 from axonstream.kafka.topics import event_key
 from axonstream.stream_processors.application import GC_THRESHOLDS
@@ -91,12 +91,12 @@ def main() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
     print(f"{options.events} events, {options.chunk} a chunk, us of CPU per event, best of {ROUNDS}")
     print(
-        f"{'trace length':>12} {'parse':>7} {'verdict':>8} {'fold':>7} {'+ output':>9} {'x parse':>8} {'bytes out':>10}"
+        f"{'trace length':>12} {'parse':>7} {'validation':>8} {'fold':>7} {'+ output':>9} {'x parse':>8} {'bytes out':>10}"
     )
     for trace_length in (12, 100, 4000):
         log = make_log(options.events, trace_length)
         parse = microseconds(lambda log=log: [orjson.loads(record.value) for record in log], len(log))
-        judge = microseconds(lambda log=log: [verdict(record.key, record.value) for record in log], len(log))
+        judge = microseconds(lambda log=log: [validate_record(record.key, record.value) for record in log], len(log))
         fold = microseconds(lambda log=log: fold_all(log, options.chunk, write=False), len(log))
         output = microseconds(lambda log=log: fold_all(log, options.chunk, write=True), len(log))
         size = fold_all(log, options.chunk, write=True) / len(log)

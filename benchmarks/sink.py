@@ -1,4 +1,4 @@
-"""The sink, with verdict and ledger, against the columns way through clickhouse-connect and against inserting alone.
+"""The sink, with validation and ledger, against the columns way through clickhouse-connect and against inserting alone.
 
 All store the same topic in the same schema, each in a database of its own. The clock runs from the moment that a
 subject is ready to fetch until ClickHouse counts every event.

@@ -30,7 +30,7 @@ from axonstream.process.exit_codes import UnreachableError
 from axonstream.producers.event_log import EventLog
 from axonstream.settings.settings import Settings
 from axonstream.sinks.dead_letters.replay import replay as replay_letters
-from axonstream.sinks.dead_letters.store import LetterBox, LetterHead
+from axonstream.sinks.dead_letters.store import DeadLetterStore, LetterHead
 from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS
 
 Output = Literal["text", "json"]
@@ -63,7 +63,7 @@ def list_letters(selection: Selection, by_reason: bool, output: Output, data_dir
     """Print the letters that match, the latest first."""
     settings = _settings(data_dir)
 
-    async def ask(box: LetterBox) -> None:
+    async def ask(box: DeadLetterStore) -> None:
         if by_reason:
             print_reasons(await box.reasons(selection.which, everything=selection.everything), output)
             return
@@ -85,7 +85,7 @@ def show(selection: Selection, raw: bool, output: Output, data_dir: Path | None)
     """Print everything of the one letter that matches; letters that were decided on count, too."""
     settings = _settings(data_dir)
 
-    async def ask(box: LetterBox) -> None:
+    async def ask(box: DeadLetterStore) -> None:
         found = await box.newest(selection.which, 2, everything=True)
         if len(found) != 1:
             many = "more than one letter matches" if found else "no letter matches"
@@ -121,7 +121,7 @@ def replay(selection: Selection, all_open: bool, dry_run: bool, data_dir: Path |
     selection.consented(all_open)
     settings = _settings(data_dir)
 
-    async def act(box: LetterBox) -> tuple[int, int]:
+    async def act(box: DeadLetterStore) -> tuple[int, int]:
         counts = [0, 0]
         async with _log(settings, dry_run) as log, _audit(settings, Action.DEAD_LETTERS_REPLAY, "replayed") as enter:
             slices = box.opened(selection.which, everything=selection.everything, limit=selection.limit)
@@ -149,7 +149,7 @@ def discard(selection: Selection, all_open: bool, dry_run: bool, data_dir: Path 
     selection.consented(all_open)
     settings = _settings(data_dir)
 
-    async def act(box: LetterBox) -> int:
+    async def act(box: DeadLetterStore) -> int:
         count = 0
         pages = box.heads(selection.which, everything=selection.everything, limit=selection.limit)
         async with aclosing(pages), _audit(settings, Action.DEAD_LETTERS_DISCARD, "discarded") as enter:
@@ -204,13 +204,13 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _run(settings: Settings, act: Callable[[LetterBox], Coroutine[Any, Any, T]]) -> T:
+def _run(settings: Settings, act: Callable[[DeadLetterStore], Coroutine[Any, Any, T]]) -> T:
     """What `act` returns; servers that do not answer are one line and an exit code of their own."""
 
     async def with_client() -> T:
         client = await connect(settings)
         try:
-            return await act(LetterBox(client))
+            return await act(DeadLetterStore(client))
         finally:
             await client.close()
 

@@ -1,7 +1,7 @@
 """An event as it stands in its Kafka record: the fields, their types and most of their limits.
 
 The order is that of `encode_event`: an event that is encoded again is its record, byte for byte, which is how the
-verdict knows that no field in it is repeated.
+validation knows that no field in it is repeated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TimeMs = Annotated[int, Meta(ge=0, le=MAX_TIME_MS)]
 
 
 class Event(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False, kw_only=True):
-    """Only the verdict makes one, of a record that is valid in every respect.
+    """Only the validation makes one, of a record that is valid in every respect.
 
     A name that is missing is "". `payload` and `metadata` are the very bytes that stand in the record; times are ms
     since 1970.

@@ -1,4 +1,4 @@
-"""The verdict on a Kafka record: is it a valid event, and if not, why. Fold and sink use this same verdict.
+"""The validation on a Kafka record: is it a valid event, and if not, why. Fold and sink use this same validation.
 
 It must stand before anything that reads the bytes again: ClickHouse wraps integers, fills in defaults and takes two
 objects in one message for two rows without a word.
@@ -46,7 +46,7 @@ RUN_BYTES = 256 << 10  # and no more, so that a run of the dearest events takes 
 
 
 class Record(Protocol):
-    """What the verdict reads of a Kafka record."""
+    """What the validation reads of a Kafka record."""
 
     @property
     def key(self) -> bytes | None: ...
@@ -58,33 +58,33 @@ R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ValidationFailure:
     """Why a record is no event, in words for a person."""
 
     reason: str
 
 
-def verdict(key: bytes | None, value: bytes | None) -> Event | Refusal:
+def validate_record(key: bytes | None, value: bytes | None) -> Event | ValidationFailure:
     """The record's event, or the reason why it is none. Pure; never raises."""
     if value is None:
-        return Refusal("the record has no value")
+        return ValidationFailure("the record has no value")
     if len(value) > MAX_RECORD_BYTES:
-        return Refusal(f"the record is larger than {MAX_RECORD_BYTES} bytes")
-    quick = _quick_yes([value])
+        return ValidationFailure(f"the record is larger than {MAX_RECORD_BYTES} bytes")
+    quick = _fast_path([value])
     event = quick.judged[0] if quick else _any_event(value)
     if isinstance(event, Event) and key != event.trace_id.encode():
-        return Refusal("the record's key is not its trace_id")
+        return ValidationFailure("the record's key is not its trace_id")
     return event
 
 
-class Verdicts(NamedTuple):
-    """What the verdict says of each record of a run, in their order.
+class ValidatedRun(NamedTuple):
+    """What the validation says of each record of a run, in their order.
 
     `spelt` has each event as `encode_event` spells it: the record's own value, where another encoder did not write it.
     A refused record has b"" there.
     """
 
-    judged: Sequence[Event | Refusal]
+    judged: Sequence[Event | ValidationFailure]
     spelt: Sequence[bytes]
 
 
@@ -101,38 +101,40 @@ def runs(records: Sequence[R]) -> Iterator[Sequence[R]]:
         yield records[start:]
 
 
-def verdicts(records: Sequence[Record]) -> Verdicts:
-    """As `verdict` one by one, in a third of the time."""
-    judged: list[Event | Refusal] = []
+def validate_records(records: Sequence[Record]) -> ValidatedRun:
+    """As `validate_record` one by one, in a third of the time."""
+    judged: list[Event | ValidationFailure] = []
     spelt: list[bytes] = []
     for run in runs(records):
-        for some in [run] if (quick := _quick_yes_of(run)) else _short_runs(run):  # one refusal makes few others dear
-            found = quick or _quick_yes_of(some) or _one_by_one(some)
+        for some in [run] if (quick := _fast_path_of(run)) else _short_runs(run):  # one refusal makes few others dear
+            found = quick or _fast_path_of(some) or _one_by_one(some)
             judged += found.judged
             spelt += found.spelt
-    return Verdicts(judged, spelt)
+    return ValidatedRun(judged, spelt)
 
 
 def _short_runs(run: Sequence[R]) -> Iterator[Sequence[R]]:
     return (run[at : at + SHORT_RUN] for at in range(0, len(run), SHORT_RUN))
 
 
-def _one_by_one(run: Sequence[Record]) -> Verdicts:
-    judged = [verdict(record.key, record.value) for record in run]
-    return Verdicts(judged, [b"" if isinstance(event, Refusal) else encode_again(event) for event in judged])
+def _one_by_one(run: Sequence[Record]) -> ValidatedRun:
+    judged = [validate_record(record.key, record.value) for record in run]
+    return ValidatedRun(
+        judged, [b"" if isinstance(event, ValidationFailure) else encode_again(event) for event in judged]
+    )
 
 
-def _quick_yes_of(run: Sequence[Record]) -> Verdicts | None:
-    quick = _quick_yes([record.value for record in run])
+def _fast_path_of(run: Sequence[Record]) -> ValidatedRun | None:
+    quick = _fast_path([record.value for record in run])
     if quick and all(
-        record.key == event.trace_id.encode()  # pyright: ignore[reportAttributeAccessIssue]  a quick yes refuses none
+        record.key == event.trace_id.encode()  # pyright: ignore[reportAttributeAccessIssue]  a fast path refuses none
         for record, event in zip(run, quick.judged, strict=True)
     ):
         return quick
     return None
 
 
-def _quick_yes(values: Sequence[bytes | None]) -> Verdicts | None:
+def _fast_path(values: Sequence[bytes | None]) -> ValidatedRun | None:
     """The events of all values, only where `_any_event` refuses none. None says nothing.
 
     All are decoded at once and encoded once more. Both texts have the same quotes where no field stands twice,
@@ -153,7 +155,7 @@ def _quick_yes(values: Sequence[bytes | None]) -> Verdicts | None:
             and _objects_are_plain(events)
             and _have_good_names(events, spelt)
         ):
-            return Verdicts(events, sent if spelt == text else _apart(spelt, events))
+            return ValidatedRun(events, sent if spelt == text else _apart(spelt, events))
     except (MsgspecError, orjson.JSONDecodeError, JsonShapeError, UnicodeError, RecursionError, TypeError, KeyError):
         pass
     return None
@@ -236,27 +238,27 @@ def _has_short_names(event: Event) -> bool:
     return max(map(len, _names(event))) <= MAX_NAME_BYTES // 4
 
 
-def _any_event(value: bytes) -> Event | Refusal:
+def _any_event(value: bytes) -> Event | ValidationFailure:
     """The certain way, for any encoder of JSON, which says what is wrong."""
     if too_many_values(value, _MOST_VALUES):
-        return Refusal(f"more than {MAX_VALUES} values")
+        return ValidationFailure(f"more than {MAX_VALUES} values")
     try:
         read = read_json(value)
     except orjson.JSONDecodeError as error:
-        return Refusal(f"not one JSON value in UTF-8: {error}")
+        return ValidationFailure(f"not one JSON value in UTF-8: {error}")
     except JsonShapeError as error:
-        return Refusal(str(error))
+        return ValidationFailure(str(error))
     if not isinstance(read, dict):
-        return Refusal("not a JSON object")
+        return ValidationFailure("not a JSON object")
     fields = cast("dict[str, Any]", read)
     if fields.get("v") != SCHEMA_VERSION or type(fields["v"]) is not int:
-        return Refusal(f"schema version is not {SCHEMA_VERSION}")
+        return ValidationFailure(f"schema version is not {SCHEMA_VERSION}")
     try:
         event = decode_event(value)
     except (MsgspecError, UnicodeError, RecursionError) as error:
-        return Refusal(_wrong_time(fields) or f"not an event: {error}")
+        return ValidationFailure(_wrong_time(fields) or f"not an event: {error}")
     if reason := _wrong_field(event, fields):
-        return Refusal(reason)
+        return ValidationFailure(reason)
     return event
 
 

@@ -20,7 +20,7 @@ from prometheus_client.utils import floatToGoString
 from starlette.requests import Request
 from starlette.responses import Response
 
-from axonstream.gateway.access.concurrency_limits import Turns
+from axonstream.gateway.access.concurrency_limits import ConcurrencyLimit
 from axonstream.gateway.access.rate_limits import RateLimits
 from axonstream.gateway.control.log import Control
 from axonstream.gateway.http.connections import Connections
@@ -54,7 +54,7 @@ class Parts:
     late_reads: LateReads
     live: LiveTail
     control: Control
-    turns: Mapping[str, Turns]
+    turns: Mapping[str, ConcurrencyLimit]
     connections: Connections
     room: BodyRoom
 

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 
 
-class Consumed(NamedTuple):
+class SlimRecord(NamedTuple):
     """Named as in aiokafka's ConsumerRecord; `timestamp` is in ms since 1970."""
 
     topic: str
@@ -24,11 +24,11 @@ class Consumed(NamedTuple):
     value: bytes | None
 
 
-_made: Any = partial(tuple.__new__, Consumed)  # as Consumed(...), at half of the cost
+_made: Any = partial(tuple.__new__, SlimRecord)  # as SlimRecord(...), at half of the cost
 
 
-def consume_lightly(consumer: AIOKafkaConsumer, is_of: Callable[[str], bool]) -> None:
-    """From now on `getmany` gives Consumed for topics for which `is_of` is true.
+def consume_slim_records(consumer: AIOKafkaConsumer, is_of: Callable[[str], bool]) -> None:
+    """From now on `getmany` gives SlimRecord for topics for which `is_of` is true.
 
     Call it after the consumer's start, before anything is fetched.
     """
@@ -39,13 +39,13 @@ def consume_lightly(consumer: AIOKafkaConsumer, is_of: Callable[[str], bool]) ->
         found = await answered(assignment, node_id, request)
         for partition, result in fetcher._records.items():  # nobody has read of them: no other task has run since
             if isinstance(result, FetchResult) and result._partition_records is not None and is_of(partition.topic):
-                result._partition_records.__class__ = _LightRecords
+                result._partition_records.__class__ = _SlimRecords
         return found
 
     fetcher._proc_fetch_request = proc_fetch_request
 
 
-class _LightRecords(PartitionRecords):
+class _SlimRecords(PartitionRecords):
     def __iter__(self) -> Any:
         return self._records_iterator  # itself, without a call of `__next__` for each record
 

@@ -1,1 +1,1 @@
-"""What puts events on Kafka: the publisher, the record's encoding, the verdict on a record, topics and keys."""
+"""What puts events on Kafka: the publisher, the record's encoding, the validation on a record, topics and keys."""

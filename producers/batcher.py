@@ -50,18 +50,18 @@ SORTED_AT_ONCE = 5000  # then other callers have their turn
 HandOver = Callable[[Iterable[Waiting]], None]
 
 
-class Outbox:
+class Batcher:
     """The records for one producer, and of each partition one batch under way, so that the order of records stays.
 
     Of a caller that has ended (expired, cancelled, failed) nothing more is sent; what is under way goes on, because
     other callers share it. An error of Kafka goes to the callers of that batch alone; `on_error` is called after it.
 
-    `under_way` are the partitions that have a batch under way, by whichever outbox of the log: none sends to them.
+    `under_way` are the partitions that have a batch under way, by whichever batcher of the log: none sends to them.
     With `partitions`, nothing is sent while the topic has another number of them: a trace would move to a partition
     that no reader knows of.
 
     While one of its batches is late, `on_late` is called every LATE_S. Once it is retired, `on_freed` says that one of
-    its batches has ended, so that the outbox that came after it may send to that partition.
+    its batches has ended, so that the batcher that came after it may send to that partition.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class Outbox:
         under_way: set[int],
         *,
         partitions: int | None,
-        on_error: Callable[[Outbox], None],
-        on_late: Callable[[Outbox], None],
+        on_error: Callable[[Batcher], None],
+        on_late: Callable[[Batcher], None],
         on_freed: Callable[[], None],
     ) -> None:
         self.producer = producer
@@ -101,7 +101,7 @@ class Outbox:
         self._wake()
 
     def resume(self, waiting: Iterable[Waiting]) -> None:
-        """Send what another outbox has handed over."""
+        """Send what another batcher has handed over."""
         self._waiting.extend(waiting)
         self._wake()
 
@@ -111,7 +111,7 @@ class Outbox:
         self._wake()
 
     def go_on(self) -> None:
-        """A partition is free again that another outbox had a batch under way to."""
+        """A partition is free again that another batcher had a batch under way to."""
         if self._waiting or self._by_partition:
             self._wake()
 

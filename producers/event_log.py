@@ -19,7 +19,7 @@ from axonstream.kafka.errors import NotAcknowledgedError, PartitionsChangedError
 from axonstream.kafka.topics import Topics
 from axonstream.producers.append import Append
 from axonstream.producers.append_counts import AppendCounts, Backlog
-from axonstream.producers.batcher import LATE_S, Outbox, Waiting
+from axonstream.producers.batcher import LATE_S, Batcher, Waiting
 from axonstream.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ class EventLog:
         self._timeout_ms = timeout_ms
         self._kafka = kafka
         self.counts = AppendCounts()
-        self._outbox: Outbox | None = None
-        self._outboxes: set[Outbox] = set()  # with those whose producer still has something under way
+        self._batcher: Batcher | None = None
+        self._batchers: set[Batcher] = set()  # with those whose producer still has something under way
         self._partitions_under_way: set[int] = set()  # by any of them
         self._setting_aside = False
         self._renewing = asyncio.Lock()
@@ -84,7 +84,7 @@ class EventLog:
 
     async def start(self) -> None:
         """Connect. Raises NotAcknowledgedError when no broker answers."""
-        await self._live_outbox()
+        await self._live_batcher()
 
     async def stop(self) -> None:
         """Wait for what is in flight, and close; without Kafka, give up after the time that an append has.
@@ -93,9 +93,9 @@ class EventLog:
         """
         if self._open:
             await asyncio.wait([append.ended for append in self._open])  # each ends at its deadline
-        if self._outbox is not None:
-            outbox, self._outbox = self._outbox, None
-            self._in_background(self._close(outbox))
+        if self._batcher is not None:
+            batcher, self._batcher = self._batcher, None
+            self._in_background(self._close(batcher))
         if self._retired:
             _, late = await asyncio.wait(self._retired, timeout=self._timeout_ms / 1000)
             for closing in late:
@@ -105,18 +105,18 @@ class EventLog:
         """Append and wait for the acknowledgement of every record.
 
         Returns when Kafka took the last of them, in ms since 1970 by its clock: the `received_at` that a single record
-        has in every read. None where Kafka does not say (see `outbox`).
+        has in every read. None where Kafka does not say (see `batcher`).
         """
         if not records:
             return None
         loop = asyncio.get_running_loop()
         began, ends_at = monotonic(), loop.time() + self._timeout_ms / 1000
-        outbox = self._outbox or await self._outbox_until(ends_at)
+        batcher = self._batcher or await self._batcher_until(ends_at)
         append = Append(loop.create_future(), len(records), ends_at)
         self._open.add(append)
         if self._next_look is None:
             self._next_look = loop.call_at(ends_at, self._end_late_appends)
-        outbox.add(append, records)
+        batcher.add(append, records)
         try:
             await append.ended
         finally:
@@ -130,9 +130,9 @@ class EventLog:
 
     def backlog(self) -> Backlog:
         """What is not acknowledged now; takes a look at every event that waits."""
-        sizes = [len(one.value) for outbox in self._outboxes for one in outbox.waiting()]
-        batches = sum(outbox.batches_under_way for outbox in self._outboxes)
-        late = sum(len(outbox.late_partitions()) for outbox in self._outboxes)
+        sizes = [len(one.value) for batcher in self._batchers for one in batcher.waiting()]
+        batches = sum(batcher.batches_under_way for batcher in self._batchers)
+        late = sum(len(batcher.late_partitions()) for batcher in self._batchers)
         return Backlog(len(self._open), len(sizes), sum(sizes), batches, late)
 
     def _end_late_appends(self) -> None:
@@ -143,8 +143,8 @@ class EventLog:
         for append in late:
             append.fail(self._too_late())
         if late:
-            for outbox in self._outboxes:
-                outbox.forget_ended()
+            for batcher in self._batchers:
+                batcher.forget_ended()
         on_time = [append.ends_at for append in self._open if append.ends_at > now]
         self._next_look = None
         if on_time:
@@ -153,22 +153,22 @@ class EventLog:
     def _too_late(self) -> str:
         return f"Kafka did not acknowledge within {self._timeout_ms} ms"
 
-    async def _outbox_until(self, ends_at: float) -> Outbox:
+    async def _batcher_until(self, ends_at: float) -> Batcher:
         try:
             async with asyncio.timeout_at(ends_at):
-                return await self._live_outbox()
+                return await self._live_batcher()
         except TimeoutError:
             raise NotAcknowledgedError(self._too_late()) from None
 
-    async def _live_outbox(self) -> Outbox:
-        if self._outbox is not None:
-            return self._outbox
+    async def _live_batcher(self) -> Batcher:
+        if self._batcher is not None:
+            return self._batcher
         async with self._renewing:
-            if self._outbox is None:
-                self._outbox = await self._new_outbox()
-            return self._outbox
+            if self._batcher is None:
+                self._batcher = await self._new_batcher()
+            return self._batcher
 
-    async def _new_outbox(self) -> Outbox:
+    async def _new_batcher(self) -> Batcher:
         producer = AIOKafkaProducer(
             **self._kafka,
             acks="all",
@@ -190,7 +190,7 @@ class EventLog:
         except asyncio.CancelledError:
             await producer.stop()
             raise
-        outbox = Outbox(
+        batcher = Batcher(
             producer,
             self._topic,
             self.counts,
@@ -200,28 +200,28 @@ class EventLog:
             on_late=self._go_round,
             on_freed=self._freed,
         )
-        self._outboxes.add(outbox)
-        return outbox
+        self._batchers.add(batcher)
+        return batcher
 
-    def _go_round(self, outbox: Outbox) -> None:
-        if outbox is self._outbox and not self._setting_aside:
+    def _go_round(self, batcher: Batcher) -> None:
+        if batcher is self._batcher and not self._setting_aside:
             self._setting_aside = True
-            self._in_background(self._set_aside(outbox))
+            self._in_background(self._set_aside(batcher))
 
-    async def _set_aside(self, outbox: Outbox) -> None:
+    async def _set_aside(self, batcher: Batcher) -> None:
         """Another producer first: while no broker answers one, there is nothing to go round."""
         try:
             async with asyncio.timeout(_NEW_PRODUCER_S):
-                fresh = await self._new_outbox()
+                fresh = await self._new_batcher()
         except (NotAcknowledgedError, TimeoutError):
             return
         finally:
             self._setting_aside = False
-        late = outbox.late_partitions()
-        if outbox is not self._outbox or not late:
+        late = batcher.late_partitions()
+        if batcher is not self._batcher or not late:
             await self._close(fresh)
             return
-        self._outbox = fresh
+        self._batcher = fresh
         self.counts.producers_set_aside += 1
         log.warning(
             "Kafka has not acknowledged a batch for %s s, of partitions %s of %s: their traces wait, all others go on",
@@ -229,29 +229,29 @@ class EventLog:
             ", ".join(map(str, late)),
             self._topic,
         )
-        outbox.retire(hand_over=self._move_on)
-        self._in_background(self._close(outbox))
+        batcher.retire(hand_over=self._move_on)
+        self._in_background(self._close(batcher))
 
     def _freed(self) -> None:
-        if self._outbox is not None:
-            self._outbox.go_on()
+        if self._batcher is not None:
+            self._batcher.go_on()
 
-    def _retire(self, outbox: Outbox) -> None:
+    def _retire(self, batcher: Batcher) -> None:
         """The next append makes a new producer; this one finishes what is under way, and the rest moves on."""
-        if self._outbox is not outbox:
+        if self._batcher is not batcher:
             return
         self.counts.replaced_producers += 1
-        self._outbox = None
+        self._batcher = None
         log.warning("the Kafka producer failed and is replaced")
-        outbox.retire(self._move_on)
-        self._in_background(self._close(outbox))
+        batcher.retire(self._move_on)
+        self._in_background(self._close(batcher))
 
     def _move_on(self, waiting: Iterable[Waiting]) -> None:
         self._in_background(self._moved_on(waiting))
 
     async def _moved_on(self, waiting: Iterable[Waiting]) -> None:
         try:
-            (await self._live_outbox()).resume(waiting)
+            (await self._live_batcher()).resume(waiting)
         except NotAcknowledgedError as error:
             for one in waiting:
                 one.append.fail(str(error))
@@ -261,7 +261,7 @@ class EventLog:
         self._retired.add(task)
         task.add_done_callback(self._retired.discard)
 
-    async def _close(self, outbox: Outbox) -> None:
+    async def _close(self, batcher: Batcher) -> None:
         with suppress(KafkaError):  # every append on it has had its own error already
-            await outbox.producer.stop()
-        self._outboxes.discard(outbox)
+            await batcher.producer.stop()
+        self._batchers.discard(batcher)

@@ -14,7 +14,7 @@ from axonstream.calls import tenant_of
 from axonstream.contract.event_ids import EventIds
 from axonstream.contract.event_record import EventRecord, encode_event
 from axonstream.contract.json_shape import too_many_values
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.errors import AxonStreamError, ClientClosedError, ValidationError
 from axonstream.event_contract import MAX_EVENT_BYTES, MAX_VALUES, EventInput, trace_id_of
 from axonstream.kafka.errors import NotAcknowledgedError
@@ -39,7 +39,7 @@ class KafkaPublisher:
             await publisher.publish("web_search", {"query": "AI"}, channel_id=1, event_type="agent.tool_call.start")
 
     Its contract is that of AxonPush: it takes the same values, writes the same JSON and raises the errors of
-    `axonstream.errors`. What it hands to Kafka has passed the verdict that sink and processor pass on it, so that
+    `axonstream.errors`. What it hands to Kafka has passed the validation that sink and processor pass on it, so that
     nothing that was acknowledged becomes a dead letter.
 
     `publish` and `publish_many` return when Kafka has acknowledged, or raise NotAcknowledgedError, which is an
@@ -202,8 +202,8 @@ class KafkaPublisher:
             raise too_large()
         if too_many_values(record.value):
             raise ValidationError(f"the event has more than {MAX_VALUES} values", hint=_SEND_LESS)
-        judged = verdict(event_key(record.trace_id), record.value)
-        if isinstance(judged, Refusal):
+        judged = validate_record(event_key(record.trace_id), record.value)
+        if isinstance(judged, ValidationFailure):
             raise ValidationError(judged.reason, hint=_SEND_LESS)
         return record
 

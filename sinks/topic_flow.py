@@ -32,7 +32,7 @@ from axonstream.process.loop_share import LoopShare
 from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import LostEndError, RevokedError
 from axonstream.sinks.membership.assignment import Assignment
-from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.membership.ownership import Ownership
 from axonstream.sinks.positions.log_guard import LogGuard
 from axonstream.sinks.positions.positions import Position
 from axonstream.sinks.retry import FIRST_S, Backoff
@@ -71,14 +71,14 @@ class Batch(Protocol):
 
 
 class Store(Protocol):
-    """Where the records of one topic go during one tenure."""
+    """Where the records of one topic go during one ownership."""
 
     def batch(self) -> Any:
         """An empty Batch for `store`."""
         ...
 
     async def store(self, batch: Any) -> None:
-        """Returns when each record is stored or dead-lettered; raises RevokedError when the tenure ends first."""
+        """Returns when each record is stored or dead-lettered; raises RevokedError when the ownership ends first."""
         ...
 
     def committable(self, partition: TopicPartition, last: int) -> OffsetAndMetadata:
@@ -87,9 +87,9 @@ class Store(Protocol):
 
 
 class TopicFlow(ABC):
-    """One topic of one consumer, from tenure to tenure.
+    """One topic of one consumer, from one ownership to the next.
 
-    `on_begun` is called each time the partitions of a tenure are ready to be read.
+    `on_begun` is called each time the partitions of an ownership are ready to be read.
     """
 
     def __init__(
@@ -113,34 +113,36 @@ class TopicFlow(ABC):
         self._noted: dict[TopicPartition, RecordMark] = {}  # what the last commits say
 
     @abstractmethod
-    async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> Store:
+    async def begin(self, ownership: Ownership, partitions: Sequence[TopicPartition]) -> Store:
         """Find out what of these partitions is stored already. May be repeated, and cancelled."""
 
     @abstractmethod
-    async def mend(self, tenure: Tenure, store: Any) -> None:
+    async def mend(self, ownership: Ownership, store: Any) -> None:
         """Store again what the table has lost, after `begin` and before anything new. May be repeated.
 
-        Raises RevokedError when the tenure ends first, KafkaError and clickhouse_connect's errors.
+        Raises RevokedError when the ownership ends first, KafkaError and clickhouse_connect's errors.
         """
 
     async def run(self, assignment: Assignment) -> None:
         """Runs until it is cancelled. Raises EpochError when a person must decide how."""
         while True:
-            tenure = await assignment.tenure()
+            ownership = await assignment.ownership()
             try:
-                async with tenure.working():
-                    await self._guarded(tenure, await self._begin(tenure))
+                async with ownership.working():
+                    await self._guarded(ownership, await self._begin(ownership))
             except RevokedError:
                 log.info("%s: partitions revoked", self.topic)
-                await asyncio.sleep(0 if tenure.is_over else FIRST_S)  # the group has moved on, and has not said so yet
+                await asyncio.sleep(
+                    0 if ownership.is_over else FIRST_S
+                )  # the group has moved on, and has not said so yet
             except (NoOffsetForPartitionError, OffsetOutOfRangeError, LostEndError) as error:
                 log.warning("%s: not read on from here, beginning anew: %r", self.topic, error)  # `begin` finds out why
                 await asyncio.sleep(FIRST_S)
-                await assignment.again(tenure)  # the other flow as well: what is lost concerns both
+                await assignment.again(ownership)  # the other flow as well: what is lost concerns both
 
-    async def _guarded(self, tenure: Tenure, store: Store) -> None:
-        """Work, until the tenure ends or the log turns out to be another one than what was read of it."""
-        work = asyncio.ensure_future(self._work(tenure, store))
+    async def _guarded(self, ownership: Ownership, store: Store) -> None:
+        """Work, until the ownership ends or the log turns out to be another one than what was read of it."""
+        work = asyncio.ensure_future(self._work(ownership, store))
         watch = asyncio.ensure_future(self.guard.watch())
         try:
             await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
@@ -150,21 +152,21 @@ class TopicFlow(ABC):
             watch.cancel()
             await asyncio.wait([work, watch])
 
-    async def _begin(self, tenure: Tenure) -> Store:
+    async def _begin(self, ownership: Ownership) -> Store:
         backoff = Backoff()
         while True:
-            tenure.check()
+            ownership.check()
             try:
-                store = await tenure.unless_revoked(self.begin(tenure, tenure.of(self.topic)))
+                store = await ownership.unless_revoked(self.begin(ownership, ownership.of(self.topic)))
                 self._on_begun()  # mending may take hours: reads are told that they are stale meanwhile
-                await self.mend(tenure, store)
+                await self.mend(ownership, store)
             except (NoOffsetForPartitionError, OffsetOutOfRangeError):
                 raise
             except (KafkaError, *CLICKHOUSE_ERRORS) as error:
                 log.warning("%s: cannot begin yet, trying again: %r", self.topic, error)
             else:
                 return store
-            await tenure.pause(backoff.next_s())
+            await ownership.pause(backoff.next_s())
 
     def go_back(self, positions: Iterable[Position]) -> None:
         """Read on from what is committed: what an earlier `_work` has read and not stored is read again."""
@@ -178,19 +180,19 @@ class TopicFlow(ABC):
         except IllegalStateError as error:
             raise RevokedError from error
 
-    async def _work(self, tenure: Tenure, store: Store) -> None:
-        """Until the tenure ends, one batch after the other:
+    async def _work(self, ownership: Ownership, store: Store) -> None:
+        """Until the ownership ends, one batch after the other:
 
         1. gather it, while the one before is on its way;
         2. once that is committed, store it: each record is a row that ClickHouse has acknowledged, or a dead letter;
         3. commit how far each partition was read: past its last record, and past the transaction markers behind it,
            which no fetch returns. Markers alone are read past and committed, too.
         """
-        partitions = tenure.of(self.topic)
+        partitions = ownership.of(self.topic)
         flush: asyncio.Task[None] | None = None
         try:
             while True:
-                gathered = await tenure.unless_revoked(self._gather(partitions, store.batch(), flush))
+                gathered = await ownership.unless_revoked(self._gather(partitions, store.batch(), flush))
                 flush = asyncio.create_task(self._flush(store, *gathered))
         except RevokedError:
             if flush is not None:

@@ -26,7 +26,7 @@ from axonstream.kafka.leader_watch import LeaderWatch
 from axonstream.kafka.lease import MARGIN_S, Lease
 from axonstream.kafka.membership import Membership, watch_membership
 from axonstream.kafka.patient_fetch import fetch_patiently
-from axonstream.kafka.slim_records import consume_lightly
+from axonstream.kafka.slim_records import consume_slim_records
 from axonstream.kafka.topics import Topics
 from axonstream.process.errors import NameTakenError
 from axonstream.process.fail_stop import stop_process
@@ -196,7 +196,7 @@ async def _leave(consumer: AIOKafkaConsumer) -> None:
 
 
 async def _watch_group(consumer: AIOKafkaConsumer) -> None:
-    """Ends the process with the group's error: aiokafka tells it to who fetches, and without a tenure nobody does."""
+    """Ends the process with the group's error: aiokafka tells it to who fetches, and without an ownership nobody does."""
     coordinator: Any = consumer._coordinator
     while True:
         coordinator.check_errors()
@@ -263,7 +263,7 @@ async def _reach_kafka(settings: Settings, assignment: Assignment, place: str) -
             session_s = settings.session_timeout_ms / 1000
             membership = Membership(assignment.lease, session_s, named_by, on_rival=assignment.expect_rival)
             watch_membership(consumer, membership)
-            consume_lightly(consumer, lambda _: True)
+            consume_slim_records(consumer, lambda _: True)
             fetch_patiently(consumer)
             heed_whole_answers(consumer)
             consumer.subscribe([topics.events, topics.summaries], listener=RebalanceListener(assignment))

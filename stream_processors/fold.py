@@ -8,7 +8,7 @@ from typing import Protocol
 
 from axonstream.contract.deletion import MARKER_KEY, Marker, read_marker
 from axonstream.contract.event import Event
-from axonstream.contract.record_validation import Refusal, verdicts
+from axonstream.contract.record_validation import ValidationFailure, validate_records
 from axonstream.event_contract import EventType
 from axonstream.kafka.topics import state_key
 from axonstream.stream_processors.name_list import with_name
@@ -56,13 +56,13 @@ def fold_records(records: Sequence[Record], states: TraceStates, partition: int 
     A trace that was folded in another partition has moved (partitions were added): its offsets there say nothing here,
     so what comes now is another segment.
 
-    A record that the verdict refuses is skipped: the sink dead-letters it by the same verdict. The marker of a deletion
+    A record that the validation refuses is skipped: the sink dead-letters it by the same validation. The marker of a deletion
     forgets what its traces had before it in this partition.
     """
     folded = Folded()
     touched, changed = folded.touched, dict[bytes, TraceState]()
-    for record, event in zip(records, verdicts(records).judged, strict=True):
-        if isinstance(event, Refusal):
+    for record, event in zip(records, validate_records(records).judged, strict=True):
+        if isinstance(event, ValidationFailure):
             if record.key == MARKER_KEY and (marker := read_marker(record.key, record.value)) is not None:
                 _forget(folded, changed, states, marker, record.offset, partition)
             continue

@@ -20,7 +20,7 @@ from axonstream.kafka.coordinator_lookup import look_up_promptly
 from axonstream.kafka.leader_watch import LeaderWatch, LogEnd, told_ends
 from axonstream.kafka.membership import watch_membership
 from axonstream.kafka.patient_fetch import fetch_patiently
-from axonstream.kafka.slim_records import consume_lightly
+from axonstream.kafka.slim_records import consume_slim_records
 
 FETCH_WAIT_MS = 100  # Faust's 1,500: a broker answers one request of a connection at a time, and a seek waits that long
 LOG_ENDS_S = 10.0
@@ -62,7 +62,7 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         await super().on_start()
-        consume_lightly(self._ensure_consumer(), cast("Any", self.consumer).is_chunked)
+        consume_slim_records(self._ensure_consumer(), cast("Any", self.consumer).is_chunked)
         self.watch = LeaderWatch(self._ensure_consumer())
         watch_membership(self._ensure_consumer(), cast("Any", self.consumer).membership)
         fetch_patiently(self._ensure_consumer(), paused=lambda: cast("Any", self.consumer)._paused_partitions)

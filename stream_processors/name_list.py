@@ -1,6 +1,6 @@
 """A few distinct names in the order in which they came, in one bytes object: each stands between two NULs.
 
-Names hold no NUL themselves (see the verdict). Looking for a name is then one search, and most traces have the same few
+Names hold no NUL themselves (see the validation). Looking for a name is then one search, and most traces have the same few
 lists, so that their JSON is made once.
 """
 

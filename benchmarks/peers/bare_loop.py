@@ -1,6 +1,6 @@
 """aiokafka alone: getmany, msgspec's decoder, the product's fold, and the same records to changelog and summaries.
 
-No verdict, no fence, no lease, and no care of rebalances: what the product adds to this loop is what its guarantees
+No validation, no fence, no lease, and no care of rebalances: what the product adds to this loop is what its guarantees
 cost.
 """
 

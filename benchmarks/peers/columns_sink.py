@@ -1,6 +1,6 @@
 """The usual way of a sink: orjson, one Python list a column, clickhouse-connect's Native insert, then the commit.
 
-No verdict and no ledger: after a kill -9 it loses or doubles rows.
+No validation and no ledger: after a kill -9 it loses or doubles rows.
 """
 
 from __future__ import annotations

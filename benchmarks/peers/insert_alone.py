@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from axonstream.clickhouse.client import connect
 from axonstream.contract.event import Event
-from axonstream.contract.record_validation import verdict
+from axonstream.contract.record_validation import validate_record
 from axonstream.settings.settings import Settings
 from axonstream.sinks.events.event_line import event_line, line_end
 from axonstream.sinks.events.event_store import COLUMNS, TABLE
@@ -32,7 +32,7 @@ async def prepared(job: SinkJob) -> list[list[bytes]]:
         while left:
             for tp, records in (await consumer.getmany(timeout_ms=1000)).items():
                 for record in records:
-                    event = cast("Event", verdict(record.key, record.value))
+                    event = cast("Event", validate_record(record.key, record.value))
                     lines.append(
                         event_line(
                             event, record.value or b"", line_end(1, tp.partition), record.offset, record.timestamp

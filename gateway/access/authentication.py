@@ -9,8 +9,8 @@ from starlette.datastructures import Address
 from starlette.requests import Request
 
 from axonstream.gateway.access.credentials import (
+    ApiVersion,
     Credential,
-    Generation,
     Identity,
     KeyDigests,
     KeyScope,
@@ -77,9 +77,9 @@ class Authentication:
         """
         early, recent, public = headers.get(EARLY_KEY), headers.get(RECENT_KEY), headers.get(PUBLIC_TOKEN)
         if recent is None and public is None:
-            key, generation = early, Generation.EARLY
+            key, generation = early, ApiVersion.V0
         elif early is None and (recent is None or public is None):
-            key, generation = public if recent is None else recent, Generation.RECENT
+            key, generation = public if recent is None else recent, ApiVersion.V1
         else:
             raise RefusedError(400, _two_headers(early, recent), "Send the key in one header, your client's own.")
         if not key:
@@ -109,11 +109,11 @@ class Authentication:
         if self._limits is not None and identity.credential is not None:
             self._limits.take_more(identity.credential, number)
 
-    def _check(self, credential: Credential, tenant: bytes | None, generation: Generation, scope: KeyScope) -> None:
+    def _check(self, credential: Credential, tenant: bytes | None, generation: ApiVersion, scope: KeyScope) -> None:
         if credential.expires_at is not None and credential.expires_at <= self._clock():
             raise RefusedError(401, "the API key has expired", "Make a new one: axonstream keys create.")
         if not tenant:
-            if generation is Generation.EARLY:
+            if generation is ApiVersion.V0:
                 raise RefusedError(400, "the header x-tenant-id is missing", "Send the tenant that the key belongs to.")
         elif tenant != credential.tenant:
             raise RefusedError(

@@ -11,16 +11,16 @@ from axonstream.gateway.access.shares import Shares
 from axonstream.gateway.http.errors import UnavailableError
 
 
-class Turns:
-    """`at_once` turns, `of_a_tenant` of them for one: its slow requests leave the rest to the others (see `Shares`).
+class ConcurrencyLimit:
+    """`at_once` turns, `per_tenant` of them for one: its slow requests leave the rest to the others (see `Shares`).
 
     A turn that becomes free goes to the tenant that has waited longest for its next one, however many requests of
     another wait; of one tenant, first come, first served. `wait_s` None waits for as long as it takes.
     """
 
-    def __init__(self, at_once: int, of_a_tenant: int, wait_s: float | None, refusal: str) -> None:
+    def __init__(self, at_once: int, per_tenant: int, wait_s: float | None, refusal: str) -> None:
         self.at_once = at_once
-        self._shares = Shares(at_once, of_a_tenant)
+        self._shares = Shares(at_once, per_tenant)
         self._wait_s = wait_s
         self._refusal = refusal
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by tenant, in the order of their next turns

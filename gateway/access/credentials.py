@@ -24,11 +24,11 @@ _RANDOM_BYTES = 32
 _ID_DIGITS = 12
 
 
-class Generation(Enum):
+class ApiVersion(Enum):
     """Whose wire form the answer has; see the HTTP contract."""
 
-    EARLY = "early"
-    RECENT = "recent"
+    V0 = "early"
+    V1 = "recent"
 
 
 class KeyScope(StrEnum):
@@ -47,7 +47,7 @@ class Identity:
     """A sender that has shown a valid key; `channels` are its tenant's, each with its app's id, kept up to date."""
 
     tenant_id: str
-    generation: Generation
+    generation: ApiVersion
     channels: Mapping[int, int]
     credential: Credential | None = None
 
@@ -95,7 +95,7 @@ class Credential:
         self.used = False
         self.live = True
         self.bucket: TokenBucket | None = None
-        self.identities = {generation: Identity(tenant_id, generation, channels, self) for generation in Generation}
+        self.identities = {generation: Identity(tenant_id, generation, channels, self) for generation in ApiVersion}
 
 
 class KeyDigests:

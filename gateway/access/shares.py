@@ -6,16 +6,16 @@ from collections import Counter
 
 
 class Shares:
-    """`total` things, of which one tenant that is alone may hold `of_a_tenant`, at least one.
+    """`total` things, of which one tenant that is alone may hold `per_tenant`, at least one.
 
     Beside others it may hold the same part of what they leave. So one tenant can use most, and two that take all they
     can leave room for a third, where there are five or more.
     """
 
-    def __init__(self, total: int, of_a_tenant: int) -> None:
+    def __init__(self, total: int, per_tenant: int) -> None:
         self.total = total
         self.in_use = 0
-        self._of_a_tenant = max(1, min(of_a_tenant, total))
+        self._per_tenant = max(1, min(per_tenant, total))
         self._held: Counter[str] = Counter()
 
     @property
@@ -26,7 +26,7 @@ class Shares:
     def most_of(self, tenant_id: str) -> int:
         """How many the tenant may hold as of now."""
         left = self.total - (self.in_use - self._held[tenant_id])
-        return max(1, left * self._of_a_tenant // self.total)
+        return max(1, left * self._per_tenant // self.total)
 
     def has_room_for(self, tenant_id: str) -> bool:
         """Whether the tenant may take one more."""

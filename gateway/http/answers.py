@@ -1,7 +1,7 @@
 """The answers on the wire, in camelCase, with the fields of both client generations side by side.
 
 Each form is a TypedDict: it costs nothing to make, the type checker holds it, and /openapi.json is generated from it.
-Ids are `int | str`: JSON integers for early clients, strings for recent ones. Each that is a JSON integer stands as
+Ids are `int | str`: JSON integers for v0 clients, strings for v1 clients. Each that is a JSON integer stands as
 text, too, as `<name>Text`: not every reader keeps 19 digits. What is not known is null. Times are ISO 8601 in UTC with
 milliseconds. Payload and metadata are the sender's bytes, put in as they came (`orjson.Fragment`).
 """
@@ -19,7 +19,7 @@ from typing import (
 import orjson
 from typing_extensions import TypedDict
 
-from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.access.credentials import ApiVersion
 from axonstream.gateway.http.wire_values import iso_time, opaque_id, wire_id, with_id_texts
 
 WireId = int | str
@@ -141,7 +141,7 @@ class FirstErrorAnswer(TypedDict):
 
 class TraceAnswer(TypedDict):
     """The figures of one trace. `environment` is the one that its first event with one names; what follows
-    `firstErrorType` is there for recent clients, which require the fields, and null: this server does not know it."""
+    `firstErrorType` is there for v1 clients, which require the fields, and null: this server does not know it."""
 
     traceId: str
     totalEvents: int
@@ -187,7 +187,7 @@ class WholeTraceAnswer(TraceAnswer):
 
 
 class TracesAnswer(TypedDict):
-    """The list of traces in the recent form; early clients have the bare array."""
+    """The list of traces in the v1 form; v0 clients have the bare array."""
 
     traces: list[TraceAnswer]
 
@@ -208,7 +208,7 @@ class ErrorAnswer(TypedDict):
     hint: str
 
 
-def event_answer(event: StoredEvent, tenant_id: str, generation: Generation, app_id: int | None) -> EventAnswer:
+def event_answer(event: StoredEvent, tenant_id: str, generation: ApiVersion, app_id: int | None) -> EventAnswer:
     """The wire form of `event`; `app_id` is that of its channel, None where there is no such channel any more."""
     event_id, created_at = wire_id(event.event_id, generation), iso_time(event.received_at)
     answer: EventAnswer = {
@@ -240,7 +240,7 @@ def event_answer(event: StoredEvent, tenant_id: str, generation: Generation, app
         "duplicate": False,
         "status": "stored",
     }
-    if generation is Generation.EARLY:  # written out, as this runs for every event
+    if generation is ApiVersion.V0:  # written out, as this runs for every event
         answer["idText"] = answer["eventIdText"] = str(event_id)
         answer["channelIdText"] = str(event.channel_id)
         if event.parent_event_id:
@@ -251,7 +251,7 @@ def event_answer(event: StoredEvent, tenant_id: str, generation: Generation, app
     return answer
 
 
-def trace_answer(figures: TraceFigures, generation: Generation) -> TraceAnswer:
+def trace_answer(figures: TraceFigures, generation: ApiVersion) -> TraceAnswer:
     """The wire form of a trace's figures: a row of the list of traces."""
     start, end = iso_time(figures.first_at), iso_time(figures.last_at)
     duration = figures.last_at - figures.first_at
@@ -289,12 +289,12 @@ def trace_answer(figures: TraceFigures, generation: Generation) -> TraceAnswer:
     }
 
 
-def summary_answer(figures: TraceFigures, events: list[EventAnswer], generation: Generation) -> SummaryAnswer:
+def summary_answer(figures: TraceFigures, events: list[EventAnswer], generation: ApiVersion) -> SummaryAnswer:
     """The wire form of a trace's summary."""
     return {**trace_answer(figures, generation), "events": events}
 
 
-def _first_error_answer(error: FirstError, generation: Generation) -> FirstErrorAnswer:
+def _first_error_answer(error: FirstError, generation: ApiVersion) -> FirstErrorAnswer:
     answer: FirstErrorAnswer = {
         "eventId": wire_id(error.event_id, generation),
         "step": error.step,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
-from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.access.credentials import ApiVersion
 
 Answer = TypeVar("Answer")
 
@@ -20,19 +20,19 @@ def iso_time(ms: int) -> str:
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
-def wire_id(number: int, generation: Generation) -> int | str:
-    """An id of ours: a JSON integer for early clients, a string for recent ones."""
-    return number if generation is Generation.EARLY else str(number)
+def wire_id(number: int, generation: ApiVersion) -> int | str:
+    """An id of ours: a JSON integer for v0 clients, a string for v1 clients."""
+    return number if generation is ApiVersion.V0 else str(number)
 
 
-def opaque_id(text: str, generation: Generation) -> int | str | None:
-    """An id that the sender chose: a JSON integer for early clients where it is one, else as it is; None when empty.
+def opaque_id(text: str, generation: ApiVersion) -> int | str | None:
+    """An id that the sender chose: a JSON integer for v0 clients where it is one, else as it is; None when empty.
 
     So the id of a parent comes back with the type and value of the id that the parent's own answer has.
     """
     if not text:
         return None
-    if generation is Generation.EARLY and text.isascii() and text.removeprefix("-").isdecimal():
+    if generation is ApiVersion.V0 and text.isascii() and text.removeprefix("-").isdecimal():
         number = int(text)
         if str(number) == text and number in _JSON_INTEGERS:
             return number

@@ -21,8 +21,8 @@ from typing import Any, cast
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from axonstream.contract.record_validation import Refusal, verdict
-from axonstream.gateway.access.concurrency_limits import Turns
+from axonstream.contract.record_validation import ValidationFailure, validate_record
+from axonstream.gateway.access.concurrency_limits import ConcurrencyLimit
 from axonstream.gateway.live.counts import LiveCounts
 from axonstream.gateway.live.frames import event_data, event_frame, gap_frame, position_frame
 from axonstream.gateway.live.log import BATCH_RECORDS, is_cancelled, live_consumer, stop_consumer
@@ -58,7 +58,7 @@ class CatchUps:
         self.reader = reader
         self.counts = counts
         self.topic = Topics(settings.topic_prefix).events
-        self.turns = Turns(at_once, at_once * 3 // 4 or 1, None, "too many live streams catch up")
+        self.turns = ConcurrencyLimit(at_once, at_once * 3 // 4 or 1, None, "too many live streams catch up")
 
     def begin(self, cursor: Cursor, since: Position, *, positions: bool) -> CatchUp:
         """Catch up from `since`, all of whose partitions the reader knows.
@@ -268,8 +268,8 @@ class CatchUp:
             self._places.read(cast("Any", record))
         if self._key is not None and record.key != self._key:
             return b""
-        event = verdict(record.key, record.value)
-        if isinstance(event, Refusal) or not self._wanted.matches(event):
+        event = validate_record(record.key, record.value)
+        if isinstance(event, ValidationFailure) or not self._wanted.matches(event):
             return b""
         if self._shared.reader.delivery.hides(event, record):
             return b""

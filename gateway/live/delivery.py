@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 from axonstream.contract.deleted_traces import DeletedTraces
 from axonstream.contract.deletion import MARKER_KEY, read_marker
 from axonstream.contract.event import Event
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.gateway.live.feeds import Feeds
 from axonstream.gateway.live.frames import AppOf, event_data, event_frame, gap_frame
 from axonstream.gateway.live.log import ReadSoFar
@@ -41,8 +41,8 @@ class Delivery:
             return self._delete(read, record)
         if not self.feeds.can_match(record.key):
             return []
-        event = verdict(record.key, record.value)
-        if isinstance(event, Refusal) or self.hides(event, record):
+        event = validate_record(record.key, record.value)
+        if isinstance(event, ValidationFailure) or self.hides(event, record):
             return []
         event.received_at = record.timestamp
         feeds = self.feeds.matching(event)

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from axonstream.contract.event import Event
-from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.access.credentials import ApiVersion
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.ring import Feed
 from axonstream.kafka.topics import event_key
@@ -22,7 +22,7 @@ class Feeds:
     """
 
     def __init__(self) -> None:
-        self._feeds: defaultdict[tuple[object, ...], dict[Generation, Feed]] = defaultdict(dict)  # by LiveFilter
+        self._feeds: defaultdict[tuple[object, ...], dict[ApiVersion, Feed]] = defaultdict(dict)  # by LiveFilter
         self._named: defaultdict[str, Counter[_Names]] = defaultdict(Counter)  # by tenant, of how many feeds
         self._traces: Counter[bytes] = Counter()  # by the key of their records, of how many feeds
         self._of_any_trace = 0
@@ -31,7 +31,7 @@ class Feeds:
     def __iter__(self) -> Iterator[Feed]:
         return (feed for feeds in self._feeds.values() for feed in feeds.values())
 
-    def open(self, wanted: LiveFilter, generation: Generation) -> Feed:
+    def open(self, wanted: LiveFilter, generation: ApiVersion) -> Feed:
         """The feed of this filter, for one stream more."""
         feeds = self._feeds[wanted]
         feed = feeds.get(generation)

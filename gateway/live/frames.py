@@ -11,7 +11,7 @@ import orjson
 from msgspec import UnsetType
 
 from axonstream.contract.event import Event
-from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.access.credentials import ApiVersion
 from axonstream.gateway.http.answers import StoredEvent, event_answer
 
 AppOf = Callable[[str, int], int | None]  # of a tenant's channel
@@ -23,7 +23,7 @@ COMMENT = b":\n"
 _ODD_LINE_ENDS = ((b"\xc2\x85", b"\\u0085"), (b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
 
 
-def event_data(event: Event, generation: Generation, app_of: AppOf) -> bytes:
+def event_data(event: Event, generation: ApiVersion, app_of: AppOf) -> bytes:
     """A row of its trace's events, in lines of `data:`.
 
     Payload and metadata are the sender's bytes, but for line ends: those between values become line feeds, and the odd

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from axonstream.contract.deleted_traces import DeletedTraces
-from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.access.credentials import ApiVersion
 from axonstream.gateway.http.errors import UnavailableError
 from axonstream.gateway.live.delivery import Delivery
 from axonstream.gateway.live.filter import LiveFilter
@@ -110,7 +110,7 @@ class LiveReader:
                     return {partition.partition: end for partition, end in ends.items()}
         raise UnavailableError("Kafka does not say where the log ends", "Ask again.")
 
-    def open(self, wanted: LiveFilter, generation: Generation, *, resumes: bool) -> Cursor:
+    def open(self, wanted: LiveFilter, generation: ApiVersion, *, resumes: bool) -> Cursor:
         """A stream begins behind all that has been read; call `close` when it ends."""
         feed = self.feeds.open(wanted, generation)
         return Cursor(feed, 0 if resumes else self.ring.number, self.position(feed))

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import NamedTuple
 
-from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.access.credentials import ApiVersion
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.position import Kind
 
@@ -35,7 +35,7 @@ class Form(NamedTuple):
     """All that makes the frames of one event differ from stream to stream."""
 
     kind: Kind
-    generation: Generation
+    generation: ApiVersion
 
 
 class Entry:
@@ -73,7 +73,7 @@ class Entry:
 class Feed:
     """The entries that match one filter, in order; places in it count from 0 and never change."""
 
-    def __init__(self, wanted: LiveFilter, generation: Generation) -> None:
+    def __init__(self, wanted: LiveFilter, generation: ApiVersion) -> None:
         self.wanted = wanted
         self.form = Form(wanted.kind, generation)
         self.streams = 0

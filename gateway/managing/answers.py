@@ -88,25 +88,25 @@ class DeliveryAnswer(TypedDict):
 
 
 class AppsAnswer(TypedDict):
-    """The list of apps in the recent form; early clients have the bare array."""
+    """The list of apps in the v1 form; v0 clients have the bare array."""
 
     apps: list[AppAnswer]
 
 
 class ChannelsAnswer(TypedDict):
-    """The list of channels in the recent form; early clients have the bare array."""
+    """The list of channels in the v1 form; v0 clients have the bare array."""
 
     channels: list[ChannelAnswer]
 
 
 class EndpointsAnswer(TypedDict):
-    """The list of endpoints in the recent form; early clients have the bare array."""
+    """The list of endpoints in the v1 form; v0 clients have the bare array."""
 
     data: list[EndpointAnswer]
 
 
 class DeliveriesAnswer(TypedDict):
-    """The list of deliveries in the recent form; early clients have the bare array."""
+    """The list of deliveries in the v1 form; v0 clients have the bare array."""
 
     data: list[DeliveryAnswer]
 

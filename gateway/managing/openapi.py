@@ -95,5 +95,5 @@ def _json(schema: Part) -> Part:
 
 
 def _list(row: str, wrapped: str) -> Part:
-    """A bare array for early clients, wrapped for recent ones."""
+    """A bare array for v0 clients, wrapped for v1 clients."""
     return {"oneOf": [{"type": "array", "items": _ref(row)}, _ref(wrapped)]}

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from axonstream.event_contract import MAX_EVENT_BYTES, MAX_ID
 from axonstream.gateway.access.authentication import Authentication, actor_of
-from axonstream.gateway.access.credentials import Generation, Identity, KeyScope
+from axonstream.gateway.access.credentials import ApiVersion, Identity, KeyScope
 from axonstream.gateway.control.audit_entry import Action, entry
 from axonstream.gateway.control.data import Tenant
 from axonstream.gateway.control.log import Control, not_caught_up
@@ -120,8 +120,8 @@ def json_answer(contents: object, status: int = 200) -> Response:
 
 
 def listed(rows: Sequence[object], name: str, identity: Identity) -> Response:
-    """A bare array for early clients, wrapped as `name` for recent ones."""
-    return json_answer(rows if identity.generation is Generation.EARLY else {name: rows})
+    """A bare array for v0 clients, wrapped as `name` for v1 clients."""
+    return json_answer(rows if identity.generation is ApiVersion.V0 else {name: rows})
 
 
 def done(message: str) -> Response:

@@ -19,8 +19,8 @@ from axonstream.contract.event_ids import EventIds
 from axonstream.contract.event_record import EventRecord, encode_event
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput, trace_id_of
 from axonstream.gateway.access.authentication import Authentication, Headers, actor_of
-from axonstream.gateway.access.concurrency_limits import Turns
-from axonstream.gateway.access.credentials import Generation, Identity, KeyScope
+from axonstream.gateway.access.concurrency_limits import ConcurrencyLimit
+from axonstream.gateway.access.credentials import ApiVersion, Identity, KeyScope
 from axonstream.gateway.control.published_channels import PublishedChannels
 from axonstream.gateway.deleting.late_events import LateEvents
 from axonstream.gateway.http.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
@@ -86,12 +86,14 @@ class Ingest:
         self._clock = clock
         self._late_reads = late_reads
         self._late = LateEvents(deleted)
-        self.turns = Turns(BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way")
+        self.turns = ConcurrencyLimit(
+            BULK_AT_ONCE, BULK_OF_A_TENANT, _TURN_WAIT_S, "too many bulk requests are under way"
+        )
         self.repeats = RepeatedBodies(time.monotonic, publish_timeout_ms / 1000)
         self.refused_of_bulks = 0  # events, while others of their request were looked at
 
     async def publish(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
-        """POST /event: 201 for an early client, 200 for a recent one, with the event as it is stored.
+        """POST /event: 201 for a v0 client, 200 for a v1 client, with the event as it is stored.
 
         An event without a trace joins that of the header `traceparent`.
         """
@@ -128,7 +130,7 @@ class Ingest:
             at_ms = await self._log.append((record,))
         stored, app_id = _stored(event, record, sent, at_ms), identity.channels.get(event.channel_id)
         answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
-        status = 201 if identity.generation is Generation.EARLY else 200
+        status = 201 if identity.generation is ApiVersion.V0 else 200
         return status, orjson.dumps(answer)
 
     async def publish_many(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
@@ -172,7 +174,7 @@ class Ingest:
             raise _nothing_taken(rejected)
         ids = [wire_id(record.event_id, identity.generation) for record in records]
         answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
-        if identity.generation is Generation.EARLY:
+        if identity.generation is ApiVersion.V0:
             answer["idTexts"] = [str(number) for number in ids]
         return 200, orjson.dumps(answer)
 

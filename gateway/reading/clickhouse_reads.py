@@ -18,7 +18,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from axonstream.clickhouse.client import connect
-from axonstream.gateway.access.concurrency_limits import Turns
+from axonstream.gateway.access.concurrency_limits import ConcurrencyLimit
 from axonstream.gateway.http.errors import GatewayError, RefusedError, UnavailableError
 from axonstream.settings.settings import Settings
 
@@ -53,9 +53,9 @@ class ClickHouseReads:
         self._connected: AsyncClient | None = None
         self._logged_at = -_LOG_AGAIN_S
         most = settings.reads_at_once
-        self.turns = Turns(most, most // 2, TURN_WAIT_S, "too many reads are under way")
+        self.turns = ConcurrencyLimit(most, most // 2, TURN_WAIT_S, "too many reads are under way")
         # Slow readers of long traces must leave the short reads their share of ClickHouse.
-        self.streams = Turns(most, most // 2, TURN_WAIT_S, "too many traces are being streamed")
+        self.streams = ConcurrencyLimit(most, most // 2, TURN_WAIT_S, "too many traces are being streamed")
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
 from axonstream.gateway.access.authentication import Authentication
-from axonstream.gateway.access.credentials import Generation, Identity
+from axonstream.gateway.access.credentials import ApiVersion, Identity
 from axonstream.gateway.deleting.being_deleted import BeingDeleted
 from axonstream.gateway.http.answers import StoredEvent, summary_answer, trace_answer
 from axonstream.gateway.http.errors import RefusedError, UnavailableError
@@ -80,7 +80,7 @@ class TraceReads(Reads):
         hidden = self._being_deleted.hidden(identity.tenant_id, finished)
         shown = [figures for figures in found.traces if not hidden.hides(figures.trace_id)]
         rows = [trace_answer(figures, identity.generation) for figures in shown]
-        body = orjson.dumps(rows if identity.generation is Generation.EARLY else {"traces": rows})
+        body = orjson.dumps(rows if identity.generation is ApiVersion.V0 else {"traces": rows})
         headers = stale_headers(fresh) | self._cursors.headers(identity.tenant_id, found.end) | hidden.headers
         return Response(body, 200, headers, media_type=_JSON)
 

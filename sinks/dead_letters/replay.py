@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from axonstream.contract.event import encode_again
 from axonstream.contract.event_record import EventRecord
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.event_contract import event_id_of
 from axonstream.producers.event_log import EventLog
-from axonstream.sinks.dead_letters.store import LetterBox, LetterHead, OpenedLetter, Place, head_of
+from axonstream.sinks.dead_letters.store import DeadLetterStore, LetterHead, OpenedLetter, Place, head_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +28,24 @@ class Outcome:
     what: str
 
 
-def replayed_record(letter: OpenedLetter, events_topic: str) -> EventRecord | Refusal:
+def replayed_record(letter: OpenedLetter, events_topic: str) -> EventRecord | ValidationFailure:
     """The record to publish, or why there is none. Pure; the same letter makes the same record every time."""
     place = letter.letter.place
     if place.topic != events_topic:
-        return Refusal(f"not of {events_topic}: only events are replayed, the processor writes summaries anew")
-    event = verdict(letter.key, letter.value)
-    if isinstance(event, Refusal):
+        return ValidationFailure(
+            f"not of {events_topic}: only events are replayed, the processor writes summaries anew"
+        )
+    event = validate_record(letter.key, letter.value)
+    if isinstance(event, ValidationFailure):
         return event
     value, event_id = letter.value, event.event_id
     if not event.dedup_key:
         dedup_key = dedup_key_of(place)
         event_id = event_id_of(event.tenant_id, event.trace_id, dedup_key)
         value = encode_again(replace(event, dedup_key=dedup_key, event_id=event_id))
-        again = verdict(letter.key, value)
-        if isinstance(again, Refusal):
-            return Refusal(f"with the dedup key that a replay needs: {again.reason}")
+        again = validate_record(letter.key, value)
+        if isinstance(again, ValidationFailure):
+            return ValidationFailure(f"with the dedup key that a replay needs: {again.reason}")
     return EventRecord(event_id, event.trace_id, event.occurred_at, event.received_at, value)
 
 
@@ -54,7 +56,7 @@ def dedup_key_of(place: Place) -> str:
 
 async def replay(
     slices: AsyncIterable[Sequence[OpenedLetter]],
-    box: LetterBox,
+    box: DeadLetterStore,
     log: EventLog | None,
     events_topic: str,
     now_ms: Callable[[], int],
@@ -80,7 +82,7 @@ async def replay(
                 outcomes.append(Outcome(place, True, "is stored already"))
                 continue
             record = replayed_record(letter, events_topic)
-            if isinstance(record, Refusal):
+            if isinstance(record, ValidationFailure):
                 outcomes.append(Outcome(place, False, record.reason))
             else:
                 records.append(record)

@@ -87,7 +87,7 @@ class ReasonCount:
     last_at: int
 
 
-class LetterBox:
+class DeadLetterStore:
     """Reads and decides; raises clickhouse_connect's errors when the server does not answer.
 
     `everything` takes in the letters that were replayed or discarded, too.

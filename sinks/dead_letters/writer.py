@@ -24,7 +24,7 @@ from axonstream.settings.settings import Settings
 from axonstream.sinks.dead_letters.dead_letter import DeadLetter
 from axonstream.sinks.errors import DeadLettersError, TooManyBadEventsError
 from axonstream.sinks.events.bad_event_rate import BadEventRate
-from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.membership.ownership import Ownership
 from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ _INSERT = (
 
 
 class DeadLetters:
-    """Both destinations. `put` goes on until both have acknowledged, or the tenure ends.
+    """Both destinations. `put` goes on until both have acknowledged, or the ownership ends.
 
     A topic that does not acknowledge within the dead letter timeout ends the process: nothing is dropped, and nothing
     is committed past what waits. ClickHouse is waited for without limit, as it is with events.
@@ -54,8 +54,8 @@ class DeadLetters:
         self._topic = Topics(settings.topic_prefix).dead_letters
         self._producer: AIOKafkaProducer | None = None
 
-    async def put(self, letters: Sequence[DeadLetter], epoch: int, tenure: Tenure) -> None:
-        """Raises RevokedError when the tenure ends before both have acknowledged.
+    async def put(self, letters: Sequence[DeadLetter], epoch: int, ownership: Ownership) -> None:
+        """Raises RevokedError when the ownership ends before both have acknowledged.
 
         Raises TooManyBadEventsError before anything is put, and DeadLettersError.
         """
@@ -66,8 +66,8 @@ class DeadLetters:
             log.warning("dead letter %s %s@%s: %s", letter.topic, letter.partition, letter.offset, letter.reason)
         for few in _slices(letters):  # so many that each attempt fits its timeout
             give_up_at = self._clock() + self._settings.dead_letter_timeout_ms / 1000
-            await self._until_done(tenure, partial(self._produce, few), give_up_at)
-            await self._until_done(tenure, partial(self._insert, few, epoch), float("inf"))
+            await self._until_done(ownership, partial(self._produce, few), give_up_at)
+            await self._until_done(ownership, partial(self._insert, few, epoch), float("inf"))
 
     async def stop(self) -> None:
         if self._producer is not None:
@@ -85,9 +85,11 @@ class DeadLetters:
                 "letters and go on, raise AXONSTREAM_MAX_BAD_EVENTS_PER_MINUTE and start the sink again"
             )
 
-    async def _until_done(self, tenure: Tenure, attempt: Callable[[], Awaitable[None]], give_up_at: float) -> None:
+    async def _until_done(
+        self, ownership: Ownership, attempt: Callable[[], Awaitable[None]], give_up_at: float
+    ) -> None:
         while True:
-            tenure.check()
+            ownership.check()
             try:
                 return await attempt()
             except (KafkaError, *CLICKHOUSE_ERRORS) as error:
@@ -99,7 +101,7 @@ class DeadLetters:
                         "dropped: the sink goes on from them when the topic is there. If it is missing, run "
                         f"`axonstream init`; max.message.bytes must be {4 * MAX_RECORD_BYTES} or more"
                     ) from error
-            await tenure.pause(RETRY_S)
+            await ownership.pause(RETRY_S)
 
     async def _produce(self, letters: Sequence[DeadLetter]) -> None:
         timeout_ms = self._settings.insert_timeout_ms

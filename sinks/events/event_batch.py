@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from axonstream.contract.record_validation import Refusal, verdicts
+from axonstream.contract.record_validation import ValidationFailure, validate_records
 from axonstream.sinks.dead_letters.dead_letter import DeadLetter
 from axonstream.sinks.deleting.late_events import LateEvents
 from axonstream.sinks.events.event_line import event_line, line_end
@@ -39,10 +39,10 @@ class EventBatch:
         """`records` are of one partition, and at least one. Takes about 3 us a record."""
         end = line_end(self._epoch, records[0].partition)
         rows, size = self.rows, 0
-        judged, spelt = verdicts(records)
+        judged, spelt = validate_records(records)
         late, some_deleted = self._late, bool(self._late.deleted)
         for record, event, value in zip(records, judged, spelt, strict=True):
-            if isinstance(event, Refusal):
+            if isinstance(event, ValidationFailure):
                 self._add_refused(record, event)
                 some_deleted = bool(late.deleted)
             elif not (some_deleted and late.passes_over(event, record)):
@@ -52,7 +52,7 @@ class EventBatch:
         self.size += size
         self.records += len(records)
 
-    def _add_refused(self, record: Any, refusal: Refusal) -> None:
+    def _add_refused(self, record: Any, refusal: ValidationFailure) -> None:
         letter = DeadLetter.of(record, refusal.reason)
         if not (self._late.is_marker(record) or self._late.passes_over_letter(letter, record)):
             self.refused.append(letter)

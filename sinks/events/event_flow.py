@@ -22,7 +22,7 @@ from axonstream.sinks.deleting.late_events import LateEvents
 from axonstream.sinks.errors import LostEndError, RevokedError
 from axonstream.sinks.events.event_store import TABLE, EventStore
 from axonstream.sinks.events.offset_ledger import NOTHING_STORED, OffsetLedger
-from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.membership.ownership import Ownership
 from axonstream.sinks.positions.common_part import common_end
 from axonstream.sinks.positions.incarnations import current_epoch
 from axonstream.sinks.positions.installation import check_installation, installation_id
@@ -67,7 +67,7 @@ class EventFlow(TopicFlow):
         self._positions: Sequence[Position] = ()
         self._gaps: dict[int, list[Gap]] = {}
 
-    async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> EventStore:
+    async def begin(self, ownership: Ownership, partitions: Sequence[TopicPartition]) -> EventStore:
         """Before anything is read:
 
         1. the schema is that of this version, and the topics are those of the newest epoch;
@@ -93,7 +93,7 @@ class EventFlow(TopicFlow):
         lost |= await unfinished(self._client, self.topic, epoch)
         for at, ceiling in enumerate(ceilings):
             if positions[at].partition in lost or not await self._stands(epoch, positions[at], ceiling):
-                positions[at] = await self._after_lost_end(tenure, epoch, positions[at], ceiling)
+                positions[at] = await self._after_lost_end(ownership, epoch, positions[at], ceiling)
                 ceilings[at] = NOTHING_STORED
             positions[at].check_deleted()
         [identity] = await topic_identities(self._settings, [self.topic])
@@ -106,15 +106,17 @@ class EventFlow(TopicFlow):
             for position, ceiling in zip(positions, ceilings, strict=True)
         }
         self.go_back(positions)
-        tenure.knows_events.set()
-        return EventStore(self._settings, self._client, self._writer, self._dead_letters, tenure, epoch, ledgers, late)
+        ownership.knows_events.set()
+        return EventStore(
+            self._settings, self._client, self._writer, self._dead_letters, ownership, epoch, ledgers, late
+        )
 
-    async def mend(self, tenure: Tenure, store: EventStore) -> None:
+    async def mend(self, ownership: Ownership, store: EventStore) -> None:
         if self._gaps:
             comparison = Comparison(self._client, self.topic, self._epoch)
-            mending = Mending(self._settings, self.consumer, store, tenure, comparison, self._next_records)
+            mending = Mending(self._settings, self.consumer, store, ownership, comparison, self._next_records)
             await mending.mend(self._gaps, self._positions)
-        tenure.has_all_events.set()
+        ownership.has_all_events.set()
 
     async def _stands(self, epoch: int, position: Position, ceiling: int) -> bool:
         """Whether the log has what is stored at and above the committed offset.
@@ -125,24 +127,24 @@ class EventFlow(TopicFlow):
             return True
         return ceiling < await common_end(self._settings, self._client, epoch, position.partition, ceiling + 1)
 
-    async def _after_lost_end(self, tenure: Tenure, epoch: int, position: Position, ceiling: int) -> Position:
-        if tenure.knows_events.is_set():
+    async def _after_lost_end(self, ownership: Ownership, epoch: int, position: Position, ceiling: int) -> Position:
+        if ownership.knows_events.is_set():
             raise LostEndError(f"{position.partition}: found after the summaries were begun")  # both begin anew
 
         async def rewind_summaries(since: int) -> None:
             await self._writer.kill(SUMMARIES, {position.partition.partition})
             topic = Topics(self._settings.topic_prefix).summaries
             [place] = await read_positions(self.consumer, [TopicPartition(topic, position.partition.partition)])
-            await self._commit(tenure, place.partition, await summaries_again(self._settings, place, since))
+            await self._commit(ownership, place.partition, await summaries_again(self._settings, place, since))
 
         found = await after_lost_end(
             self._settings, epoch, position, ceiling + 1, rewind_summaries, self._deletions.deleted
         )
-        await self._commit(tenure, found.partition, OffsetAndMetadata(found.committed, found.metadata))
+        await self._commit(ownership, found.partition, OffsetAndMetadata(found.committed, found.metadata))
         return found
 
-    async def _commit(self, tenure: Tenure, partition: TopicPartition, place: OffsetAndMetadata) -> None:
-        tenure.check()
+    async def _commit(self, ownership: Ownership, partition: TopicPartition, place: OffsetAndMetadata) -> None:
+        ownership.check()
         try:
             await self.consumer.commit({partition: place})
         except (CommitFailedError, IllegalStateError) as error:

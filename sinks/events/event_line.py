@@ -14,7 +14,7 @@ from axonstream.contract.event import Event
 _OCCURRED, _RECEIVED = b'"occurred_at":', b'"received_at":'
 _RECEIVED_MEMBER = b"," + _RECEIVED
 _NAME_BYTES = len(_OCCURRED)
-_THIRTEEN_DIGITS = 10**12  # a time from 2001 on; none that the verdict takes has more
+_THIRTEEN_DIGITS = 10**12  # a time from 2001 on; none that the validation takes has more
 
 
 def line_end(epoch: int, partition: int) -> bytes:

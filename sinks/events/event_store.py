@@ -21,7 +21,7 @@ from axonstream.sinks.events.event_batch import EventBatch, EventRow
 from axonstream.sinks.events.event_line import with_deadline
 from axonstream.sinks.events.offset_ledger import OffsetLedger, missing
 from axonstream.sinks.events.refusals import Refusals
-from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.membership.ownership import Ownership
 from axonstream.sinks.retry import Backoff
 from axonstream.sinks.writing.insert_size import InsertSize
 from axonstream.sinks.writing.server_clock import ServerClock, read_server_clock
@@ -39,7 +39,7 @@ COLUMNS = (
 
 
 class EventStore:
-    """The events of one tenure. `store` returns when each record is a row, or a dead letter."""
+    """The events of one ownership. `store` returns when each record is a row, or a dead letter."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class EventStore:
         client: AsyncClient,
         writer: TableWriter,
         dead_letters: DeadLetters,
-        tenure: Tenure,
+        ownership: Ownership,
         epoch: int,
         ledgers: dict[int, OffsetLedger],
         late: LateEvents | None = None,
@@ -60,7 +60,7 @@ class EventStore:
         self._client = client
         self._writer = writer
         self._dead_letters = dead_letters
-        self._tenure = tenure
+        self._ownership = ownership
         self._epoch = epoch
         self._ledgers = ledgers
         self._late = LateEvents() if late is None else late
@@ -69,8 +69,8 @@ class EventStore:
         return EventBatch(self._epoch, self._late)
 
     async def store(self, batch: EventBatch) -> None:
-        """Raises RevokedError when the tenure ends first: then any part of the batch may be stored."""
-        await self._dead_letters.put(batch.refused, self._epoch, self._tenure)
+        """Raises RevokedError when the ownership ends first: then any part of the batch may be stored."""
+        await self._dead_letters.put(batch.refused, self._epoch, self._ownership)
         self._late.tell()
         whole = len(batch.rows) <= self._max_rows and batch.size <= self._max_bytes
         for some in [batch.rows] if whole else self._slices(batch.rows):
@@ -106,11 +106,11 @@ class EventStore:
             undone = await self._attempt(some)
             if undone is None:
                 left.append(some)
-                await self._tenure.pause(backoff.next_s())
+                await self._ownership.pause(backoff.next_s())
             else:
                 left = self._refusals.next_tries([*left, *reversed(undone)])
                 backoff = Backoff()
-        await self._dead_letters.put(self._refusals.to_put(), self._epoch, self._tenure)
+        await self._dead_letters.put(self._refusals.to_put(), self._epoch, self._ownership)
 
     async def _attempt(self, rows: Sequence[EventRow]) -> Sequence[Sequence[EventRow]] | None:
         """The rows that are neither stored nor dead-lettered yet, to be inserted apart from each other.
@@ -120,17 +120,17 @@ class EventStore:
         """
         partitions = {row.record.partition for row in rows}
         absent = rows
-        await self._tenure.may_insert()
+        await self._ownership.may_insert()
         try:
             absent = await self._absent(rows)
             clock = self._server_clock = self._server_clock or await read_server_clock(self._client)
-            await self._tenure.may_insert()
+            await self._ownership.may_insert()
             for partition, last in {row.record.partition: row.record.offset for row in absent}.items():
                 self._ledgers[partition].attempting(last)
             if absent:
                 started = boot_clock()
                 lines = [row.line for row in absent]
-                insert_by = min(self._tenure.insert_by, started + self._insert_timeout_s)
+                insert_by = min(self._ownership.insert_by, started + self._insert_timeout_s)
                 lines[-1] = with_deadline(lines[-1], clock.earliest_ms(insert_by))
                 await self._writer.insert(TABLE, COLUMNS, lines, partitions)
                 self._size.went_through(len(absent), boot_clock() - started)
@@ -169,7 +169,7 @@ class EventStore:
                 return await ask()
             except CLICKHOUSE_ERRORS as error:
                 log.warning("ClickHouse does not answer: %r", error)
-            await self._tenure.pause(backoff.next_s())
+            await self._ownership.pause(backoff.next_s())
 
     async def _absent(self, rows: Sequence[EventRow]) -> Sequence[EventRow]:
         firsts = {row.record.partition: row.record.offset for row in reversed(rows)}

@@ -1,4 +1,4 @@
-"""Kafka's say in which partitions this member owns: tenures made and ended in step with the consumer group."""
+"""Kafka's say in which partitions this member owns: ownerships made and ended in step with the consumer group."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from axonstream.kafka.lease import Lease
 from axonstream.process.boot_clock import boot_clock
 from axonstream.sinks.errors import RevokedError
-from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.membership.ownership import Ownership
 
 
 class Assignment:
-    """The current tenure. A revocation returns only when the flows have left it, still in the old generation."""
+    """The current ownership. A revocation returns only when the flows have left it, still in the old generation."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self._has_rival = False
         self._rival_until = float("-inf")
-        self._tenure: Tenure | None = None
+        self._ownership: Ownership | None = None
         self._changed = asyncio.Condition()
         self._ending = asyncio.Lock()
 
     async def begin(self, assigned: Collection[TopicPartition]) -> None:
-        """A new tenure; the flows are told."""
+        """A new ownership; the flows are told."""
         async with self._changed:
             if self._has_rival:
                 self._has_rival = False
                 self._rival_until = boot_clock() + self.lease.length_s
-            self._tenure = Tenure(assigned, self.lease)
+            self._ownership = Ownership(assigned, self.lease)
             self._changed.notify_all()
 
     def expect_rival(self) -> None:
         """Another process may hold the name of this one until the next assignment, and its lease for that long after.
 
-        The next tenure is given to the flows when that is over.
+        The next ownership is given to the flows when that is over.
         """
         self._has_rival = True
 
@@ -47,34 +47,34 @@ class Assignment:
         async with self._ending:
             await self._end()
 
-    async def again(self, tenure: Tenure) -> None:
-        """Let the flows begin with the same partitions once more, unless `tenure` is over by now."""
+    async def again(self, ownership: Ownership) -> None:
+        """Let the flows begin with the same partitions once more, unless `ownership` is over by now."""
         async with self._ending:  # a revocation that comes meanwhile waits, and ends the new one
-            if self._tenure is tenure:
+            if self._ownership is ownership:
                 await self._end()
-                await self.begin(tenure.partitions)
+                await self.begin(ownership.partitions)
 
     async def _end(self) -> None:
-        tenure, self._tenure = self._tenure, None
-        if tenure is not None:
-            await tenure.end()
+        ownership, self._ownership = self._ownership, None
+        if ownership is not None:
+            await ownership.end()
 
     def owns(self, partition: TopicPartition) -> bool:
         """Whether the partition is this member's now."""
-        return self._tenure is not None and partition in self._tenure.partitions
+        return self._ownership is not None and partition in self._ownership.partitions
 
-    async def tenure(self) -> Tenure:
-        """The current tenure, or the next one while a rebalance is going on."""
+    async def ownership(self) -> Ownership:
+        """The current ownership, or the next one while a rebalance is going on."""
         while True:
             async with self._changed:
-                while self._tenure is None:
+                while self._ownership is None:
                     await self._changed.wait()
-                tenure = self._tenure
+                ownership = self._ownership
             left_s = self._rival_until - boot_clock()
             if left_s <= 0:
-                return tenure
+                return ownership
             with suppress(RevokedError):
-                await tenure.pause(left_s)
+                await ownership.pause(left_s)
 
 
 class RebalanceListener(ConsumerRebalanceListener):

@@ -28,7 +28,7 @@ LEASE_GIVEN_UP_S = 60.0
 T = TypeVar("T")
 
 
-class Tenure:
+class Ownership:
     """One assignment of partitions. The flows work in it; a revocation waits until they have left."""
 
     def __init__(self, partitions: Collection[TopicPartition], lease: Lease) -> None:

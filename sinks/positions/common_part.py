@@ -12,7 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.kafka.client import kafka_options
 from axonstream.settings.settings import Settings
 from axonstream.sinks.repairing.log_records import FETCH_WAIT_MS, records_between
@@ -58,8 +58,8 @@ class Comparison:
 def identities_of(key: bytes | None, value: bytes | None) -> list[Stored]:
     """What is compared of a record: as its dead letter has it, and as its row, where it is an event."""
     letter: Stored = (key or b"", value or b"")
-    event = verdict(key, value)
-    if isinstance(event, Refusal):
+    event = validate_record(key, value)
+    if isinstance(event, ValidationFailure):
         return [letter]
     return [letter, (event.tenant_id, event.trace_id, event.event_id, event.dedup_key, event.occurred_at)]
 

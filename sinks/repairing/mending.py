@@ -13,7 +13,7 @@ from axonstream.contract.record_validation import runs
 from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import RevokedError
 from axonstream.sinks.events.event_store import EventStore
-from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.membership.ownership import Ownership
 from axonstream.sinks.positions.positions import Position
 from axonstream.sinks.repairing.comparison import Comparison
 from axonstream.sinks.repairing.gaps import Gap, split_at, without
@@ -28,7 +28,7 @@ Fetch = Callable[[TopicPartition, int], Coroutine[Any, Any, tuple[Sequence[Any],
 
 
 class Mending:
-    """The gaps of one tenure. The ledgers of the store must know that anything below the commit may be stored.
+    """The gaps of one ownership. The ledgers of the store must know that anything below the commit may be stored.
 
     Of each partition:
     1. read each gap; records outside of gaps are dropped;
@@ -44,7 +44,7 @@ class Mending:
         settings: Settings,
         consumer: AIOKafkaConsumer,
         store: EventStore,
-        tenure: Tenure,
+        ownership: Ownership,
         comparison: Comparison,
         fetch: Fetch,
     ) -> None:
@@ -52,14 +52,14 @@ class Mending:
         self._max_bytes = settings.sink_max_bytes // 2
         self._consumer = consumer
         self._store = store
-        self._tenure = tenure
+        self._ownership = ownership
         self._comparison = comparison
         self._fetch = fetch
 
     async def mend(self, gaps: Mapping[int, Sequence[Gap]], positions: Sequence[Position]) -> int:
         """How many records were missing and are stored, or dead letters, now.
 
-        Raises RevokedError when the tenure ends first, KafkaError and clickhouse_connect's errors.
+        Raises RevokedError when the ownership ends first, KafkaError and clickhouse_connect's errors.
         """
         stored = 0
         for position in positions:
@@ -76,7 +76,7 @@ class Mending:
             records: Sequence[Any] = ()
             in_range = True
             try:
-                records, reached = await self._tenure.unless_revoked(self._fetch(tp, reached))
+                records, reached = await self._ownership.unless_revoked(self._fetch(tp, reached))
             except OffsetOutOfRangeError:
                 in_range, before = False, reached
                 reached = (await self._consumer.beginning_offsets([tp]))[tp]
@@ -116,7 +116,7 @@ class Mending:
         return offset
 
     async def _commit(self, tp: TopicPartition, offset: int, metadata: str) -> None:
-        self._tenure.check()
+        self._ownership.check()
         try:
             await self._consumer.commit({tp: OffsetAndMetadata(offset, metadata)})
         except (CommitFailedError, IllegalStateError) as error:

@@ -22,7 +22,7 @@ from axonstream.settings.settings import Settings
 from axonstream.sinks.dead_letters.writer import DeadLetters
 from axonstream.sinks.deleting.control_deletions import ControlDeletions
 from axonstream.sinks.errors import RevokedError
-from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.membership.ownership import Ownership
 from axonstream.sinks.positions.incarnations import current_epoch
 from axonstream.sinks.positions.installation import check_installation, installation_id
 from axonstream.sinks.positions.positions import Position, read_positions
@@ -59,13 +59,13 @@ class SummaryFlow(TopicFlow):
         self._folded: dict[int, int] = {}
         self._hidden: HiddenSummaries | None = None
 
-    async def begin(self, tenure: Tenure, partitions: Sequence[TopicPartition]) -> SummaryStore:
+    async def begin(self, ownership: Ownership, partitions: Sequence[TopicPartition]) -> SummaryStore:
         """A log that has lost its end is read again from before the newest summary that is stored: what it lost was
         stored, or its processor writes it again.
 
         Begins after the events: where their log has lost its end, summaries are taken back, and are read again here.
         """
-        await tenure.unless_revoked(tenure.knows_events.wait())
+        await ownership.unless_revoked(ownership.knows_events.wait())
         epoch = await current_epoch(self._settings, self._client)
         self.installation = await installation_id(self._client)
         positions = await read_positions(self.consumer, partitions)
@@ -91,7 +91,7 @@ class SummaryFlow(TopicFlow):
             self._client,
             self._writer,
             self._dead_letters,
-            tenure,
+            ownership,
             epoch,
             self._folded,
             folded_at,
@@ -113,22 +113,22 @@ class SummaryFlow(TopicFlow):
         log.error("%s partition %s: Kafka has lost the end of its log: it is read again from %s on", *tp, start)
         return replace(position, committed=start, metadata=replace(note, last=None).encode())
 
-    async def mend(self, tenure: Tenure, store: SummaryStore) -> None:
+    async def mend(self, ownership: Ownership, store: SummaryStore) -> None:
         """Read again from before the first summary that the table lacks, once the events are all there.
 
         A snapshot that is stored again changes nothing. Until the watermarks behind it are read again, too, reads of
         the partition are stale: that is committed first.
         """
         del store  # it knows the watermarks
-        await tenure.unless_revoked(tenure.has_all_events.wait())
+        await ownership.unless_revoked(ownership.has_all_events.wait())
         for partition, position in self._positions.items():
-            lacks = await tenure.unless_revoked(
+            lacks = await ownership.unless_revoked(
                 first_uncovered(self._client, self._epoch, partition, self._folded[partition], self._hidden)
             )
             if lacks is None:
                 continue
             where = f"{self.topic} partition {partition}"
-            start = await tenure.unless_revoked(summaries_since(self._settings, partition, lacks))
+            start = await ownership.unless_revoked(summaries_since(self._settings, partition, lacks))
             if start >= position.committed:
                 log.error("%s: ClickHouse lacks summaries of events from %s on, and Kafka has none", where, lacks)
                 continue

@@ -15,7 +15,7 @@ from axonstream.settings.settings import Settings
 from axonstream.sinks.dead_letters.writer import DeadLetters
 from axonstream.sinks.deleting.rows_to_go import NONE, rows_to_go
 from axonstream.sinks.errors import InsertError
-from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.membership.ownership import Ownership
 from axonstream.sinks.retry import Backoff
 from axonstream.sinks.summaries.made_summaries import fold_anew_from
 from axonstream.sinks.summaries.summary_lines import COLUMNS, HiddenSummaries, SummaryBatch
@@ -27,7 +27,7 @@ TABLE = "trace_summaries"
 
 
 class SummaryStore:
-    """The summaries of one tenure. `folded` is, by partition, the highest watermark whose summaries are stored, and
+    """The summaries of one ownership. `folded` is, by partition, the highest watermark whose summaries are stored, and
     `folded_at` the mark of the last event below it, where that is known.
     """
 
@@ -37,7 +37,7 @@ class SummaryStore:
         client: AsyncClient,
         writer: TableWriter,
         dead_letters: DeadLetters,
-        tenure: Tenure,
+        ownership: Ownership,
         epoch: int,
         folded: dict[int, int],
         folded_at: dict[int, RecordMark | None],
@@ -48,7 +48,7 @@ class SummaryStore:
         self._client = client
         self._writer = writer
         self._dead_letters = dead_letters
-        self._tenure = tenure
+        self._ownership = ownership
         self._epoch = epoch
         self._folded = folded
         self._hidden = hidden
@@ -59,7 +59,7 @@ class SummaryStore:
 
     async def store(self, batch: SummaryBatch) -> None:
         """Returns when all of it is stored or dead-lettered; only then are the watermarks of the batch taken over."""
-        await self._dead_letters.put(batch.refused, self._epoch, self._tenure)
+        await self._dead_letters.put(batch.refused, self._epoch, self._ownership)
         for partition, start in batch.anew.items():
             await self._take_back(partition, start)
         for lines in self._slices(await self._lines(batch)):
@@ -78,7 +78,7 @@ class SummaryStore:
         log.warning("partition %s is folded anew from %s on: its summaries are taken back", partition, start)
         backoff = Backoff()
         while True:
-            await self._tenure.may_insert()
+            await self._ownership.may_insert()
             try:
                 gone = (
                     NONE if self._hidden is None else await rows_to_go(self._client, self._topics, self._hidden.deleted)
@@ -86,7 +86,7 @@ class SummaryStore:
                 return await fold_anew_from(self._client, self._epoch, partition, start, gone)
             except CLICKHOUSE_ERRORS as error:
                 log.warning("summaries are not taken back yet, trying again: %r", error)
-            await self._tenure.pause(backoff.next_s())
+            await self._ownership.pause(backoff.next_s())
 
     async def _lines(self, batch: SummaryBatch) -> list[bytes]:
         lines: list[bytes] = []
@@ -110,9 +110,9 @@ class SummaryStore:
     async def _insert(self, lines: Sequence[bytes], partitions: set[int]) -> None:
         backoff = Backoff()
         while True:
-            await self._tenure.may_insert()
+            await self._ownership.may_insert()
             try:
                 return await self._writer.insert(TABLE, COLUMNS, lines, partitions)
             except InsertError as error:
                 log.warning("summaries are not acknowledged, trying again: %s", error)
-            await self._tenure.pause(backoff.next_s())
+            await self._ownership.pause(backoff.next_s())

@@ -9,7 +9,7 @@ from typing import Any
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.contract.event import Event
-from axonstream.contract.record_validation import Refusal
+from axonstream.contract.record_validation import ValidationFailure
 from axonstream.kafka.topic_identity import topic_identities
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
@@ -35,9 +35,9 @@ class KnownDeletions:
         self._late = LateEvents(followed.deleted, topic_id)
         self.hidden = HiddenSummaries(followed.deleted, topic_id)
 
-    def explains(self, record: Any, judged: Event | Refusal) -> bool:
+    def explains(self, record: Any, judged: Event | ValidationFailure) -> bool:
         """Whether a record of the log is stored nowhere because it is of a deleted trace, or a marker."""
-        if isinstance(judged, Refusal):
+        if isinstance(judged, ValidationFailure):
             letter = DeadLetter.of(record, judged.reason)
             return self._late.is_marker(record) or self._late.passes_over_letter(letter, record)
         return self._late.passes_over(judged, record)

@@ -8,7 +8,7 @@ from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
 from axonstream.sinks.dead_letters.replay import dedup_key_of
@@ -124,11 +124,11 @@ class StoredOffsets:
     async def _look(self, log: EventsLog, partition: int, first: int, last: int) -> None:
         """Transaction markers leave offsets without a record, and expired events have left the table."""
         async for record in log.records_between(partition, first, last):
-            event = verdict(record.key, record.value)
+            event = validate_record(record.key, record.value)
             if self._deletions is not None and self._deletions.explains(record, event):
                 self._result.deleted += 1
                 continue
-            if isinstance(event, Refusal):
+            if isinstance(event, ValidationFailure):
                 ttl_days, what = self._settings.dead_letters_ttl_days, event.reason
             else:
                 ttl_days, what = self._settings.events_ttl_days, f"event {event.event_id} of {event.trace_id}"

@@ -36,14 +36,14 @@ class ServerLives:
 
 
 async def watch_restarts(client: AsyncClient, lives: ServerLives, assignment: Assignment) -> None:
-    """Begin the tenure again after each restart. `lives` has looked once, before the first tenure began."""
+    """Begin the ownership again after each restart. `lives` has looked once, before the first ownership began."""
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
-        tenure = await assignment.tenure()
+        ownership = await assignment.ownership()
         try:
             restarted = await lives.look(client)
         except CLICKHOUSE_ERRORS:
             continue  # the flows say that it does not answer
         if restarted:
             log.warning("ClickHouse was restarted: comparing what it has with the log")
-            await assignment.again(tenure)
+            await assignment.again(ownership)

@@ -41,9 +41,9 @@ HEADERS = {"X-API-Key": "ak_local", "x-tenant-id": "1"}
 
 DIES_BEFORE_ITS_MARK = """
 import os, signal
-from axonstream.sinks.dead_letters.store import LetterBox
+from axonstream.sinks.dead_letters.store import DeadLetterStore
 async def decide(*_): os.kill(os.getpid(), signal.SIGKILL)
-LetterBox.decide = decide
+DeadLetterStore.decide = decide
 from axonstream.cli.main import main
 main()
 """

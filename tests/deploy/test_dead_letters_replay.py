@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.event_contract import event_id_of
 from axonstream.gateway.app import create_app
 from axonstream.kafka.topics import Topics, event_key
@@ -36,19 +36,19 @@ PAYLOAD = b'{"x": 1.0, "b":1180591620717411303424, "n":null, "u":"\\u00e9 \xc3\x
 # A version that does not know the events of a newer one, in every part that judges.
 OLDER = """
 import axonstream.contract.record_validation as judged
-newer = judged.verdict
-def verdict(key, value):
-    return judged.Refusal("from the future") if value and b'"identifier":"newer"' in value else newer(key, value)
-judged.verdict = verdict
-judged._quick_yes_of = lambda run: None
+newer = judged.validate_record
+def validate_record(key, value):
+    return judged.ValidationFailure("from the future") if value and b'"identifier":"newer"' in value else newer(key, value)
+judged.validate_record = validate_record
+judged._fast_path_of = lambda run: None
 """
 
 
 DIES_BEFORE_ITS_MARK = """
 import os, signal
-from axonstream.sinks.dead_letters.store import LetterBox
+from axonstream.sinks.dead_letters.store import DeadLetterStore
 async def decide(*_): os.kill(os.getpid(), signal.SIGKILL)
-LetterBox.decide = decide
+DeadLetterStore.decide = decide
 from axonstream.cli.main import main
 main()
 """
@@ -187,12 +187,12 @@ def test_a_replayed_record_differs_from_the_sent_one_only_in_what_makes_it_count
     place = Place("agent-events", 7, 3, offset)
     opened = OpenedLetter(Letter(place, 0, "1", "tr_1", "", len(value), "open"), b"tr_1", value)
     record = replayed_record(opened, "agent-events")
-    assert not isinstance(record, Refusal)
+    assert not isinstance(record, ValidationFailure)
     if dedup_key:
         assert record.value == value
         return
-    replayed = verdict(b"tr_1", record.value)
-    assert not isinstance(replayed, Refusal)
+    replayed = validate_record(b"tr_1", record.value)
+    assert not isinstance(replayed, ValidationFailure)
     key = dedup_key_of(place)
     assert (replayed.dedup_key, replayed.event_id) == (key, event_id_of("1", "tr_1", key))
     assert orjson.loads(record.value) == fields | {"dedup_key": key, "event_id": replayed.event_id}

@@ -21,7 +21,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import RecordMetadata
 
 from axonstream.contract.event_record import encode_event
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.event_contract import MAX_TIME_MS, EventInput
 from axonstream.kafka.client import kafka_options
 from axonstream.settings.settings import Settings
@@ -231,8 +231,8 @@ async def check_odd_events(pipe: Pipeline) -> None:
 
 def test_every_bad_record_of_this_file_is_refused_and_every_odd_one_is_not() -> None:
     for record in bad_records():
-        judged = verdict(record.key, record.value)
-        assert isinstance(judged, Refusal), record.name
+        judged = validate_record(record.key, record.value)
+        assert isinstance(judged, ValidationFailure), record.name
         assert record.reason in judged.reason, record.name
     for odd in odd_events():
-        assert not isinstance(verdict(odd["trace_id"].encode(), orjson.dumps(odd)), Refusal)
+        assert not isinstance(validate_record(odd["trace_id"].encode(), orjson.dumps(odd)), ValidationFailure)

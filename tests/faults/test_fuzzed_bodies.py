@@ -1,6 +1,6 @@
-"""Any bytes at POST /event and POST /events: refused with 400 or 413, or taken, and then the verdict takes them too.
+"""Any bytes at POST /event and POST /events: refused with 400 or 413, or taken, and then the validation takes them too.
 
-What was taken is stored as one row of ClickHouse whose columns are what was sent; the verdict, the splice and
+What was taken is stored as one row of ClickHouse whose columns are what was sent; the validation, the splice and
 ClickHouse never disagree.
 """
 
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from axonstream.clickhouse.client import connect
 from axonstream.contract.event import Event, encode_again
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS, SECONDS, EventInput
 from axonstream.gateway.publishing.whole_characters import with_whole_characters
 from axonstream.kafka.topics import event_key
@@ -86,8 +86,8 @@ def sent_to(path: str, body: bytes) -> int:
     told = orjson.loads(answer.content)
     assert answer.status_code in (200, 201, 400, 413), told
     for record in records:
-        judged = verdict(event_key(record.trace_id), record.value)
-        assert not isinstance(judged, Refusal), judged
+        judged = validate_record(event_key(record.trace_id), record.value)
+        assert not isinstance(judged, ValidationFailure), judged
         assert judged.tenant_id == "1"
     if answer.status_code in (400, 413):
         assert told["message"]
@@ -138,7 +138,7 @@ RAW_NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=
 
 @pytest.mark.services
 def test_what_the_verdict_takes_is_one_row_that_holds_what_was_sent(server_settings: Settings, soak: bool) -> None:
-    """Differential: verdict, splice and ClickHouse, on records of any encoder."""
+    """Differential: validation, splice and ClickHouse, on records of any encoder."""
     offsets = count()
 
     @st.composite
@@ -198,9 +198,9 @@ def test_what_the_verdict_takes_is_one_row_that_holds_what_was_sent(server_setti
             try:
                 key = orjson.loads(value)["trace_id"].encode()
             except orjson.JSONDecodeError:
-                continue  # NaN or a lone surrogate: the verdict refuses it
-            event = verdict(key, value)
-            if not isinstance(event, Refusal):
+                continue  # NaN or a lone surrogate: the validation refuses it
+            event = validate_record(key, value)
+            if not isinstance(event, ValidationFailure):
                 taken.append((next(offsets), value, event))
         if not taken:
             return

@@ -11,7 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from axonstream.contract.event import encode_again
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.kafka.client import kafka_options
 from axonstream.kafka.topic_admin import make_topics
 from axonstream.kafka.topics import Topics, event_key
@@ -220,7 +220,7 @@ def test_an_insert_that_outlives_its_sink_is_ended_before_the_next_owner_looks(
             lines = [
                 event_line(event, encode_again(event), line_end(1, 0), offset, event.received_at)
                 for offset, value in enumerate(event_value(f"tr_{n}", n) for n in range(OUTLIVING_EVENTS))
-                if not isinstance(event := verdict(event_key(f"tr_{offset}"), value), Refusal)
+                if not isinstance(event := validate_record(event_key(f"tr_{offset}"), value), ValidationFailure)
             ]
             statement = f"INSERT INTO {TABLE} ({COLUMNS}) FORMAT JSONEachRow"
             options = {"query_id": query_id, "date_time_input_format": "basic", "async_insert": 0}

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndTimestamp
 
-from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.access.credentials import ApiVersion
 from axonstream.gateway.live import catch_up
 from axonstream.gateway.live.catch_up import CatchUps
 from axonstream.gateway.live.counts import LiveCounts
@@ -106,7 +106,7 @@ class Resumed:
 
     async def frames(self, since: Position, most: int | None = None) -> list[str]:
         """What it is told, up to where it has caught up; at most so many."""
-        cursor = self.reader.open(LiveFilter("1"), Generation.EARLY, resumes=True)
+        cursor = self.reader.open(LiveFilter("1"), ApiVersion.V0, resumes=True)
         catching_up = self.catch_ups.begin(cursor, since, positions=False)
         told: list[str] = []
         async with asyncio.timeout(PATIENCE_S):

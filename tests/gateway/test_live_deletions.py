@@ -6,7 +6,7 @@ import asyncio
 
 from axonstream.contract.deleted_traces import DeletedTraces
 from axonstream.contract.deletion import MARKER_KEY, Deletion, Late, marker_value
-from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.access.credentials import ApiVersion
 from axonstream.gateway.live.counts import LiveCounts
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.log import ReadSoFar
@@ -38,7 +38,7 @@ class Streams:
         self.reader.delivery.topic_id = "log"
 
     def open(self, trace_id: str | None = None, tenant_id: str = "1") -> Cursor:
-        return self.reader.open(LiveFilter(tenant_id, trace_id=trace_id), Generation.EARLY, resumes=False)
+        return self.reader.open(LiveFilter(tenant_id, trace_id=trace_id), ApiVersion.V0, resumes=False)
 
     def take(self, *records: LiveRecord) -> None:
         for record in records:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.access.credentials import ApiVersion
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.log import ReadSoFar
 from axonstream.gateway.live.position import Place, Position, read_position
@@ -73,7 +73,7 @@ def test_no_newer_time_is_told_until_every_leader_has_answered(monkeypatch: pyte
         had = [cast("Any", record(partition, 0, HOUR_AGO)) for partition in (0, 1)]
         reader._read = ReadSoFar(MARK, [Place(1, 1, short_digest(each)) for each in had], HOUR_AGO)
         reader._marks = {tp: mark_of(each, 5) for tp, each in zip(PARTITIONS, had, strict=True)}
-        cursor = reader.open(LiveFilter("1"), Generation.EARLY, resumes=False)
+        cursor = reader.open(LiveFilter("1"), ApiVersion.V0, resumes=False)
 
         def told() -> Position:
             return read_position(reader.delivery.sealed.content("1", reader.position(cursor.feed).decode()), MARK)

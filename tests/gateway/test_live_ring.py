@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axonstream.contract.event import Event, decode_event
-from axonstream.gateway.access.authentication import Generation
+from axonstream.gateway.access.authentication import ApiVersion
 from axonstream.gateway.live.feeds import Feeds
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.repeats import Repeats
 from axonstream.gateway.live.ring import GAP, NO_REPEAT, Cursor, Feed, Frame, Ring
 from kit.sample_events import event_value
 
-EARLY = Generation.EARLY
+EARLY = ApiVersion.V0
 
 
 def put(ring: Ring, feeds: list[Feed], text: str, repeat_of: int = NO_REPEAT, size: int = 0) -> None:
@@ -154,7 +154,7 @@ def test_what_a_tenant_has_in_the_ring_goes_with_its_last_stream() -> None:
 @given(st.lists(st.tuples(*([st.sampled_from([None, "a", "b"])] * 4)), max_size=12), st.booleans())
 def test_the_feeds_of_an_event_are_those_whose_filter_lets_it_through(wanted: list[Any], recent: bool) -> None:
     feeds = Feeds()
-    generation = Generation.RECENT if recent else EARLY
+    generation = ApiVersion.V1 if recent else EARLY
     opened = [
         feeds.open(LiveFilter(tenant, channel, *texts), each)
         for tenant, channel in (("1", None), ("1", 1), ("2", None))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.access.credentials import ApiVersion
 from axonstream.gateway.live.catch_up import CatchUps
 from axonstream.gateway.live.counts import LiveCounts
 from axonstream.gateway.live.filter import LiveFilter
@@ -84,7 +84,7 @@ def test_a_stream_that_opens_while_the_idle_reader_ends_is_not_ended_with_it(ser
         assert ending is not None
         reader._stop_if_idle()
         await reader.started()
-        cursor = reader.open(LiveFilter("1"), Generation.EARLY, resumes=False)
+        cursor = reader.open(LiveFilter("1"), ApiVersion.V0, resumes=False)
         await asyncio.wait([ending])
         await asyncio.sleep(0)
         assert lost == []
@@ -118,7 +118,7 @@ def test_what_was_fetched_is_delivered_however_long_its_comparison_with_the_log_
     async def scenario() -> None:
         reader = LiveReader(server_settings, lambda _: None, lambda *_: None)
         await reader.started()
-        cursor = reader.open(LiveFilter("1"), Generation.EARLY, resumes=False)
+        cursor = reader.open(LiveFilter("1"), ApiVersion.V0, resumes=False)
         async with AIOKafkaProducer(**kafka_options(server_settings)) as producer:
             topic = Topics(server_settings.topic_prefix).events
             await producer.send_and_wait(topic, event_value("tr_1", 7), event_key("tr_1"))
@@ -142,7 +142,7 @@ def test_streams_of_one_tenant_that_catch_up_hold_up_no_other(server_settings: S
         held = [asyncio.create_task(slow()) for _ in range(4)]
         await asyncio.sleep(0)
         wanted = LiveFilter("2", trace_id="t")
-        cursor = reader.open(wanted, Generation.EARLY, resumes=True)
+        cursor = reader.open(wanted, ApiVersion.V0, resumes=True)
         since = Position(wanted.kind, {p: reader.read.place(p) for p in reader.read.places(wanted)})
         catch_up = catch_ups.begin(cursor, since, positions=False)
         async with asyncio.timeout(60):

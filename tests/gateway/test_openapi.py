@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pydantic import ConfigDict, TypeAdapter, with_config
 
-from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.access.credentials import ApiVersion
 from axonstream.gateway.http.answers import (
     EventAnswer,
     FirstError,
@@ -29,14 +29,14 @@ def test_answers_fit_their_forms(offline: OfflineGateway) -> None:
     strict = with_config(ConfigDict(extra="forbid", strict=True))
     TypeAdapter(strict(EventAnswer)).validate_python(event)
     figures = TraceFigures("tr_1", 1, 1, 0, 0, 5, 9, ["a"], ["agent.error"], FirstError(1, 1, "", "b", ""))
-    summary = summary_answer(figures, [event], Generation.EARLY)
+    summary = summary_answer(figures, [event], ApiVersion.V0)
     assert TypeAdapter(strict(SummaryAnswer)).validate_python(summary)["durationMs"] == 4
 
 
 def test_what_is_not_known_of_a_trace_is_null() -> None:
     """0 tokens, no cost and no session are answers; nobody has counted them."""
     figures = TraceFigures("tr_1", 1, 0, 0, 0, 5, 9, ["a"], ["agent.start"], None, "production")
-    row = trace_answer(figures, Generation.RECENT)
+    row = trace_answer(figures, ApiVersion.V1)
     unknown = (
         "costUsd customer models outcome providers release rootSpanName serviceName sessionId totalTokens workflow"
     )
@@ -44,7 +44,7 @@ def test_what_is_not_known_of_a_trace_is_null() -> None:
         [*unknown.split(), "firstError", "firstErrorType"]
     )
     assert row["environment"] == "production"
-    assert trace_answer(replace(figures, environment=""), Generation.RECENT)["environment"] is None
+    assert trace_answer(replace(figures, environment=""), ApiVersion.V1)["environment"] is None
 
 
 def test_the_calls_of_one_path_are_told_together(offline: OfflineGateway) -> None:

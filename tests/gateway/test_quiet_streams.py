@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from axonstream.gateway.access.credentials import Generation
+from axonstream.gateway.access.credentials import ApiVersion
 from axonstream.gateway.live.counts import LiveCounts
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.log import ReadSoFar
@@ -23,7 +23,7 @@ def test_a_quiet_stream_tells_positions_alike_whether_others_publish_or_not() ->
     async def scenario() -> None:
         reader = LiveReader(Settings(), lambda _: None, lambda *_: None)
         read = reader._read = ReadSoFar(MARK, [Place(5), Place(5)])
-        cursor = reader.open(LiveFilter("1"), Generation.EARLY, resumes=False)
+        cursor = reader.open(LiveFilter("1"), ApiVersion.V0, resumes=False)
         opened = cursor.position
         stream = LiveStream(reader, cursor, None, lambda: None, lambda _: None, LiveCounts(), positions=True)
         quiet = [await stream._next(), await stream._next()]

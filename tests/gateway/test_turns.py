@@ -10,7 +10,7 @@ from held_bulk_requests import held_bulk_requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.gateway.access.concurrency_limits import Turns
+from axonstream.gateway.access.concurrency_limits import ConcurrencyLimit
 from axonstream.gateway.access.shares import Shares
 from axonstream.gateway.http.errors import UnavailableError
 from axonstream.gateway.reading.trace_queries import TraceQueries
@@ -24,7 +24,7 @@ OTHER = {"X-API-Key": "ak_other", "x-tenant-id": "2"}
 
 def test_a_tenant_has_its_share_and_what_ends_is_given_back() -> None:
     async def scenario() -> None:
-        turns = Turns(3, 2, 0.05, "all are taken")
+        turns = ConcurrencyLimit(3, 2, 0.05, "all are taken")
         for _ in range(3):
             async with turns.turn("1"), turns.turn("1"):
                 with pytest.raises(UnavailableError, match="all are taken"):
@@ -46,7 +46,7 @@ def test_a_turn_goes_to_the_tenant_that_has_waited_longest_and_none_is_lost() ->
     """S10: turns went to who came first, so a tenant with many requests let the others wait for all of them."""
 
     async def scenario() -> None:
-        turns, order = Turns(1, 1, None, ""), list[str]()
+        turns, order = ConcurrencyLimit(1, 1, None, ""), list[str]()
 
         async def work(tenant: str) -> None:
             async with turns.turn(tenant):
@@ -70,7 +70,7 @@ def test_a_turn_goes_to_the_tenant_that_has_waited_longest_and_none_is_lost() ->
 
 def test_a_turn_that_is_given_to_who_leaves_at_that_moment_goes_on_to_the_next() -> None:
     async def scenario() -> None:
-        turns, order = Turns(1, 1, None, ""), list[str]()
+        turns, order = ConcurrencyLimit(1, 1, None, ""), list[str]()
 
         async def work(tenant: str) -> None:
             async with turns.turn(tenant):
@@ -88,9 +88,9 @@ def test_a_turn_that_is_given_to_who_leaves_at_that_moment_goes_on_to_the_next()
 
 
 @given(st.integers(1, 50), st.integers(1, 50))
-def test_two_tenants_that_take_all_they_can_leave_room_for_a_third(total: int, of_a_tenant: int) -> None:
+def test_two_tenants_that_take_all_they_can_leave_room_for_a_third(total: int, per_tenant: int) -> None:
     """S10: one tenant took all live streams of a gateway."""
-    shares = Shares(total, min(of_a_tenant, total * 3 // 4 or 1))
+    shares = Shares(total, min(per_tenant, total * 3 // 4 or 1))
     for tenant in "abc":
         while shares.has_room_for(tenant):
             assert not shares.full

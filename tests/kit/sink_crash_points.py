@@ -21,7 +21,7 @@ from axonstream.sinks.events import event_flow
 from axonstream.sinks.events.event_flow import EventFlow
 from axonstream.sinks.events.event_store import EventStore
 from axonstream.sinks.events.offset_ledger import OffsetLedger
-from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.membership.ownership import Ownership
 from axonstream.sinks.repairing.mending import Mending
 from axonstream.sinks.summaries import summary_flow
 from axonstream.sinks.summaries.summary_flow import SummaryFlow
@@ -41,7 +41,7 @@ _STEPS: list[tuple[str, Any, str, Callable[..., str] | None]] = [
     ("begin events", EventFlow, "begin", None),
     ("begin summaries", SummaryFlow, "begin", None),
     ("taking the commit back", Mending, "_take_back", None),
-    ("may insert", Tenure, "may_insert", None),
+    ("may insert", Ownership, "may_insert", None),
     ("look", EventStore, "_present", None),
     ("slice of events", EventStore, "_attempt", None),
     ("slice of summaries", SummaryStore, "_insert", None),

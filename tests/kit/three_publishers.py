@@ -11,7 +11,7 @@ import httpx
 from axonstream import AsyncAxonPush, AxonPush, BatchResult, KafkaPublisher
 from axonstream.contract.event import Event, decode_event
 from axonstream.contract.event_record import EventRecord
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.kafka.topics import event_key
 from kit.offline_gateway import HEADERS, MemoryLog, OfflineGateway
 
@@ -40,8 +40,8 @@ class OnePublisher:
 
     def events(self) -> list[Event]:
         """What was acknowledged, as sink and processor see it; none of it may be a dead letter."""
-        judged = [verdict(event_key(record.trace_id), record.value) for record in self.log.records]
-        assert [one for one in judged if isinstance(one, Refusal)] == []
+        judged = [validate_record(event_key(record.trace_id), record.value) for record in self.log.records]
+        assert [one for one in judged if isinstance(one, ValidationFailure)] == []
         return [decode_event(record.value) for record in self.log.records]
 
     def _run(self, call: str, arguments: dict[str, Any]) -> Any:

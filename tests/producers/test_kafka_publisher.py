@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from axonstream import AxonPush, EventInput, KafkaPublisher, PayloadTooLargeError, ValidationError, get_or_create_trace
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.kafka.errors import NotAcknowledgedError, TopicMismatchError
 from axonstream.kafka.topic_admin import make_topics
 from axonstream.kafka.topics import Topics
@@ -39,8 +39,8 @@ async def records_of(settings: Settings, count: int) -> list[Any]:
 
 
 def events_of(records: list[Any]) -> list[dict[str, Any]]:
-    events = [verdict(record.key, record.value) for record in records]
-    assert [event for event in events if isinstance(event, Refusal)] == []
+    events = [validate_record(record.key, record.value) for record in records]
+    assert [event for event in events if isinstance(event, ValidationFailure)] == []
     return [orjson.loads(record.value) for record in records]
 
 

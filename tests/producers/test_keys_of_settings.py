@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from axonstream.cli.checked_settings import checked_settings
+from axonstream.settings.gateway import LEAST_KEY, LEAST_SECRET
 from axonstream.settings.loopback import all_loopback, is_loopback
 from axonstream.settings.secret_strength import weakness
-from axonstream.settings.gateway import LEAST_KEY, LEAST_SECRET
 from axonstream.settings.settings import Settings
 
 ELSEWHERE = [

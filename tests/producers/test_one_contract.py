@@ -268,7 +268,7 @@ def test_in_a_batch_it_is_named_by_its_place_and_takes_no_other_along(publisher:
 
 
 def test_places_are_those_of_the_given_batch_whoever_refuses(publisher: OnePublisher) -> None:
-    """The first is refused here, the third by the server or the verdict."""
+    """The first is refused here, the third by the server or the validation."""
     result = publisher.publish_many([{}, SMALL, SMALL | {"payload": deep(150)}, "text", SMALL])
     assert [one.index for one in result.rejected] == [0, 2, 3]
     assert result.accepted == 2

@@ -1,4 +1,4 @@
-"""The verdict takes what the encoder makes, refuses every corruption of one field, and its fast way is the slow way."""
+"""The validation takes what the encoder makes, refuses every corruption of one field, and its fast way is the slow way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from msgspec import Raw
 from axonstream.contract import record_validation as verdict_module
 from axonstream.contract.event import Event, encode_again
 from axonstream.contract.event_record import encode_event
-from axonstream.contract.record_validation import MAX_RECORD_BYTES, RUN, SHORT_RUN, Refusal, verdict, verdicts
+from axonstream.contract.record_validation import (
+    MAX_RECORD_BYTES,
+    RUN,
+    SHORT_RUN,
+    ValidationFailure,
+    validate_record,
+    validate_records,
+)
 from axonstream.event_contract import MAX_DEPTH, MAX_ID, MAX_NAME_BYTES, MAX_TIME_MS, SECONDS, EventInput
 from axonstream.kafka.topics import event_key
 from kit.slow_json import wrong_shape_by_walking
@@ -50,8 +57,8 @@ def test_whatever_the_encoder_makes_is_an_event(
     event: EventInput, tenant: str, trace: str, fresh: int, now: int
 ) -> None:
     record = encode_event(event, tenant_id=tenant, trace_id=trace, fresh_id=fresh, now_ms=now)
-    found = verdict(event_key(trace), record.value)
-    assert not isinstance(found, Refusal)
+    found = validate_record(event_key(trace), record.value)
+    assert not isinstance(found, ValidationFailure)
     assert (found.tenant_id, found.trace_id, found.event_id) == (tenant, trace, record.event_id)
     assert found.occurred_at == record.occurred_at
 
@@ -63,9 +70,9 @@ def valid(**changed: Any) -> dict[str, Any]:
     return event | changed
 
 
-def judged(event: dict[str, Any]) -> Event | Refusal:
+def judged(event: dict[str, Any]) -> Event | ValidationFailure:
     key = event.get("trace_id")
-    return verdict(key.encode() if isinstance(key, str) else b"x", json.dumps(event).encode())
+    return validate_record(key.encode() if isinstance(key, str) else b"x", json.dumps(event).encode())
 
 
 def corruptions() -> dict[str, list[Any]]:
@@ -86,7 +93,7 @@ CORRUPTIONS = [(field, value) for field, values in corruptions().items() for val
 @pytest.mark.parametrize(("field", "value"), CORRUPTIONS, ids=lambda part: str(part)[:20].replace("\x00", "NUL"))
 def test_one_field_with_a_wrong_value_is_refused_by_name(field: str, value: Any) -> None:
     refusal = judged(valid(**{field: value}))
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, ValidationFailure)
     assert field in refusal.reason or (field == "v" and "version" in refusal.reason) or "JSON" in refusal.reason
 
 
@@ -94,7 +101,7 @@ def test_one_field_with_a_wrong_value_is_refused_by_name(field: str, value: Any)
 def test_a_required_field_that_is_missing_is_refused(field: str) -> None:
     event = valid()
     del event[field]
-    assert isinstance(judged(event), Refusal)
+    assert isinstance(judged(event), ValidationFailure)
 
 
 @pytest.mark.parametrize("field", ["metadata", *OPTIONAL_NAMES])
@@ -111,9 +118,9 @@ def test_an_optional_field_may_be_missing(field: str) -> None:
 
 def test_the_limits_themselves_are_inside() -> None:
     most = dict(NUMBERS) | dict.fromkeys(OPTIONAL_NAMES, "é" * (MAX_NAME_BYTES // 2))
-    assert not isinstance(judged(valid(**most)), Refusal)
-    assert not isinstance(judged(valid(**dict.fromkeys(NUMBERS, 0))), Refusal)
-    assert not isinstance(judged(valid(**dict.fromkeys(OPTIONAL_NAMES, ""))), Refusal)
+    assert not isinstance(judged(valid(**most)), ValidationFailure)
+    assert not isinstance(judged(valid(**dict.fromkeys(NUMBERS, 0))), ValidationFailure)
+    assert not isinstance(judged(valid(**dict.fromkeys(OPTIONAL_NAMES, ""))), ValidationFailure)
 
 
 GOOD = orjson.dumps(valid())
@@ -138,11 +145,11 @@ def test_a_time_of_another_unit_is_refused_by_its_unit_alone_and_among_others(nu
     """Fold and sink skip it alike, in the fast way and in the slow one."""
     words = f"looks like {unit}"
     values = [orjson.dumps(valid(occurred_at=at)) for at in (SECONDS.stop, number, 0)]
-    alone = verdict(b"x", values[1])
-    assert isinstance(alone, Refusal)
+    alone = validate_record(b"x", values[1])
+    assert isinstance(alone, ValidationFailure)
     assert words in alone.reason
-    among = verdicts([KeyedValue(b"x", value) for value in values]).judged
-    assert [isinstance(one, Refusal) for one in among] == [False, True, False]
+    among = validate_records([KeyedValue(b"x", value) for value in values]).judged
+    assert [isinstance(one, ValidationFailure) for one in among] == [False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -171,25 +178,25 @@ def test_a_time_of_another_unit_is_refused_by_its_unit_alone_and_among_others(nu
     ids=lambda part: "" if isinstance(part, bytes) else str(part),
 )
 def test_a_record_that_is_not_one_plain_event_is_refused(value: bytes | None, reason: str) -> None:
-    refusal = verdict(b"x", value)
-    assert isinstance(refusal, Refusal)
+    refusal = validate_record(b"x", value)
+    assert isinstance(refusal, ValidationFailure)
     assert reason in refusal.reason
 
 
 @pytest.mark.parametrize("key", [None, b"", b"y", b"x ", b"X"])
 def test_a_key_that_is_not_the_trace_is_refused(key: bytes | None) -> None:
-    assert verdict(key, GOOD) == Refusal("the record's key is not its trace_id")
+    assert validate_record(key, GOOD) == ValidationFailure("the record's key is not its trace_id")
 
 
 def test_a_hundred_levels_are_allowed() -> None:
     deepest = GOOD.replace(b"{}", b'{"a":' + b"[" * (MAX_DEPTH - 2) + b"]" * (MAX_DEPTH - 2) + b"}")
-    assert not isinstance(verdict(b"x", deepest), Refusal)
+    assert not isinstance(validate_record(b"x", deepest), ValidationFailure)
 
 
 @given(text=st.binary(max_size=200))
 @example(text=b"\x00")
 def test_any_bytes_get_an_answer(text: bytes) -> None:
-    assert isinstance(verdict(b"x", text), Refusal)
+    assert isinstance(validate_record(b"x", text), ValidationFailure)
 
 
 @given(payload=OBJECT, spaces=st.booleans(), escapes=st.booleans(), twice=st.booleans(), data=st.data())
@@ -203,13 +210,13 @@ def test_the_fast_way_and_the_walk_agree_on_the_shape(
         at = data.draw(st.sampled_from([place for place, letter in enumerate(text) if letter == "{"]))
         text = text[: at + 1] + '"z":0,"z":0' + ("," if text[at + 1] != "}" else "") + text[at + 1 :]
     value = text.encode()
-    answer = verdict(b"x", value)
+    answer = validate_record(b"x", value)
     try:
         orjson.loads(value)
     except orjson.JSONDecodeError:  # the brace was one inside of a text
-        assert isinstance(answer, Refusal)
+        assert isinstance(answer, ValidationFailure)
     else:
-        assert isinstance(answer, Refusal) is (wrong_shape_by_walking(value) is not None)
+        assert isinstance(answer, ValidationFailure) is (wrong_shape_by_walking(value) is not None)
 
 
 NEAR_LIMITS = st.sampled_from([MAX_NAME_BYTES // 4, MAX_NAME_BYTES - 14, MAX_NAME_BYTES - 13, MAX_NAME_BYTES])
@@ -240,17 +247,17 @@ def test_the_quick_yes_is_a_yes_of_every_check(
         order.shuffle(fields)
     value = json.dumps(dict(fields), separators=(", " if spaces else ",", ":"), ensure_ascii=False).encode()
     key = str(event["trace_id"]).encode()
-    answer = verdict(key, value)
+    answer = validate_record(key, value)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verdict_module, "_quick_yes", lambda _: None)
-        assert answer == verdict(key, value)
+        patch.setattr(verdict_module, "_fast_path", lambda _: None)
+        assert answer == validate_record(key, value)
 
 
 def test_what_the_gateway_encodes_takes_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
     event = EventInput(identifier="i", payload={"a": [1.5, {"b": "ä"}]}, channel_id=1, dedup_key="k", metadata={})
     record = encode_event(event, tenant_id="1", trace_id="t", fresh_id=1, now_ms=1)
     monkeypatch.setattr(verdict_module, "_any_event", None)
-    assert isinstance(verdict(b"t", record.value), Event)
+    assert isinstance(validate_record(b"t", record.value), Event)
 
 
 _SENT = EventInput(identifier="i", payload={"a": [1, {"b": None}]}, metadata={"c": "ä"}, channel_id=1, dedup_key="k")
@@ -276,8 +283,8 @@ def test_a_run_is_judged_as_its_records_one_by_one(odd: list[KeyedValue], at: in
     """Halves of an event that stand one after the other, and values with a line end, make nothing else of any."""
     records = [KeyedValue(b"x", PLAIN)] * count
     records[at:at] = odd
-    judged, spelt = verdicts(records)
-    assert judged == [verdict(record.key, record.value) for record in records]
+    judged, spelt = validate_records(records)
+    assert judged == [validate_record(record.key, record.value) for record in records]
     assert spelt == [encode_again(event) if isinstance(event, Event) else b"" for event in judged]
 
 
@@ -292,9 +299,9 @@ def test_a_field_that_another_encoder_repeats_is_refused(repeated: str, identifi
     good = "{" + ",".join(f'{spaces}"{name}":{value}' for name, value in fields.items()) + "}"
     value = f"{good[:-1]},{repeated}}}".encode()
     run = [KeyedValue(b"x", good.encode()), KeyedValue(b"x", value)]
-    first, second = verdicts(run).judged
+    first, second = validate_records(run).judged
     assert isinstance(first, Event)
-    assert second == verdict(b"x", value) == Refusal("a key is repeated")
+    assert second == validate_record(b"x", value) == ValidationFailure("a key is repeated")
 
 
 FRAGMENTS = st.sampled_from(
@@ -327,8 +334,8 @@ def test_no_bytes_are_waved_through(
         text = text[:at] + put_in + text[at + removed :]
     values = [text] if cut is None else [text[: cut % (len(text) + 1)], text[cut % (len(text) + 1) :]]
     records = [KeyedValue(b"x", value) for value in [PLAIN, *values, GOOD]]
-    judged, spelt = verdicts(records)
+    judged, spelt = validate_records(records)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verdict_module, "_quick_yes", lambda _: None)
-        assert judged == [verdict(record.key, record.value) for record in records]
+        patch.setattr(verdict_module, "_fast_path", lambda _: None)
+        assert judged == [validate_record(record.key, record.value) for record in records]
     assert spelt == [encode_again(event) if isinstance(event, Event) else b"" for event in judged]

@@ -25,8 +25,8 @@ from axonstream.local.private_file import make_private
 from axonstream.local.server_secret import kept_secret, server_secret
 from axonstream.local.servers import LocalServers
 from axonstream.local.stack import LocalStack, StackOptions
-from axonstream.settings.secret_strength import weakness
 from axonstream.settings.gateway import LEAST_SECRET
+from axonstream.settings.secret_strength import weakness
 from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import SettingsError
 from axonstream.sinks.worker import _lease_s

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axonstream.contract.event import encode_again
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.event_contract import MAX_TIME_MS, SECONDS
 from axonstream.sinks.events.event_line import event_line, line_end
 from kit.sample_events import NOW_MS, event_value
@@ -72,8 +72,8 @@ def test_any_encoding_of_an_event_is_stored_as_it_was(
     }
     items = list(fields.items())
     text = json.dumps(dict(items[at] for at in order), separators=spaces, ensure_ascii=ascii_only)
-    event = verdict(b"tr_1", text.encode("utf-8", "surrogatepass"))
-    if isinstance(event, Refusal):
+    event = validate_record(b"tr_1", text.encode("utf-8", "surrogatepass"))
+    if isinstance(event, ValidationFailure):
         return  # lone surrogates and the like: not for the splice
     line = event_line(event, encode_again(event), line_end(3, 4), offset, received)
 
@@ -94,8 +94,8 @@ def test_any_encoding_of_an_event_is_stored_as_it_was(
 
 def test_the_bytes_of_a_payload_are_kept() -> None:
     value = event_value("tr_1", 1, PAYLOAD.encode())
-    event = verdict(b"tr_1", value)
-    assert not isinstance(event, Refusal)
+    event = validate_record(b"tr_1", value)
+    assert not isinstance(event, ValidationFailure)
     assert stored(event_line(event, value, line_end(1, 0), 9, event.received_at))["payload"] == PAYLOAD
 
 
@@ -107,8 +107,8 @@ def test_times_of_other_lengths_are_split_at_the_milliseconds(occurred: int, rec
     old = f'"occurred_at":{NOW_MS},"received_at":{NOW_MS}'
     assert old in text
     value = text.replace(old, f'"occurred_at":{occurred},"received_at":{received}').encode()
-    event = verdict(b"tr_1", value)
-    assert not isinstance(event, Refusal)
+    event = validate_record(b"tr_1", value)
+    assert not isinstance(event, ValidationFailure)
     members = stored(event_line(event, value, line_end(1, 0), 9, event.received_at))
     assert members["occurred_at"] == f'"{occurred // 1000:010d}.{occurred % 1000:03d}"'
     assert members["received_at"] == f'"{received // 1000:010d}.{received % 1000:03d}"'
@@ -119,8 +119,8 @@ def test_the_time_of_arrival_is_that_of_the_record(sent: int) -> None:
     """Not what a publisher's clock said."""
     text = event_value("tr_1", 1, b"{}").decode()
     value = text.replace(f'"received_at":{NOW_MS}', f'"received_at":{sent}').encode()
-    event = verdict(b"tr_1", value)
-    assert not isinstance(event, Refusal)
+    event = validate_record(b"tr_1", value)
+    assert not isinstance(event, ValidationFailure)
     assert stored(event_line(event, value, line_end(1, 0), 9, 1234))["received_at"] == '"0000000001.234"'
 
 
@@ -136,8 +136,8 @@ def test_the_times_of_another_encoder_are_found_wherever_they_stand(text: str) -
     rest = {"v": 1, "tenant_id": "1", "event_id": 1, "trace_id": "t", "channel_id": 1, "event_type": "custom"}
     rest |= {"source": "app", "payload": {}} | ({} if "identifier" in text else {"identifier": "a"})
     value = (text.replace("NOW", str(NOW_MS)) + "," + json.dumps(rest)[1:] + " ").encode()
-    event = verdict(b"t", value)
-    assert not isinstance(event, Refusal)
+    event = validate_record(b"t", value)
+    assert not isinstance(event, ValidationFailure)
     members = stored(event_line(event, encode_again(event), line_end(1, 0), 0, event.received_at))
     assert members["occurred_at"] == members["received_at"] == f'"{NOW_MS // 1000}.{NOW_MS % 1000:03d}"'
     assert len(members) == 14

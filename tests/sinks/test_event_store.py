@@ -19,7 +19,7 @@ from axonstream.sinks.dead_letters.dead_letter import DeadLetter
 from axonstream.sinks.events.event_batch import EventBatch
 from axonstream.sinks.events.event_store import EventStore
 from axonstream.sinks.events.offset_ledger import OffsetLedger
-from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.membership.ownership import Ownership
 from kit.sample_events import Record, event_record
 
 PARTITIONS: tuple[int, ...] = (0, 1)
@@ -28,7 +28,7 @@ DRAWN: int = settings().max_examples  # of the profile: few in `make quick`
 SMALL = Settings(sink_max_rows=3)
 
 
-class InstantTenure(Tenure):
+class InstantOwnership(Ownership):
     """Never revoked, and its pauses take no time."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class RememberedLetters:
     def __init__(self) -> None:
         self.places: set[Place] = set()
 
-    async def put(self, letters: Sequence[DeadLetter], epoch: int, tenure: Tenure) -> None:
+    async def put(self, letters: Sequence[DeadLetter], epoch: int, ownership: Ownership) -> None:
         self.places |= {(letter.partition, letter.offset) for letter in letters}
 
 
@@ -69,7 +69,7 @@ class Simulation:
         await self.table.kill("events_log", PARTITIONS)
         ledgers = {p: OffsetLedger(c, self.table.ceiling(p, c)) for p, c in self.committed.items()}
         parts: Any = {"client": self.table, "writer": self.table, "dead_letters": self.letters}
-        return EventStore(settings=self._settings, tenure=InstantTenure(), epoch=1, ledgers=ledgers, **parts)
+        return EventStore(settings=self._settings, ownership=InstantOwnership(), epoch=1, ledgers=ledgers, **parts)
 
     async def run(self, sizes: Sequence[int], crash_before_commit: Sequence[bool]) -> None:
         store, position = await self.start(), dict(self.committed)

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from memory_table import CrashError, MemoryTable, Outcome, Place
-from test_event_store import PARTITIONS, SMALL, InstantTenure, RememberedLetters, judged
+from test_event_store import PARTITIONS, SMALL, InstantOwnership, RememberedLetters, judged
 
 from axonstream.sinks.events.event_store import EventStore
 from axonstream.sinks.events.offset_ledger import OffsetLedger
@@ -42,7 +42,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.position = dict(self.committed)
         ledgers = {p: OffsetLedger(c, self.table.ceiling(p, c)) for p, c in self.committed.items()}
         parts: Any = {"client": self.table, "writer": self.table, "dead_letters": self.letters}
-        self.store = EventStore(settings=SMALL, tenure=InstantTenure(), epoch=1, ledgers=ledgers, **parts)
+        self.store = EventStore(settings=SMALL, ownership=InstantOwnership(), epoch=1, ledgers=ledgers, **parts)
 
     @rule(
         sizes=st.tuples(st.integers(0, 6), st.integers(0, 6)),

@@ -71,18 +71,18 @@ def test_the_first_look_waits_for_the_lease_of_a_rival(monkeypatch: pytest.Monke
         nonlocal now
         assignment = Assignment(Lease(FAR_AWAY_S, lambda: now))
         await assignment.begin(PARTITIONS)
-        assert await assignment.tenure()
+        assert await assignment.ownership()
         assignment.expect_rival()  # its place was taken, and is about to be taken back
         await assignment.end()
         await assignment.begin(PARTITIONS)
-        waiting = asyncio.create_task(assignment.tenure())
+        waiting = asyncio.create_task(assignment.ownership())
         for _ in range(20):
             await asyncio.sleep(0)
         assert not waiting.done()
         await assignment.end()  # a rebalance meanwhile does not wait for it, nor does the wait begin anew
         now += FAR_AWAY_S
         await assignment.begin(PARTITIONS)
-        tenure = await asyncio.wait_for(waiting, 60)
-        assert not tenure.is_over
+        ownership = await asyncio.wait_for(waiting, 60)
+        assert not ownership.is_over
 
     asyncio.run(story())

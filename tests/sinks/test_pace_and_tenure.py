@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from axonstream.kafka.lease import Lease
 from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import LeaseLostError, RevokedError, SettingsError
-from axonstream.sinks.membership.ownership import Tenure
+from axonstream.sinks.membership.ownership import Ownership
 from axonstream.sinks.worker import _lease_s
 from axonstream.sinks.writing.pace import Pace
 from axonstream.sinks.writing.table_writer import partitions_of
@@ -42,27 +42,27 @@ def test_an_outage_is_not_paid_for_a_second_time() -> None:
 def test_a_lease_that_does_not_come_back_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("axonstream.sinks.membership.ownership.LEASE_GIVEN_UP_S", 0.1)
     with pytest.raises(LeaseLostError):
-        asyncio.run(Tenure([TP], Lease(5)).may_insert())
+        asyncio.run(Ownership([TP], Lease(5)).may_insert())
 
 
 def test_no_insert_starts_without_the_lease() -> None:
     now = 0.0
     lease = Lease(5, clock=lambda: now)
 
-    async def allowed(tenure: Tenure) -> bool:
-        waiting = asyncio.create_task(tenure.may_insert())
+    async def allowed(ownership: Ownership) -> bool:
+        waiting = asyncio.create_task(ownership.may_insert())
         done, _ = await asyncio.wait([waiting], timeout=0.12)
         waiting.cancel()
         return bool(done)
 
     async def story() -> None:
         nonlocal now
-        tenure = Tenure([TP], lease)
-        assert not await allowed(tenure)
+        ownership = Ownership([TP], lease)
+        assert not await allowed(ownership)
         lease.renew(0.0)
-        assert await allowed(tenure)
+        assert await allowed(ownership)
         now = 4.6
-        assert not await allowed(tenure)
+        assert not await allowed(ownership)
 
     asyncio.run(story())
 
@@ -71,18 +71,18 @@ def test_a_revocation_waits_for_what_is_under_way_and_lets_nothing_new_start() -
     async def story() -> None:
         lease = Lease(1e9)
         lease.renew(0)
-        tenure = Tenure([TP], lease)
-        async with tenure.working():
-            ending = asyncio.create_task(tenure.end())
+        ownership = Ownership([TP], lease)
+        async with ownership.working():
+            ending = asyncio.create_task(ownership.end())
             with pytest.raises(RevokedError):
-                await tenure.pause(60)
+                await ownership.pause(60)
             with pytest.raises(RevokedError):
-                await tenure.may_insert()
+                await ownership.may_insert()
             assert not ending.done()
         await ending
         with pytest.raises(RevokedError):
-            async with tenure.working():
-                pytest.fail("a tenure that has ended lets nobody in")
+            async with ownership.working():
+                pytest.fail("an ownership that has ended lets nobody in")
 
     asyncio.run(story())
 

@@ -28,18 +28,18 @@ def test_a_tenure_begins_again_with_the_same_partitions() -> None:
     async def story() -> None:
         assignment = Assignment(Lease(1e9))
         await assignment.begin([TP])
-        first = await assignment.tenure()
+        first = await assignment.ownership()
         async with first.working():
             again = asyncio.create_task(assignment.again(first))
             with pytest.raises(RevokedError):
                 await first.pause(60)
             assert not again.done(), "a flow is still working"
         await again
-        second = await assignment.tenure()
+        second = await assignment.ownership()
         assert second is not first
         assert second.partitions == first.partitions
         await assignment.again(first)
-        assert await assignment.tenure() is second, "that tenure is over already"
+        assert await assignment.ownership() is second, "that ownership is over already"
 
     asyncio.run(story())
 
@@ -48,16 +48,16 @@ def test_a_revocation_during_the_new_beginning_ends_the_new_tenure() -> None:
     async def story() -> None:
         assignment = Assignment(Lease(1e9))
         await assignment.begin([TP])
-        first = await assignment.tenure()
+        first = await assignment.ownership()
         async with first.working():
             again = asyncio.create_task(assignment.again(first))
             with pytest.raises(RevokedError):
                 await first.pause(60)
             revoked = asyncio.create_task(assignment.end())
             done, _ = await asyncio.wait([revoked], timeout=0.05)
-            assert not done, "the flows have not left the first tenure"
+            assert not done, "the flows have not left the first ownership"
         await asyncio.gather(again, revoked)
-        waiting = asyncio.create_task(assignment.tenure())
+        waiting = asyncio.create_task(assignment.ownership())
         done, _ = await asyncio.wait([waiting], timeout=0.05)
         assert not done, "nothing is owned after a revocation"
         waiting.cancel()

@@ -11,7 +11,7 @@ import pytest
 from axonstream.kafka.topics import event_key
 from axonstream.settings.settings import Settings
 from axonstream.sinks.dead_letters.replay import dedup_key_of
-from axonstream.sinks.dead_letters.store import Decision, LetterBox, Place
+from axonstream.sinks.dead_letters.store import DeadLetterStore, Decision, Place
 from axonstream.sinks.verification import Kind, Verification, summary_check, verify
 from axonstream.sinks.verification.log_state import events_log
 from axonstream.sinks.verification.summary_check import SummaryCheck
@@ -52,7 +52,7 @@ def test_a_record_that_is_stored_after_all_is_judged_by_what_became_of_its_lette
             place = Place(pipe.topics.events, 1, 0, 1)
             await pipe.client.command(f"{LETTER} VALUES ('{place.topic}', 0, 1, 1, 'tr_1', now())")
             if decision:
-                await LetterBox(pipe.client).decide([place], decision, int(time() * 1000))
+                await DeadLetterStore(pipe.client).decide([place], decision, int(time() * 1000))
             if replayed:
                 key = b'"dedup_key":"%b",' % dedup_key_of(place).encode()
                 value = event_value("tr_1", 9).replace(b'"source":', key + b'"source":')

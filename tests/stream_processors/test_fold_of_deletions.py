@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_fold import Stored, Worker, a_record, check, logs, recovered, small_pages, table
 
 from axonstream.contract.deletion import MARKER_KEY, Deletion, Late, marker_value, read_marker
-from axonstream.contract.record_validation import Refusal, verdict
+from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.kafka.topics import state_key
 from axonstream.stream_processors.fold import fold_records
 from axonstream.stream_processors.state_table import StateTable
@@ -43,8 +43,8 @@ def left(records: list[Stored]) -> list[Stored]:
         tenant_id, deletion = marker
 
         def is_deleted(one: Stored, tenant_id: str = tenant_id, traces: tuple[str, ...] = deletion.trace_ids) -> bool:
-            event = verdict(one.key, one.value)
-            if isinstance(event, Refusal) or event.tenant_id != tenant_id:
+            event = validate_record(one.key, one.value)
+            if isinstance(event, ValidationFailure) or event.tenant_id != tenant_id:
                 return False
             return not traces or event.trace_id in traces
 
