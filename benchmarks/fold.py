@@ -91,7 +91,7 @@ def main() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
     print(f"{options.events} events, {options.chunk} a chunk, us of CPU per event, best of {ROUNDS}")
     print(
-        f"{'trace length':>12} {'parse':>7} {'validation':>8} {'fold':>7} {'+ output':>9} {'x parse':>8} {'bytes out':>10}"
+        f"{'trace length':>12} {'parse':>7} {'valid':>8} {'fold':>7} {'+ output':>9} {'x parse':>8} {'bytes out':>10}"
     )
     for trace_length in (12, 100, 4000):
         log = make_log(options.events, trace_length)

@@ -20,7 +20,7 @@ _TimeMs = Annotated[int, Meta(ge=0, le=MAX_TIME_MS)]
 
 
 class Event(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False, kw_only=True):
-    """Only the validation makes one, of a record that is valid in every respect.
+    """Only validation makes one, from a record that is valid in every respect.
 
     A name that is missing is "". `payload` and `metadata` are the very bytes that stand in the record; times are ms
     since 1970.

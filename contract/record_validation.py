@@ -46,7 +46,7 @@ RUN_BYTES = 256 << 10  # and no more, so that a run of the dearest events takes 
 
 
 class Record(Protocol):
-    """What the validation reads of a Kafka record."""
+    """What validation reads of a Kafka record."""
 
     @property
     def key(self) -> bytes | None: ...
@@ -78,7 +78,7 @@ def validate_record(key: bytes | None, value: bytes | None) -> Event | Validatio
 
 
 class ValidatedRun(NamedTuple):
-    """What the validation says of each record of a run, in their order.
+    """What validation says of each record of a run, in their order.
 
     `spelt` has each event as `encode_event` spells it: the record's own value, where another encoder did not write it.
     A refused record has b"" there.

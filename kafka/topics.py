@@ -54,5 +54,5 @@ def event_key(trace_id: str) -> bytes:
 
 
 def state_key(tenant_id: str, trace_id: str) -> bytes:
-    """The key of a trace's state, changelog and summaries; tenant and trace hold no NUL (see the validation)."""
+    """The key of a trace's state, changelog and summaries; tenant and trace hold no NUL (see record_validation)."""
     return f"{tenant_id}\x00{trace_id}".encode()

@@ -1,1 +1,1 @@
-"""What puts events on Kafka: the publisher, the record's encoding, the validation on a record, topics and keys."""
+"""What puts events on Kafka: the event log of the gateway, its batcher, and the publisher for services."""

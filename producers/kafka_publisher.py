@@ -39,7 +39,7 @@ class KafkaPublisher:
             await publisher.publish("web_search", {"query": "AI"}, channel_id=1, event_type="agent.tool_call.start")
 
     Its contract is that of AxonPush: it takes the same values, writes the same JSON and raises the errors of
-    `axonstream.errors`. What it hands to Kafka has passed the validation that sink and processor pass on it, so that
+    `axonstream.errors`. What it hands to Kafka has passed the validation of sink and processor, so that
     nothing that was acknowledged becomes a dead letter.
 
     `publish` and `publish_many` return when Kafka has acknowledged, or raise NotAcknowledgedError, which is an

@@ -132,9 +132,7 @@ class TopicFlow(ABC):
                     await self._guarded(ownership, await self._begin(ownership))
             except RevokedError:
                 log.info("%s: partitions revoked", self.topic)
-                await asyncio.sleep(
-                    0 if ownership.is_over else FIRST_S
-                )  # the group has moved on, and has not said so yet
+                await asyncio.sleep(0 if ownership.is_over else FIRST_S)  # the group has moved on already
             except (NoOffsetForPartitionError, OffsetOutOfRangeError, LostEndError) as error:
                 log.warning("%s: not read on from here, beginning anew: %r", self.topic, error)  # `begin` finds out why
                 await asyncio.sleep(FIRST_S)

@@ -196,7 +196,8 @@ async def _leave(consumer: AIOKafkaConsumer) -> None:
 
 
 async def _watch_group(consumer: AIOKafkaConsumer) -> None:
-    """Ends the process with the group's error: aiokafka tells it to who fetches, and without an ownership nobody does."""
+    """Ends the process with the group's error: aiokafka tells it to a fetch alone, and none is under way while no
+    partitions are assigned."""
     coordinator: Any = consumer._coordinator
     while True:
         coordinator.check_errors()

@@ -56,8 +56,8 @@ def fold_records(records: Sequence[Record], states: TraceStates, partition: int 
     A trace that was folded in another partition has moved (partitions were added): its offsets there say nothing here,
     so what comes now is another segment.
 
-    A record that the validation refuses is skipped: the sink dead-letters it by the same validation. The marker of a deletion
-    forgets what its traces had before it in this partition.
+    A record that fails validation is skipped: the sink dead-letters it by the same validation. The marker of a
+    deletion forgets what its traces had before it in this partition.
     """
     folded = Folded()
     touched, changed = folded.touched, dict[bytes, TraceState]()

@@ -1,7 +1,7 @@
 """A few distinct names in the order in which they came, in one bytes object: each stands between two NULs.
 
-Names hold no NUL themselves (see the validation). Looking for a name is then one search, and most traces have the same few
-lists, so that their JSON is made once.
+Names hold no NUL themselves (see the validation of records). Looking for a name is then one search, and most traces
+have the same few lists, so that their JSON is made once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The validation takes what the encoder makes, refuses every corruption of one field, and its fast way is the slow way."""
+"""Validation takes what the encoder makes, refuses every corruption of one field, and its fast path is the slow way."""
 
 from __future__ import annotations
 
