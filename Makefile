@@ -63,7 +63,7 @@ docs: install-test
 	$(BIN)/python tests/guards/guard_table.py
 
 # Faults are injected in tests/faults, and where the part has tests of its own that do.
-FAULTS := tests/faults tests/end_to_end tests/sinks/test_sink_on_kafka.py tests/deploy/test_dead_letters_replay.py tests/deploy/test_idle_stack.py tests/deploy/test_installs.py tests/gateway/test_schemathesis.py
+FAULTS := tests/faults tests/end_to_end tests/sinks/test_sink_on_kafka.py tests/cli/test_dead_letters_replay.py tests/local/test_idle_stack.py tests/deploy/test_installs.py tests/gateway/test_schemathesis.py
 soak: install-test
 	$(BIN)/python -m pytest $(FAULTS) --soak -v -o timeout=1800 --durations=0
 

@@ -15,9 +15,9 @@ from axonstream.cli.terminal_text import HarmlessGroup, say, say_json
 from axonstream.local.supervised_part import PartSpec, SupervisedPart
 from kit.hostile_text import HOSTILE, effects
 
-DEPLOY = Path(__file__).parent.parent.parent / "deploy"
+ROOT = Path(__file__).parents[2]
 # The lines "ready ...", which the supervisor waits for, and a server that is run by its module alone.
-PRINTS = {("clickhouse_http/__main__.py", "print"), ("clickhouse_http/server.py", "print")}
+PRINTS = {("local/clickhouse_http/__main__.py", "print"), ("local/clickhouse_http/server.py", "print")}
 
 
 def test_the_last_lines_of_a_log_have_no_effect_on_the_terminal(tmp_path: Path) -> None:
@@ -70,11 +70,11 @@ def test_what_is_said_has_no_effects_and_keeps_its_lines(capsys: pytest.CaptureF
 def test_one_file_writes_to_the_terminal() -> None:
     """S22, the kind: whoever prints past `terminal_text` has to think of escape sequences, and one day will not."""
     found: set[tuple[str, str]] = set()
-    for file in DEPLOY.rglob("*.py"):
+    for file in (file for room in ("deploy", "local", "cli") for file in (ROOT / room).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and (written := _writes(node.func)):
-                found.add((file.relative_to(DEPLOY).as_posix(), written))
-    assert {place for place in found if place[0] != "terminal_text.py"} == PRINTS
+                found.add((file.relative_to(ROOT).as_posix(), written))
+    assert {place for place in found if place[0] != "cli/terminal_text.py"} == PRINTS
 
 
 def _writes(called: ast.expr) -> str:
