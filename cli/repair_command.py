@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from axonstream.cli.checked_settings import checked_settings
 from axonstream.cli.terminal_text import say
-from axonstream.kafka.errors import NoTopicError
+from axonstream.kafka.errors import ProducerError
 from axonstream.local.endpoints import with_endpoints
 from axonstream.process.log_lines import log_to_stderr
 from axonstream.settings.settings import Settings
@@ -68,14 +68,14 @@ def _result(settings: Settings, which: Range) -> Repaired:
 
     try:
         return asyncio.run(repair_stored(settings, which, progress))
-    except (KafkaError, SinkError, NoTopicError, *CLICKHOUSE_ERRORS, BaseExceptionGroup) as error:
+    except (KafkaError, SinkError, ProducerError, *CLICKHOUSE_ERRORS, BaseExceptionGroup) as error:
         [problem, *_] = [_in_words(one, settings) for one in single_errors(error)]
     say(f"Error: not repaired: {problem}", to_stderr=True)
     sys.exit(NOT_REPAIRED)
 
 
 def _in_words(error: BaseException, settings: Settings) -> str:
-    if isinstance(error, SinkError | NoTopicError):
+    if isinstance(error, SinkError | ProducerError):
         return str(error)
     if isinstance(error, KafkaError):
         return f"no Kafka answers at {settings.kafka_bootstrap_servers}: {error!r}"

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from axonstream.cli.checked_settings import checked_settings
 from axonstream.cli.terminal_text import print_table, say, say_json
-from axonstream.kafka.errors import NoTopicError
+from axonstream.kafka.errors import ProducerError
 from axonstream.local.endpoints import with_endpoints
 from axonstream.process.exit_codes import FAILED, NOT_VERIFIED
 from axonstream.settings.settings import Settings
@@ -59,7 +59,7 @@ def verify(output: Literal["text", "json"], most: int, deep: bool, data_dir: Pat
 def _result(settings: Settings, most: int, *, deep: bool) -> Verification:
     try:
         return asyncio.run(verify_stored(settings, most=most, deep=deep))
-    except (SinkError, NoTopicError) as error:
+    except (SinkError, ProducerError) as error:
         problem = str(error)
     except KafkaError as error:
         problem = f"no Kafka answers at {settings.kafka_bootstrap_servers}: {error!r}"

@@ -69,8 +69,8 @@ Progress = Callable[[int], None]
 async def repair(settings: Settings, which: Range, progress: Progress) -> Repaired:
     """Returns when nothing of the range is missing that Kafka has. `progress` is told how many offsets are left.
 
-    Raises SinkError, KafkaError and clickhouse_connect's errors; what is stored until then stays, and a repair may be
-    begun again.
+    Raises SinkError, ProducerError, KafkaError and clickhouse_connect's errors; what is stored until then stays, and a
+    repair may be begun again.
     """
     result = Repaired()
     client = await connect(settings, SLOWEST_ANSWER_S)

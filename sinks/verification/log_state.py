@@ -11,7 +11,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from axonstream.kafka.client import kafka_options
 from axonstream.kafka.committed_offsets import group_offsets
+from axonstream.kafka.errors import TopicMismatchError
 from axonstream.kafka.record_identity import decode_note
+from axonstream.kafka.topic_admin import partitions_of_the_pipeline
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
 from axonstream.sinks.repairing.log_records import FETCH_WAIT_MS, records_between
@@ -69,8 +71,13 @@ class EventsLog:
 
 @asynccontextmanager
 async def events_log(settings: Settings) -> AsyncGenerator[tuple[EventsLog, list[PartitionState]]]:
-    """The log, and the state of each partition. Raises KafkaError when no broker answers."""
+    """The log, and the state of each partition.
+
+    Raises KafkaError when no broker answers, and TopicMismatchError when the topics have not as many partitions as the
+    settings say: with fewer in the settings, what the others hold would pass for verified.
+    """
     topics = Topics(settings.topic_prefix)
+    await _check_partitions(settings, topics)
     committed = await _committed(settings, topics)
     consumer = AIOKafkaConsumer(
         **kafka_options(settings),
@@ -86,6 +93,16 @@ async def events_log(settings: Settings) -> AsyncGenerator[tuple[EventsLog, list
         yield EventsLog(topics.events, consumer), states
     finally:
         await consumer.stop()
+
+
+async def _check_partitions(settings: Settings, topics: Topics) -> None:
+    counts = await partitions_of_the_pipeline(settings)
+    for topic in (topics.events, topics.summaries):
+        if (count := counts.get(topic, settings.topic_partitions)) != settings.topic_partitions:
+            raise TopicMismatchError(
+                f"topic {topic} has {count} partitions, AXONSTREAM_TOPIC_PARTITIONS says {settings.topic_partitions}: "
+                f"set AXONSTREAM_TOPIC_PARTITIONS={count} for this command"
+            )
 
 
 async def _committed(settings: Settings, topics: Topics) -> list[tuple[int, int]]:

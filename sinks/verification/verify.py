@@ -20,7 +20,7 @@ async def verify(settings: Settings, *, most: int = 1000, deep: bool = False) ->
     """Compare the log with the tables, and the summaries with the events. May run beside a working pipeline.
 
     Places are compared everywhere, contents at both ends of each partition, or everywhere with `deep`. Keeps at most
-    `most` findings. Raises EpochError when ClickHouse was filled from another Kafka, NoTopicError, KafkaError and
+    `most` findings. Raises EpochError when ClickHouse was filled from another Kafka, ProducerError, KafkaError and
     clickhouse_connect's errors when a server does not answer.
     """
     result = Verification(most)

@@ -65,3 +65,15 @@ def test_it_tells_clean_data_from_a_lost_row_and_from_servers_that_do_not_answer
     assert no_kafka.returncode == NOT_VERIFIED == 7
     assert "Error: not verified:" in no_kafka.stderr
     assert "Traceback" not in no_kafka.stderr
+
+
+@pytest.mark.parametrize("told", [1, 8])
+def test_another_count_of_partitions_than_the_topics_have_is_named_with_the_right_one(
+    server_settings: Settings, told: int
+) -> None:
+    """With fewer, `verify` called the records of the others verified; with more, it said that no Kafka answers."""
+    wrong = verify(server_settings, AXONSTREAM_TOPIC_PARTITIONS=str(told))
+    assert wrong.returncode == NOT_VERIFIED
+    assert f"has 2 partitions, AXONSTREAM_TOPIC_PARTITIONS says {told}" in wrong.stderr
+    assert "set AXONSTREAM_TOPIC_PARTITIONS=2 for this command" in wrong.stderr
+    assert verify(server_settings, AXONSTREAM_TOPIC_PARTITIONS="2").returncode == 0
