@@ -35,6 +35,7 @@ from axonstream.stream_processors.membership import Membership, StopOrNameTaken
 from axonstream.stream_processors.settle_ledger import MAX_UNCOMMITTED, Outputs, SettleLedger
 from axonstream.stream_processors.start_position import Known, Start, check_deleted
 from axonstream.stream_processors.state_table import StateTable
+from axonstream.stream_processors.trace_table import TraceTable
 
 MAX_BACKLOG = 256  # folded chunks with unacknowledged output, all partitions together
 REBALANCE_POLL_S = 0.02
@@ -71,9 +72,9 @@ class ChunkedConsumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         self._forget()
-        owned = {tp.partition for tp in assigned if tp.topic == self._states.changelog_topic_name}
+        owned = {tp.partition for tp in assigned if tp.topic == self._table.changelog_topic_name}
         with StopOrNameTaken(self.membership):
-            await cast("ChunkedProducer", self.app.producer).take_over(self._states.changelog_topic_name, owned)
+            await cast("ChunkedProducer", self.app.producer).take_over(self._table.changelog_topic_name, owned)
         await super().on_partitions_assigned(assigned, generation_id)  # which makes the recovery begin
         self._between_assignments = False
 
@@ -129,7 +130,11 @@ class ChunkedConsumer(driver.Consumer):
 
     @property
     def _states(self) -> StateTable:
-        return cast("StateTable", cast("Any", self.app.tables)["traces"])
+        return self._table.state_table
+
+    @property
+    def _table(self) -> TraceTable:
+        return cast("TraceTable", cast("Any", self.app.tables)["traces"])
 
     # Fetching
 
