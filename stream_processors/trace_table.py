@@ -16,7 +16,7 @@ from axonstream.stream_processors.output_record import OutputRecord
 from axonstream.stream_processors.state_table import StateTable
 
 
-class TraceTable(faust.Table):
+class TraceTable(faust.Table[bytes, bytes]):
     """Only for Faust: the processor reads and writes `state_table`."""
 
     @cached_property
