@@ -15,7 +15,6 @@ from typing import Any, cast
 from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain
-from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
@@ -71,8 +70,7 @@ class ChunkedConsumer(driver.Consumer):
 
     def is_chunked(self, topic: str) -> bool:
         return any(
-            isinstance(channel.schema, ChunkSchema)
-            for channel in cast("Conductor", self.app.topics)._topic_name_index[topic]
+            isinstance(channel.schema, ChunkSchema) for channel in cast("Any", self.app.topics)._topic_name_index[topic]
         )
 
     # Positions at the start
@@ -211,7 +209,8 @@ class ChunkedConsumer(driver.Consumer):
 
     async def _into_chunks(self, fetched: dict[Any, Any], generation: int) -> None:
         """Exchange the records of chunked topics for chunks, and put back what must not be delivered now."""
-        moves = self._leased.moves if generation == self.app.consumer_generation_id else {}
+        same = generation == self.app.consumer_generation_id
+        moves: Mapping[TP, tuple[int, int]] = self._leased.moves if same else {}
         for tp in [tp for tp in {**moves, **fetched} if self.is_chunked(tp.topic)]:
             records = fetched.pop(tp, [])
             if generation != self.app.consumer_generation_id:
