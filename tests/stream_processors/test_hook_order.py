@@ -56,6 +56,17 @@ def follow_each_other(names: list[str], calls: Iterable[str]) -> bool:
     return any(of_these[at : at + len(names)] == names for at in range(len(of_these)))
 
 
+def since_the_last_revocation(calls: list[str]) -> list[str]:
+    """On a busy machine a group may be joined more than once."""
+    revoked = [at for at, name in enumerate(calls) if name.endswith(".on_partitions_revoked")]
+    return calls[revoked[-1] :]
+
+
+def without_leftovers(names: list[str]) -> list[str]:
+    """What an earlier recovery has left is merged in more than one place, if there is any."""
+    return [name for name in names if name != "TraceTable.apply_changelog_batch"]
+
+
 def test_each_hook_has_a_line_that_says_what_it_is_for() -> None:
     lines = set(written("Each hook"))
     assert {f"{of.__name__}.{name}" for of in HOOKED for name in hooks(of)} | {"PromptTableManager.recovery"} == lines
@@ -77,8 +88,9 @@ def test_faust_calls_in_the_order_that_is_written_down(kafka_bootstrap: str, tmp
 
     async def publish_and_wait() -> None:
         async with events_topic(settings) as events:
-            for number in range(20):
-                await events.publish(number, f"tr_{number}")
+            await asyncio.gather(
+                *(events.publish(number, "tr_a") for number in range(20))
+            )  # so that some come together
             await events.output()
 
     def end_of_a_part() -> None:
@@ -98,17 +110,13 @@ def test_faust_calls_in_the_order_that_is_written_down(kafka_bootstrap: str, tmp
             process.send_signal(signal.SIGTERM)
             process.wait(60)
         end_of_a_part()
-    start, work, rebalance, stop = calls
-    joined = [*written("Assign"), *written("Recovery")]
-    first = [*written("Start"), "ChunkedConsumer.on_partitions_revoked", *joined]  # nothing is left of a recovery then
-    assert once(start) == once(first)
-    assert comes_in_order(first, [*start, *work])
-    again = once([*written("Revoke"), *joined])
-    # What an earlier recovery has left is merged at the start of the next one, too.
-    assert [name for name in once(rebalance) if name != "TraceTable.apply_changelog_batch"] == [
-        name for name in again if name != "TraceTable.apply_changelog_batch"
-    ]
-    assert comes_in_order([*written("Revoke"), *joined], rebalance)
+    start, _, rebalance, stop = calls
+    assert comes_in_order(written("Start"), start)
+    assert once(start)[: len(once(written("Start")))] == once(written("Start"))
+    joined = [*written("Revoke"), *written("Assign"), *written("Recovery")]
+    for part in (start, rebalance):
+        assert without_leftovers(once(since_the_last_revocation(part))) == without_leftovers(once(joined))
+    assert comes_in_order(joined, since_the_last_revocation(rebalance))
     everything = [name for part in calls for name in part]
     assert follow_each_other([name for name in written("Fetch") if not name.endswith(".on_buffer_full")], everything)
     assert follow_each_other(written("Commit"), everything)
