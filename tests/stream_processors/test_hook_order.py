@@ -88,9 +88,8 @@ def test_faust_calls_in_the_order_that_is_written_down(kafka_bootstrap: str, tmp
 
     async def publish_and_wait() -> None:
         async with events_topic(settings) as events:
-            await asyncio.gather(
-                *(events.publish(number, "tr_a") for number in range(20))
-            )  # so that some come together
+            # At once, so that some come together; to both partitions, so that the end of both is waited for.
+            await asyncio.gather(*(events.publish(number, f"tr_{number % 8}") for number in range(80)))
             await events.output()
 
     def end_of_a_part() -> None:
