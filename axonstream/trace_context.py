@@ -154,7 +154,7 @@ def trace_scope(
     trace_id: str | None = None, *, new_id: Callable[[], str] = new_trace_id
 ) -> AbstractContextManager[TraceContext]:
     """The block runs in a trace of its own, always a new one when no id is given; after it the trace is what it was."""
-    return _in_scope(trace_id, new_id, _generator_of(sys._getframe(1)))
+    return _in_scope(trace_id, new_id, _generator_of(sys._getframe(1)))  # pyright: ignore[reportPrivateUsage]
 
 
 @contextmanager
@@ -203,7 +203,7 @@ def _is_seen(scope: _Scope | None) -> bool:
     """Whether the running code is in the scope: what another generator has open in this very thread or task is not."""
     if scope is None or not scope.in_generator or scope.where != _here():
         return True
-    frame: FrameType | None = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     while frame is not None and frame is not scope.generator:
         frame = frame.f_back
     return frame is not None

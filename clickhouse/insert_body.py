@@ -42,8 +42,9 @@ async def send_insert(client: AsyncClient, statement: str, lines: Sequence[bytes
     `tests/stream_processors/test_hooked_internals.py` names: every public way of sending a body reads it as text, or
     sends it again by itself.
     """
-    backend: Any = client._backend
-    params = {"database": client.database, "query": statement, **client._validate_settings(settings)}
+    backend: Any = client._backend  # pyright: ignore[reportPrivateUsage]
+    checked = client._validate_settings(settings)  # pyright: ignore[reportPrivateUsage]
+    params = {"database": client.database, "query": statement, **checked}
     response = await backend.request(InsertBody(lines), params, server_wait=False, retryable=False)
     try:
         await response.read()

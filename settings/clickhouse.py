@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from axonstream.settings.part import PartSettings
 
 DAYS_BEYOND_EVENTS = 7
 _WITHOUT = {
@@ -12,7 +14,7 @@ _WITHOUT = {
 }
 
 
-class ClickHouseSettings(BaseModel):
+class ClickHouseSettings(PartSettings):
     """Address, user, schema and retention."""
 
     clickhouse_url: str = Field(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
+
+from axonstream.settings.part import PartSettings
 
 
-class KafkaSettings(BaseModel):
+class KafkaSettings(PartSettings):
     """Addresses, TLS and SASL, and the topics of one installation."""
 
     kafka_bootstrap_servers: str = Field(

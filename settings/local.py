@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from axonstream.settings.part import PartSettings
 
 
-class LocalSettings(BaseModel):
+class LocalSettings(PartSettings):
     """Where the stack keeps its data, and how much is logged."""
 
     data_dir: Path = Field(

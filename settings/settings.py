@@ -5,17 +5,15 @@ Each part has a file of its own beside this one. The SDK uses none of them; its 
 
 from __future__ import annotations
 
-from pydantic import BaseModel
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
 from axonstream.settings.clickhouse import ClickHouseSettings
 from axonstream.settings.gateway import GatewaySettings
 from axonstream.settings.kafka import KafkaSettings
 from axonstream.settings.local import LocalSettings
+from axonstream.settings.part import PartSettings
 from axonstream.settings.workers import WorkerSettings
 
 # In the order in which docs/settings.md has them; a validator reads the fields that come before its own.
-PARTS: dict[str, type[BaseModel]] = {
+PARTS: dict[str, type[PartSettings]] = {
     "Kafka": KafkaSettings,
     "ClickHouse": ClickHouseSettings,
     "Gateway": GatewaySettings,
@@ -24,13 +22,5 @@ PARTS: dict[str, type[BaseModel]] = {
 }
 
 
-class Settings(LocalSettings, WorkerSettings, GatewaySettings, ClickHouseSettings, KafkaSettings, BaseSettings):
+class Settings(LocalSettings, WorkerSettings, GatewaySettings, ClickHouseSettings, KafkaSettings):
     """Every field has a default that serves the local stack; a cluster needs only these settings changed."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="AXONSTREAM_",
-        extra="ignore",
-        frozen=True,
-        validate_default=True,
-        hide_input_in_errors=True,  # it may be a secret
-    )

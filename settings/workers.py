@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from axonstream.settings.part import PartSettings
 
 
-class WorkerSettings(BaseModel):
+class WorkerSettings(PartSettings):
     """Names, memory, batches and timeouts."""
 
     processor_instance: str = Field(

@@ -1,8 +1,16 @@
 """The Faust worker that folds agent-events into one summary per trace.
 
-An event's way, in the order of the files: topic_check (at start), chunked_consumer (fetch -> Chunk), chunk, fold with
-trace_state, name_list, remembered_ids and trace_states, snapshots and state_table (what goes out), chunked_producer,
-settle_ledger (what may be committed), eviction with idle_order (what is forgotten). application puts them together.
+An event's way: topic_check (at start), chunked_consumer (fetch -> Chunk), chunk, fold with trace_state, name_list,
+remembered_ids and trace_states, snapshots and state_table (what goes out), chunked_producer, settle_ledger (what may be
+committed), eviction with idle_order (what is forgotten). application puts them together.
+
+Three kinds of modules, which `tests/test_architecture.py` holds apart:
+
+- the domain imports neither Faust nor aiokafka, and none of the others: fold and its states, state_table, snapshots,
+  settle_ledger, eviction, start_position;
+- the adapter of Faust: faust_adapter names its modules, and says when Faust calls them;
+- what asks Kafka with aiokafka: continuity, summaries_end, changelog_fence, topic_check, rebuild, and what sinks use,
+  too: membership, consumed, consumed_offsets, patient_fetch.
 
 The invariants that keep a summary true; each is named as I1 ... I17 where it is enforced:
 

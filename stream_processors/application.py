@@ -27,14 +27,15 @@ from axonstream.process.loop_share import LoopShare
 from axonstream.settings.settings import Settings
 from axonstream.stream_processors import chunked_transport
 from axonstream.stream_processors.chunk import Chunk, ChunkSchema
+from axonstream.stream_processors.chunked_consumer import ChunkedConsumer
 from axonstream.stream_processors.chunked_producer import ChunkedProducer
 from axonstream.stream_processors.eviction import Eviction
 from axonstream.stream_processors.fold import fold_records
 from axonstream.stream_processors.idle_order import EvictionRule
 from axonstream.stream_processors.prompt_tables import PromptTableManager
 from axonstream.stream_processors.snapshots import announced, summary_record, watermark_record
-from axonstream.stream_processors.state_table import StateTable
 from axonstream.stream_processors.topic_check import check_topics
+from axonstream.stream_processors.trace_table import TraceTable
 
 QUEUED_CHUNKS = 64
 GC_THRESHOLDS = (100_000, 50, 100)  # states and records hold no cycles; Python's own thresholds cost 40 % of the fold
@@ -85,7 +86,7 @@ def create_app(settings: Settings) -> ProcessorApp:
         producer_request_timeout=30.0,
         stream_wait_empty=False,
         store="memory://",
-        Table=StateTable,
+        Table=TraceTable,
         TableManager=PromptTableManager,
         table_standby_replicas=0,
         topic_partitions=settings.topic_partitions,
@@ -97,15 +98,20 @@ def create_app(settings: Settings) -> ProcessorApp:
     app.topics_to_check = settings
     app.sensors.add(ReadyLine())
     events = app.topic(topics.events, schema=ChunkSchema(), maxsize=QUEUED_CHUNKS)
-    traces = cast(
-        "StateTable", app.Table("traces", key_type=bytes, value_type=bytes, partitions=settings.topic_partitions)
-    )
+    table = app.Table("traces", key_type=bytes, value_type=bytes, partitions=settings.topic_partitions)
+    traces = cast("TraceTable", table).state_table
 
-    eviction = Eviction(app, traces, topics, EvictionRule(settings.trace_idle_s, settings.max_live_traces))
+    def consumer() -> ChunkedConsumer:
+        return cast("ChunkedConsumer", app.consumer)
+
+    def producer() -> ChunkedProducer:
+        return cast("ChunkedProducer", app.producer)
+
+    rule = EvictionRule(settings.trace_idle_s, settings.max_live_traces)
+    eviction = Eviction(consumer, producer, traces, topics, rule)
 
     def queue_output(chunk: Chunk) -> list[Future[Any]]:
         """Fold a chunk and queue what comes of it. I11: not a coroutine, so nothing can come in between."""
-        producer = cast("ChunkedProducer", app.producer)
         folded = fold_records(chunk.records(), traces.states, chunk.partition)
         if chunk.is_pause:
             return []
@@ -119,7 +125,7 @@ def create_app(settings: Settings) -> ProcessorApp:
         return [
             *left,
             *changelog,
-            *producer.queue(
+            *producer().queue(
                 topics.summaries,
                 chunk.partition,
                 announced(summaries, chunk.start, note, partial(watermark_record, anew=chunk.begins_anew)),

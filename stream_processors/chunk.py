@@ -135,7 +135,7 @@ def folded_at_once(records: Sequence[R]) -> list[Sequence[R]]:
     return [*pieces, records[start:]]
 
 
-class ChunkSchema(faust.Schema):
+class ChunkSchema(faust.Schema[Any, Any]):
     """A topic with this schema is delivered by chunk; any other topic as Faust does."""
 
     def loads_key(self, *_: Any, **__: Any) -> None:

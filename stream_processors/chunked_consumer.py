@@ -1,7 +1,7 @@
 """The consumer side of chunked://: fetch -> Chunk -> agent, and what may be committed of it.
 
 Read it in the order of a worker's life: positions at the start, fetching, the agent's claim and settle, committing,
-revocation. Everything else is Faust's own consumer.
+revocation. Everything else is Faust's own consumer. `faust_adapter` has the order in which Faust calls this.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
 
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import KafkaError
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain
-from faust.transport.conductor import Conductor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
+from axonstream.kafka.leader_watch import LeaderWatch
 from axonstream.kafka.lease import Lease
 from axonstream.kafka.membership import Membership, StopOrNameTaken
 from axonstream.kafka.record_identity import CommitNote
@@ -30,11 +30,13 @@ from axonstream.stream_processors.chunk import Chunk, ChunkSchema
 from axonstream.stream_processors.chunked_producer import ChunkedProducer
 from axonstream.stream_processors.continuity import LOOK_S, Continuity
 from axonstream.stream_processors.errors import BrokenInvariantError
+from axonstream.stream_processors.fetched_chunks import FetchedChunks
 from axonstream.stream_processors.found_starts import found_in_the_end, found_starts
 from axonstream.stream_processors.leased_thread import LeasedConsumerThread
 from axonstream.stream_processors.settle_ledger import MAX_UNCOMMITTED, Outputs, SettleLedger
-from axonstream.stream_processors.start_position import Known, Start, check_deleted
+from axonstream.stream_processors.start_position import Known, Start
 from axonstream.stream_processors.state_table import StateTable
+from axonstream.stream_processors.trace_table import TraceTable
 
 MAX_BACKLOG = 256  # folded chunks with unacknowledged output, all partitions together
 REBALANCE_POLL_S = 0.02
@@ -53,6 +55,7 @@ class ChunkedConsumer(driver.Consumer):
         self._next_pause_at = 0.0
         self._between_assignments = False
         self._continuity = Continuity(lambda: cast("Any", self.app).topics_to_check)
+        self._chunks = FetchedChunks(self, self._continuity)
         super().__init__(*args, **kwargs)
         session_s, name = self.app.conf.broker_session_timeout, self.app.conf.consumer_group_instance_id
         self.lease = Lease(session_s)
@@ -61,19 +64,23 @@ class ChunkedConsumer(driver.Consumer):
     def _new_consumer_thread(self) -> LeasedConsumerThread:
         return LeasedConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    @property
+    def _leased(self) -> LeasedConsumerThread:
+        return cast("LeasedConsumerThread", self._thread)
+
     def is_chunked(self, topic: str) -> bool:
         return any(
-            isinstance(channel.schema, ChunkSchema)
-            for channel in cast("Conductor", self.app.topics)._topic_name_index[topic]
+            isinstance(channel.schema, ChunkSchema) for channel in cast("Any", self.app.topics)._topic_name_index[topic]
         )
 
     # Positions at the start
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Shut out the owner before (I17), then let Faust begin the recovery."""
         self._forget()
-        owned = {tp.partition for tp in assigned if tp.topic == self._states.changelog_topic_name}
+        owned = {tp.partition for tp in assigned if tp.topic == self._table.changelog_topic_name}
         with StopOrNameTaken(self.membership):
-            await cast("ChunkedProducer", self.app.producer).take_over(self._states.changelog_topic_name, owned)
+            await cast("ChunkedProducer", self.app.producer).take_over(self._table.changelog_topic_name, owned)
         await super().on_partitions_assigned(assigned, generation_id)  # which makes the recovery begin
         self._between_assignments = False
 
@@ -110,7 +117,7 @@ class ChunkedConsumer(driver.Consumer):
             self._to_open[tp] = start
 
     async def _found_starts(self, chunked: list[TP], generation: int) -> dict[TP, tuple[Known, Start]]:
-        committed = cast("LeasedConsumerThread", self._thread).committed
+        committed = self._leased.committed
         settings: Settings = cast("Any", self.app).topics_to_check
 
         async def find() -> dict[TP, tuple[Known, Start]]:
@@ -129,7 +136,11 @@ class ChunkedConsumer(driver.Consumer):
 
     @property
     def _states(self) -> StateTable:
-        return cast("StateTable", cast("Any", self.app.tables)["traces"])
+        return self._table.state_table
+
+    @property
+    def _table(self) -> TraceTable:
+        return cast("TraceTable", cast("Any", self.app.tables)["traces"])
 
     # Fetching
 
@@ -146,6 +157,16 @@ class ChunkedConsumer(driver.Consumer):
         return {}
 
     async def _next_to_deliver(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[Any, Any]:
+        """The steps of a fetch. Each of 2 to 4 may end it:
+
+        1. wait for the backlog: acknowledgements and commits must keep up (I7)
+        2. in a rebalance, fetch the changelog alone (I13)
+        3. after a seek, open each partition with an empty chunk
+        4. once in a while, give the agent an empty chunk
+        5. fetch
+        6. make chunks of what came, or put it back when a rebalance has begun (I13)
+        7. in a recovery, merge the changelog's records into their table
+        """
         await self._wait_for_backlog()
         if self.app.rebalancing:
             # I13: recovery seeks, and only then clears every queue, while the fetcher runs: a chunk would be lost.
@@ -159,19 +180,8 @@ class ChunkedConsumer(driver.Consumer):
             return self._pause_chunk(active_partitions or set())
         generation = self.app.consumer_generation_id
         fetched: dict[Any, Any] = dict(await super()._getmany(active_partitions, timeout))
-        thread = cast("LeasedConsumerThread", self._thread)
-        moves = thread.moves if generation == self.app.consumer_generation_id else {}
-        for tp in [tp for tp in {**moves, **fetched} if self.is_chunked(tp.topic)]:
-            records = fetched.pop(tp, [])
-            if generation != self.app.consumer_generation_id:
-                continue  # a whole rebalance has passed meanwhile, and its recovery sets the positions
-            if self.app.rebalancing or tp not in self._ledgers:  # Faust ends one of two rebalances at once too early
-                self._put_back(tp, records)
-            elif chunks := await self._new_chunks(tp, records, moves.get(tp), generation):
-                fetched[tp] = chunks
-        if self.flow_active and self.app.in_recovery:
-            return recovered_in_bulk(cast("TableManager", self.app.tables).recovery, fetched)
-        return fetched
+        await self._into_chunks(fetched, generation)
+        return self._without_recovered(fetched)
 
     async def _wait_for_backlog(self) -> None:
         """I7."""
@@ -188,66 +198,40 @@ class ChunkedConsumer(driver.Consumer):
                 return
 
     def _opening_chunks(self) -> dict[Any, list[Chunk]]:
-        """One empty chunk a partition: it lets the agent say where folding stands, before any event comes."""
         starts, self._to_open = self._to_open, {}
-        generation = self.app.consumer_generation_id
-        return {tp: [self._opening_chunk(tp, start, generation)] for tp, start in starts.items()}
-
-    def _opening_chunk(self, tp: TP, start: Start, generation: int) -> Chunk:
-        at = start.position
-        self._continuity.begins(tp, start.mark, at)
-        return Chunk(self, tp, (), start=at, end=at, generation=generation, begins_anew=start.anew)
+        return {tp: [self._chunks.opening(tp, start)] for tp, start in starts.items()}
 
     def _pause_chunk(self, active_partitions: set[TP]) -> dict[Any, list[Chunk]]:
-        """An empty chunk of any one partition; Faust drops it, as read already, while fetched ones wait."""
+        """Of any one partition."""
         self._next_pause_at = monotonic() + PAUSE_EVERY_S
         tp = next((tp for tp in active_partitions if tp in self._ledgers), None)
-        if tp is None:
-            return {}
-        start, generation = self._ledgers[tp].folded_to, self.app.consumer_generation_id
-        return {tp: [Chunk(self, tp, (), start=start, end=start, generation=generation, is_pause=True)]}
+        return {} if tp is None else {tp: [self._chunks.pause(tp, self._ledgers[tp])]}
 
-    def _put_back(self, tp: TP, records: list[Any]) -> None:
-        """I13, for a fetch that was under way when the rebalance began. It counts as fetched, so that I3 sees it."""
-        if not records:
-            return  # markers: whatever comes next begins where they do
-        if ledger := self._ledgers.get(tp):
-            ledger.fetched(records[0].offset, records[-1].offset)
-        self._read_again_from(tp, records[0].offset)
+    async def _into_chunks(self, fetched: dict[Any, Any], generation: int) -> None:
+        """Exchange the records of chunked topics for chunks, and put back what must not be delivered now."""
+        same = generation == self.app.consumer_generation_id
+        moves: Mapping[TP, tuple[int, int]] = self._leased.moves if same else {}
+        for tp in [tp for tp in {**moves, **fetched} if self.is_chunked(tp.topic)]:
+            records = fetched.pop(tp, [])
+            if generation != self.app.consumer_generation_id:
+                continue  # a whole rebalance has passed meanwhile, and its recovery sets the positions
+            if self.app.rebalancing or tp not in self._ledgers:  # Faust ends one of two rebalances at once too early
+                self._chunks.put_back(tp, self._ledgers.get(tp), records)
+            elif chunks := await self._chunks.of_records(tp, self._ledgers[tp], records, moves.get(tp), generation):
+                fetched[tp] = chunks
 
-    def _read_again_from(self, tp: TP, offset: int) -> None:
-        try:
-            self._thread.seek(tp, offset)
-        except IllegalStateError as error:
-            self.log.info("%r is not assigned any more: %r", tp, error)
+    def _without_recovered(self, fetched: dict[Any, Any]) -> dict[Any, Any]:
+        if self.flow_active and self.app.in_recovery:
+            return recovered_in_bulk(cast("TableManager", self.app.tables).recovery, fetched)
+        return fetched
 
-    async def _new_chunks(
-        self, tp: TP, records: list[Any], move: tuple[int, int] | None, generation: int
-    ) -> list[Chunk]:
-        """The chunks of a fetch that has moved the partition so, if that is known; none when there is nothing to fold.
+    @property
+    def watch(self) -> LeaderWatch:
+        return self._leased.watch
 
-        A fetch with markers alone makes an empty chunk, so that what is folded and committed passes them, too.
-        """
-        ledger = self._ledgers[tp]
-        expected = ledger.fetched_to
-        begin, end = move or (expected, records[-1].offset + 1 if records else expected)
-        if begin > expected:  # what was fetched in between has not come here
-            self._read_again_from(tp, expected)
-            return []
-        first = records[0].offset if records else end
-        if not records and first <= expected:
-            return []
-        with FailStop():
-            start = ledger.fetched(first, end - 1)
-        if first > expected:  # transaction markers leave gaps, and so does retention
-            log_start = (await self.earliest_offsets(tp))[tp]
-            with FailStop():
-                check_deleted(repr(tp), expected, log_start)
-        watch = cast("LeasedConsumerThread", self._thread).watch
-        await self._continuity.must_follow(tp, records, watch)
-        if generation != self.app.consumer_generation_id:
-            return []
-        return Chunk.of(self, TP(*tp), records, start=start, end=end, generation=generation, epoch_at=watch.epoch_at)
+    def seek_soon(self, tp: TP, offset: int) -> None:
+        """The next fetch begins at `offset`. Raises IllegalStateError when the partition is not assigned any more."""
+        self._thread.seek(tp, offset)
 
     def on_buffer_full(self, tp: TP) -> None:
         if not self.is_chunked(tp.topic):  # Faust would pause the partition and then sleep 1 s; the full queue blocks
@@ -295,7 +279,7 @@ class ChunkedConsumer(driver.Consumer):
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         ledgers = {tp: self._ledgers.get(tp) for tp in offsets}  # a rebalance during the commit replaces them
         notes = {tp: ledger.commit_note(offsets[tp]) for tp, ledger in ledgers.items() if ledger}
-        cast("LeasedConsumerThread", self._thread).notes = notes
+        self._leased.notes = notes
         accepted = await super()._commit(offsets)
         for tp, ledger in ledgers.items():
             if accepted and ledger:  # Faust's own record of what is committed is also made when it was refused
@@ -336,11 +320,17 @@ class ChunkedConsumer(driver.Consumer):
         """A log may lose its end while nothing is fetched of it."""
         while not self.should_stop:
             await self.sleep(LOOK_S)
-            thread = cast("LeasedConsumerThread", self._thread)
             with suppress(KafkaError):
-                await self._continuity.look(thread.told_ends)
+                await self._continuity.look(self._leased.told_ends)
 
     def _forget(self) -> None:
+        """Called twice in each rebalance.
+
+        - When partitions are revoked: from then on no chunk of them is claimed, and nothing of them is committed.
+        - When they are assigned, for what came after that. A comparison with the log that was under way (`must_follow`)
+          ends after the revocation, and writes down how far its partition was read. And a revocation that raised has
+          forgotten nothing: aiokafka logs the error, and assigns all the same.
+        """
         self._continuity.forget()
         self._ledgers.clear()
         self._to_open.clear()

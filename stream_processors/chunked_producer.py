@@ -17,8 +17,8 @@ from axonstream.kafka.topics import FENCE_KEY
 from axonstream.process.fail_stop import stop_process
 from axonstream.stream_processors.changelog_fence import fence_partitions
 from axonstream.stream_processors.errors import BrokenInvariantError
+from axonstream.stream_processors.output_record import OutputRecord
 
-OutputRecord = tuple[bytes, bytes | None] | tuple[bytes, None, tuple[str, bytes | None]]  # key, value, header
 LEASE_POLL_S = 0.02
 LEASE_GIVEN_UP_S = 60.0  # a member that no longer beats may never beat again; a new life reads what is not committed
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
-from faust.types import TP
 
 from axonstream.kafka.leader_watch import LeaderWatch, LogEnd
 from axonstream.kafka.log_trust import LogTrust
@@ -49,14 +48,14 @@ class Continuity:
         self._reached.clear()
         self._short.clear()
 
-    def begins(self, tp: TP, mark: RecordMark | None, position: int) -> None:
+    def begins(self, tp: tuple[str, int], mark: RecordMark | None, position: int) -> None:
         """Folding begins at `position`, after the record of `mark` where that is known."""
         of = TopicPartition(*tp)
         self._reached[of] = position
         if mark is not None:
             self._last[of] = mark
 
-    async def must_follow(self, tp: TP, records: Sequence[Any], watch: LeaderWatch) -> None:
+    async def must_follow(self, tp: tuple[str, int], records: Sequence[Any], watch: LeaderWatch) -> None:
         """Before these are folded; waits until Kafka shows what it has."""
         if not records:
             return

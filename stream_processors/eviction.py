@@ -15,19 +15,24 @@ import asyncio
 from asyncio import Future
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any, cast
-
-import faust
+from typing import Any, Protocol
 
 from axonstream.kafka.topics import Topics
-from axonstream.stream_processors.chunked_consumer import ChunkedConsumer
-from axonstream.stream_processors.chunked_producer import ChunkedProducer
 from axonstream.stream_processors.errors import BrokenInvariantError
 from axonstream.stream_processors.idle_order import EvictionRule
+from axonstream.stream_processors.output_record import Output
+from axonstream.stream_processors.settle_ledger import Outputs
 from axonstream.stream_processors.snapshots import summary_record
 from axonstream.stream_processors.state_table import StateTable
 
 ROUND = 1000  # traces; some 10 ms of the loop
+
+
+class Commits(Protocol):
+    """Who commits what is folded: the chunked consumer."""
+
+    def final_below(self, topic: str, partition: int) -> int: ...
+    def owe(self, topic: str, partition: int, outputs: Outputs) -> None: ...
 
 
 class Eviction:
@@ -35,13 +40,16 @@ class Eviction:
 
     def __init__(
         self,
-        app: faust.App,
+        commits: Callable[[], Commits],
+        output: Callable[[], Output],
         traces: StateTable,
         topics: Topics,
         rule: EvictionRule,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._app = app
+        """`commits` and `output` are asked for anew each time: they are there once the app has started."""
+        self._commits = commits
+        self._output = output
         self._traces = traces
         self._topics = topics
         self._rule = rule
@@ -90,24 +98,23 @@ class Eviction:
         return len(fences)
 
     def _may_go(self) -> Callable[[bytes], bool]:
-        consumer = cast("ChunkedConsumer", self._app.consumer)
+        commits = self._commits()
         final_below: dict[int, int] = {}
 
         def may_go(key: bytes) -> bool:
             partition = self._traces.partition_of(key)
             if partition not in final_below:
-                final_below[partition] = consumer.final_below(self._topics.events, partition)
+                final_below[partition] = commits.final_below(self._topics.events, partition)
             last_offset = self._traces.states.last_offset(key)
             return last_offset is not None and last_offset < final_below[partition]
 
         return may_go
 
     def _queue_last_words(self, partition: int, keys: list[bytes]) -> list[Future[Any]]:
-        producer = cast("ChunkedProducer", self._app.producer)
         summaries = [summary_record(key, self._traces.states[key]) for key in keys]
         outputs = [
-            *producer.queue(self._topics.summaries, partition, summaries),
+            *self._output().queue(self._topics.summaries, partition, summaries),
             *self._traces.queue_tombstones(partition, keys),
         ]
-        cast("ChunkedConsumer", self._app.consumer).owe(self._topics.events, partition, outputs)
+        self._commits().owe(self._topics.events, partition, outputs)
         return outputs

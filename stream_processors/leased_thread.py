@@ -92,7 +92,7 @@ class LeasedConsumerThread(driver.AIOKafkaConsumerThread):
         if not self._flows() or generation != self.app.consumer_generation_id:
             for tp, taken in records.items():
                 with suppress(IllegalStateError):  # it is not assigned any more
-                    consumer.seek(tp, taken[0].offset)
+                    consumer.seek(TopicPartition(*tp), taken[0].offset)
             return {}
         after = consumed_offsets(consumer)  # nothing was awaited since the records were taken
         self.moves = {TP(*tp): (before[tp], after[tp]) for tp in before.keys() & after if before[tp] < after[tp]}

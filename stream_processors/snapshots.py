@@ -12,8 +12,8 @@ import orjson
 
 from axonstream.kafka.record_identity import CommitNote
 from axonstream.kafka.topics import FOLDED_KEY, WATERMARK_KEY
-from axonstream.stream_processors.chunked_producer import OutputRecord
 from axonstream.stream_processors.name_list import names_json
+from axonstream.stream_processors.output_record import OutputRecord
 from axonstream.stream_processors.trace_state import FirstError, TraceState
 
 RECORD_VERSION = 1

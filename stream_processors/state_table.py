@@ -1,23 +1,18 @@
-"""The table of trace states: Faust's in-memory table, with a changelog that is written and merged by chunk."""
+"""The table of trace states, with a changelog that is written and merged by chunk. Faust's part is `trace_table`."""
 
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable, Sequence
 from time import monotonic
-from typing import Any, cast
-
-import faust
-from faust.types import TP
+from typing import Any
 
 from axonstream.kafka.partitioner import partition_of
 from axonstream.kafka.record_identity import CommitNote, decode_note
 from axonstream.kafka.topics import FOLDED_KEY, REBUILD_KEY
-from axonstream.process.fail_stop import FailStop
-from axonstream.stream_processors.chunked_producer import ChunkedProducer, OutputRecord
 from axonstream.stream_processors.errors import StateFormatError
 from axonstream.stream_processors.idle_order import IdleOrder
+from axonstream.stream_processors.output_record import OutputRecord
 from axonstream.stream_processors.snapshots import announced, folded_record
 from axonstream.stream_processors.start_position import ALL
 from axonstream.stream_processors.trace_state import (
@@ -30,25 +25,33 @@ from axonstream.stream_processors.trace_state import (
 )
 from axonstream.stream_processors.trace_states import TraceStates
 
+Queue = Callable[[int, Iterable[OutputRecord]], list[Future[Any]]]
 
-class StateTable(faust.Table):
+
+class StateTable:
     """State key -> TraceState, packed. Written to only by the fold; `queue_changelog` makes the writes durable.
 
-    `idle` holds the same keys, ordered by when they were last folded here; `folded` says, by partition, how far the
-    states reach, where the changelog says so; `rebuild` holds the partitions that are to be folded again.
+    `states` are those of all assigned partitions. `idle` holds the same keys, ordered by when they were last folded
+    here; `folded` says, by partition, how far the states reach, where the changelog says so; `rebuild` holds the
+    partitions that are to be folded again.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, packed: dict[bytes, bytes], key_partition: dict[bytes, int], *, partitions: int, queue: Queue
+    ) -> None:
+        """`packed` and `key_partition` may lose the keys of a partition that is taken away: see `recovered`.
+
+        `partitions` is how many the events have. `queue` puts records on a partition of the changelog, and returns the
+        acknowledgements to come.
+        """
+        self.states = TraceStates(packed, partitions=key_partition)
         self.idle = IdleOrder()
         self.folded: dict[int, CommitNote] = {}
         self.rebuild: set[int] = set()
+        self._key_partition = key_partition
+        self._partitions = partitions
+        self._queue = queue
         self._unreadable: dict[bytes, tuple[int, StateFormatError]] = {}
-
-    @cached_property
-    def states(self) -> TraceStates:
-        """The states of all assigned partitions; Faust drops those of a partition that is taken away."""
-        return TraceStates(cast("Any", self.data).data, partitions=cast("Any", self.data)._key_partition)
 
     def queue_changelog(
         self,
@@ -63,28 +66,24 @@ class StateTable(faust.Table):
         `begun` are the keys of those that are new here. The partition was folded up to `start` before these records,
         and is as `note` says with them.
         """
-        cast("Any", self.data)._key_partition.update(dict.fromkeys(begun, partition))
+        self._key_partition.update(dict.fromkeys(begun, partition))
         self.folded[partition] = note
-        written = announced(records, start, note, folded_record)
-        return cast("ChunkedProducer", self.app.producer).queue(self.changelog_topic_name, partition, written)
+        return self._queue(partition, announced(records, start, note, folded_record))
 
     def queue_left(self, left: Iterable[tuple[int, bytes, TraceState]]) -> list[Future[Any]]:
         """Take out of the changelog the states that traces had in other partitions; as `queue_tombstones`."""
-        producer = cast("ChunkedProducer", self.app.producer)
         return [
-            output
-            for partition, key, state in left
-            for output in producer.queue(self.changelog_topic_name, partition, tombstone_records(key, state))
+            output for partition, key, state in left for output in self._queue(partition, tombstone_records(key, state))
         ]
 
     def partition_of(self, key: bytes) -> int:
         """The partition of a live trace."""
-        return cast("Any", self.data)._key_partition[key]
+        return self._key_partition[key]
 
     def queue_tombstones(self, partition: int, keys: Iterable[bytes]) -> list[Future[Any]]:
         """Queue what takes these states out of the changelog; returns the acknowledgements to come."""
         records = [record for key in keys for record in tombstone_records(key, self.states[key])]
-        return cast("ChunkedProducer", self.app.producer).queue(self.changelog_topic_name, partition, records)
+        return self._queue(partition, records)
 
     def forget_below(self, partition: int, offset: int) -> list[Future[Any]]:
         """Forget the states of a partition whose last offset is below `offset`, here and on the changelog.
@@ -93,7 +92,7 @@ class StateTable(faust.Table):
 
         Returns the acknowledgements to come. The tombstones are of any state: what follows may have lower offsets.
         """
-        states, key_partition = self.states, cast("Any", self.data)._key_partition
+        states, key_partition = self.states, self._key_partition
         keys = [
             key for key, packed in states.packed.items()
             if key_partition[key] == partition and packed_fence(packed) < offset
@@ -107,12 +106,12 @@ class StateTable(faust.Table):
             self.rebuild.discard(partition)
             for key in unreadable:
                 del self._unreadable[key]
-        return cast("ChunkedProducer", self.app.producer).queue(self.changelog_topic_name, partition, records)
+        return self._queue(partition, records)
 
     def forget(self, key: bytes) -> None:
         """Forget a state, here and only here."""
         self.states.forget(key)
-        cast("Any", self.data)._key_partition.pop(key, None)
+        self._key_partition.pop(key, None)
         self.idle.forget(key)
 
     def merge(self, records: Sequence[Any], partition: int) -> None:
@@ -123,7 +122,7 @@ class StateTable(faust.Table):
 
         A state that this version cannot read is kept aside: see `check_readable`.
         """
-        states, key_partition = self.states, cast("Any", self.data)._key_partition
+        states, key_partition = self.states, self._key_partition
         merged: dict[bytes, None] = {}
         for record in records:
             key = record.key
@@ -158,7 +157,7 @@ class StateTable(faust.Table):
 
     def _is_home(self, key: bytes, partition: int) -> bool:
         trace = key.partition(b"\x00")[2]
-        return partition_of(trace, self.app.conf.topic_partitions) == partition
+        return partition_of(trace, self._partitions) == partition
 
     def check_readable(self) -> None:
         """Raises StateFormatError when there are states that this version cannot read, and no order to forget them."""
@@ -166,16 +165,10 @@ class StateTable(faust.Table):
             if partition not in self.rebuild:
                 raise error
 
-    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        for event in batch:
-            with FailStop():  # Faust would log the error, and go on without the state
-                self.merge((event.message,), event.message.partition)
-
-    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        await super().on_recovery_completed(active_tps, standby_tps)
-        assigned = {tp.partition for tp in active_tps}
-        self.rebuild &= assigned
+    def recovered(self, assigned: Collection[int]) -> None:
+        """All changelogs of the `assigned` partitions are merged. Forget what is of others."""
+        self.rebuild.intersection_update(assigned)
         self._unreadable = {key: found for key, found in self._unreadable.items() if found[0] in assigned}
         self.folded = {partition: note for partition, note in self.folded.items() if partition in assigned}
-        self.idle.keep_only(self.states)  # Faust dropped the states of partitions that went elsewhere
+        self.idle.keep_only(self.states)
         self.states.forget_pages_of_the_dead()

@@ -32,7 +32,7 @@ class TraceStates(Mapping[bytes, TraceState]):
     ) -> None:
         self.packed = {} if packed is None else packed
         self.pages = {} if pages is None else pages
-        self.partitions = {} if partitions is None else partitions
+        self.partitions: Mapping[bytes, int] = {} if partitions is None else partitions
 
     def __len__(self) -> int:
         return len(self.packed)

@@ -228,7 +228,11 @@ class CatchUp:
         return b"" if await self._hand_out(gaps) else gaps
 
     async def _deliver(
-        self, batch: dict[TopicPartition, list[ConsumerRecord]], target: Positions, reached: Positions, seen: Repeats
+        self,
+        batch: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]],
+        target: Positions,
+        reached: Positions,
+        seen: Repeats,
     ) -> bytes:
         """Hand out what is wanted of a batch; the chunk that was not taken in time, after which nothing was read."""
         chunk = bytearray()
@@ -251,7 +255,7 @@ class CatchUp:
                     chunk.clear()
         return b"" if await self._hand_out(bytes(chunk)) else bytes(chunk)
 
-    def _may_be(self, record: ConsumerRecord) -> bool:
+    def _may_be(self, record: ConsumerRecord[bytes, bytes]) -> bool:
         """False when it shows that the last record that was read of its partition is not there any more."""
         place = self._places.at(record.partition)
         if record.offset == place.last and short_digest(cast("Any", record)) == place.digest:
@@ -259,7 +263,7 @@ class CatchUp:
             return True
         return record.offset < place.last
 
-    def _frame(self, record: ConsumerRecord, seen: Repeats) -> bytes:
+    def _frame(self, record: ConsumerRecord[bytes, bytes], seen: Repeats) -> bytes:
         """The frame of the record where it is wanted, b"" otherwise; the position is behind it then."""
         partition, offset = record.partition, record.offset
         is_new = offset >= self._at[partition]

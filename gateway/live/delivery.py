@@ -35,7 +35,7 @@ class Delivery:
         self.deleted = DeletedTraces() if deleted is None else deleted
         self.topic_id = ""  # of the log that is read
 
-    def take(self, read: ReadSoFar, record: ConsumerRecord) -> list[Feed]:
+    def take(self, read: ReadSoFar, record: ConsumerRecord[bytes, bytes]) -> list[Feed]:
         """Put the record into the ring, whose offset is the last that was read. The feeds that have something new."""
         if record.key == MARKER_KEY:
             return self._delete(read, record)
@@ -57,12 +57,12 @@ class Delivery:
         self.ring.append(self.repeats.seen(event, self.ring.number), frames, feeds, event.trace_id)
         return feeds
 
-    def hides(self, event: Event, record: ConsumerRecord) -> bool:
+    def hides(self, event: Event, record: ConsumerRecord[bytes, bytes]) -> bool:
         """Whether the event is deleted; what is read again is older than the deletion, what is late comes after it."""
         place = (self.topic_id, record.partition, record.offset)
         return bool(self.deleted) and self.deleted.hides(event.tenant_id, event.trace_id, *place)
 
-    def _delete(self, read: ReadSoFar, record: ConsumerRecord) -> list[Feed]:
+    def _delete(self, read: ReadSoFar, record: ConsumerRecord[bytes, bytes]) -> list[Feed]:
         """What the ring has of deleted traces goes. The streams of such a trace are told, and end."""
         marker = read_marker(record.key, record.value)
         if marker is None:

@@ -42,9 +42,9 @@ async def read_from_the_end(
 
 async def _last_records(
     consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
-) -> dict[TopicPartition, ConsumerRecord]:
+) -> dict[TopicPartition, ConsumerRecord[bytes, bytes]]:
     starts = await consumer.beginning_offsets(list(ends))
-    found: dict[TopicPartition, ConsumerRecord] = {}
+    found: dict[TopicPartition, ConsumerRecord[bytes, bytes]] = {}
     async with asyncio.timeout(_TIMEOUT_S):
         for look_back in (1, LOOK_BACK):
             begins = {
@@ -58,7 +58,7 @@ async def _read(
     consumer: AIOKafkaConsumer,
     begins: Mapping[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
-    found: dict[TopicPartition, ConsumerRecord],
+    found: dict[TopicPartition, ConsumerRecord[bytes, bytes]],
 ) -> None:
     if begins:
         consumer.assign(list(begins))

@@ -238,7 +238,7 @@ class LiveReader:
             self.read.grow(partitions)
             self._assign(consumer)
 
-    async def _take(self, batch: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+    async def _take(self, batch: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]) -> None:
         """Put what is wanted into the ring; offsets and ring stay in step, also when others have a turn in between.
 
         The streams are woken once, after the last piece: each is a write.

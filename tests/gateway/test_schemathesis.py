@@ -81,11 +81,11 @@ def running(stack_settings: Settings) -> Iterator[httpx.Client]:
             yield client
 
 
-@OFFLINE.parametrize()
+@OFFLINE.parametrize()  # pyright: ignore[reportUntypedFunctionDecorator]  schemathesis has no type for it
 @pytest.mark.parametrize("generation", GENERATIONS)
 @BOUNDED
 def test_publishing_and_managing_answer_as_the_document_says(
-    case: Case, generation: str, offline: OfflineGateway
+    case: Case[Any], generation: str, offline: OfflineGateway
 ) -> None:
     _name_what_exists(case, offline)
     request = _request(case, GENERATIONS[generation])
@@ -100,24 +100,24 @@ def test_publishing_and_managing_answer_as_the_document_says(
     _check(case, answer, excluded)
 
 
-@RUNNING.parametrize()
+@RUNNING.parametrize()  # pyright: ignore[reportUntypedFunctionDecorator]
 @pytest.mark.parametrize("generation", GENERATIONS)
 @pytest.mark.services
 @BOUNDED
-def test_reads_answer_as_the_document_says(case: Case, generation: str, running: httpx.Client) -> None:
+def test_reads_answer_as_the_document_says(case: Case[Any], generation: str, running: httpx.Client) -> None:
     if not _is_wrong(case, ParameterLocation.PATH):
         known = {"trace_id": TRACE, "channel_id": "1"}
         case.path_parameters = {name: known[name] for name in case.path_parameters}
     _check(case, running.request(**_request(case, GENERATIONS[generation])), set())
 
 
-def _is_wrong(case: Case, place: ParameterLocation) -> bool:
+def _is_wrong(case: Case[Any], place: ParameterLocation) -> bool:
     assert case.meta is not None
     part = case.meta.components.get(place)
     return part is not None and part.mode.is_negative
 
 
-def _name_what_exists(case: Case, offline: OfflineGateway) -> None:
+def _name_what_exists(case: Case[Any], offline: OfflineGateway) -> None:
     """The ids in path and body become those of objects that were just made, where they are not meant to be wrong."""
 
     def made(path: str, **fields: object) -> int:
@@ -136,7 +136,7 @@ def _name_what_exists(case: Case, offline: OfflineGateway) -> None:
         case.body |= {name: value for name, value in exists.items() if name in case.body}
 
 
-def _request(case: Case, key: dict[str, str]) -> dict[str, Any]:
+def _request(case: Case[Any], key: dict[str, str]) -> dict[str, Any]:
     """The case as httpx sends it, with this key and no other."""
     for name in KEY_HEADERS:
         case.headers.pop(name, None)
@@ -147,6 +147,6 @@ def _request(case: Case, key: dict[str, str]) -> dict[str, Any]:
     return request
 
 
-def _check(case: Case, answer: httpx.Response, excluded: set[str]) -> None:
+def _check(case: Case[Any], answer: httpx.Response, excluded: set[str]) -> None:
     checks = [CHECKS.get_one(name) for name in UNCHECKED | excluded]
     case.validate_response(answer, excluded_checks=cast("list[CheckFunction]", checks))

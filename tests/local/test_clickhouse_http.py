@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import clickhouse_connect
 import lz4.frame
-import pyarrow as pa
+import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 from backports import zstd
 from clickhouse_connect.driver.asyncclient import AsyncClient

@@ -10,7 +10,8 @@ import asyncio
 from asyncio import Future
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import orjson
 import pytest
@@ -20,9 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from axonstream.kafka.record_identity import CommitNote, RecordMark, Standing, decode_note
 from axonstream.kafka.topics import WATERMARK_KEY, Topics, event_key, state_key
-from axonstream.settings.settings import Settings
 from axonstream.stream_processors import remembered_ids, settle_ledger
-from axonstream.stream_processors.application import create_app
 from axonstream.stream_processors.eviction import Eviction
 from axonstream.stream_processors.fold import fold_records
 from axonstream.stream_processors.idle_order import EvictionRule
@@ -35,7 +34,6 @@ from kit.recomputation import kept_events, may_be_inexact, recomputed_summary
 
 DEDUP_KEYS = st.integers(0, 9)  # 0 for none
 TYPES = ("agent.error", "agent.tool_call.start", "agent.handoff", "custom")
-APP = create_app(Settings(topic_prefix="unit-"))
 CHANGELOG, SUMMARIES = Topics("unit-").changelog, Topics("unit-").summaries
 
 
@@ -89,9 +87,7 @@ class EvictionMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.kafka = MemoryKafka(self.loop)
-        self.table = cast("StateTable", APP.tables["traces"])
-        APP.producer = cast("Any", self.kafka)
-        APP.consumer = cast("Any", self.kafka)
+        self.table = StateTable({}, {}, partitions=1, queue=partial(self.kafka.queue, CHANGELOG))
         self.log: list[Stored] = []
         self.folded_to = self.committed = 0
         self.note = CommitNote()
@@ -196,7 +192,9 @@ class EvictionMachine(RuleBasedStateMachine):
         self.now += passed_s
         before = len(self.kafka.waiting)
         rule = EvictionRule(1, most_live)
-        eviction = Eviction(APP, self.table, Topics("unit-"), rule, clock=lambda: self.now)
+        eviction = Eviction(
+            lambda: self.kafka, lambda: self.kafka, self.table, Topics("unit-"), rule, clock=lambda: self.now
+        )
         evicting = self.loop.create_task(eviction.make_room())
         self.loop.run_until_complete(asyncio.sleep(0))
         queued = self.kafka.waiting[before:]

@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 
 from axonstream.kafka.partitioner import partition_of
 from axonstream.kafka.topics import event_key, state_key
-from axonstream.settings.settings import Settings
 from axonstream.stream_processors import remembered_ids
-from axonstream.stream_processors.application import create_app
 from axonstream.stream_processors.fold import ChangelogRecord, fold_records
 from axonstream.stream_processors.name_list import names_in
 from axonstream.stream_processors.snapshots import summary_record
@@ -25,6 +23,7 @@ from axonstream.stream_processors.trace_state import TraceState, changelog_recor
 from axonstream.stream_processors.trace_states import TraceStates
 from kit.recomputation import may_be_inexact, recomputed_summary
 
+PARTITIONS = 16
 TYPES = ("agent.error", "agent.error", "agent.tool_call.start", "agent.handoff", "custom")
 
 
@@ -114,9 +113,7 @@ def small_pages() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def table() -> StateTable:
-    recovered = create_app(Settings(topic_prefix="unit-")).tables["traces"]
-    assert isinstance(recovered, StateTable)
-    return recovered
+    return StateTable({}, {}, partitions=PARTITIONS, queue=lambda *_: [])
 
 
 @given(records=logs(), cuts=st.sets(st.integers(0, 60)))
@@ -213,7 +210,7 @@ def test_a_tombstone_takes_the_state_that_it_is_of_and_no_newer_one(table: State
 
 def test_a_trace_that_moved_to_another_partition_begins_another_segment_there(table: StateTable) -> None:
     """Partitions were added: its events there were skipped as folded already, because their offsets are lower."""
-    home = partition_of(b"t", table.app.conf.topic_partitions)
+    home = partition_of(b"t", PARTITIONS)
     elsewhere = home + 1
     states = TraceStates(partitions={b"1\x00t": elsewhere})
     fold_records([a_record(7)], states, elsewhere)

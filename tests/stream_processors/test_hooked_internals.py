@@ -2,7 +2,7 @@
 
 When this fails, a version was changed. Read what is different in the methods named, compare with what
 `stream_processors/`: `chunked_consumer`, `chunked_producer`, `leased_thread`, `membership`, `changelog_fence`,
-`state_table`, `prompt_tables`, `consumed` and `patient_fetch`, `sinks/`: `assignment` and `insert_body`, and
+`trace_table`, `prompt_tables`, `consumed` and `patient_fetch`, `sinks/`: `assignment` and `insert_body`, and
 `producers/`: `kafka_client`, and `gateway/`: `http_protocol` and `exchange` rely on, run the tests that need services,
 and only then write down the new hashes (the failure prints them).
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -96,6 +97,50 @@ def test_a_seek_that_a_rebalance_overtakes_does_not_let_the_flow_go_on(monkeypat
             assert consumer.flow_active
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("left_by", ["a revocation that raised", "a comparison that ended after the revocation"])
+def test_what_a_revocation_has_left_is_forgotten_at_the_assignment(
+    left_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka logs what a revocation raises, and assigns all the same."""
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    async def no_commit(*_: Any) -> None:
+        if left_by == "a revocation that raised":
+            raise RuntimeError(left_by)
+
+    for name in ("on_partitions_revoked", "on_partitions_assigned"):
+        monkeypatch.setattr(Consumer, name, nothing)
+    monkeypatch.setattr(ChunkedProducer, "take_over", nothing)
+
+    async def scenario() -> None:
+        async with a_consumer() as consumer:
+            monkeypatch.setattr(consumer, "commit", no_commit)
+            with suppress(RuntimeError):
+                await consumer.on_partitions_revoked({EVENTS})
+            await consumer._continuity.must_follow(EVENTS, [marked(4)], cast("Any", Leaders()))
+            assert consumer._continuity._reached
+            await consumer.on_partitions_assigned({EVENTS})
+            assert (consumer._ledgers, consumer._continuity._reached) == ({}, {})
+
+    asyncio.run(scenario())
+
+
+class Leaders:
+    """Who never change."""
+
+    def doubts(self, *_: Any) -> list[int]:
+        return []
+
+    def epoch_at(self, *_: Any) -> int:
+        return 1
+
+
+def marked(offset: int) -> Any:
+    return SimpleNamespace(offset=offset, timestamp=1, key=b"k", value=b"v")
 
 
 class Position:

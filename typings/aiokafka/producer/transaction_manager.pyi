@@ -1,0 +1,13 @@
+from typing import Any
+
+from aiokafka.structs import TopicPartition
+
+class TransactionManager:
+    _pid_and_epoch: Any
+    _sequence_numbers: dict[TopicPartition, int]
+    def sequence_number(self, tp: TopicPartition) -> int: ...
+    def increment_sequence_number(self, tp: TopicPartition, increment: int) -> None: ...
+    @property
+    def producer_id(self) -> int: ...
+    @property
+    def producer_epoch(self) -> int: ...
