@@ -54,6 +54,7 @@ check: install-test
 	$(BIN)/pyright
 
 fix: install-test
+	$(BIN)/python scripts/generate_sync_client.py
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

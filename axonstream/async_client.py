@@ -1,9 +1,8 @@
-"""The client for asyncio. It mirrors `client` line by line; what both share is in calls, answers and retries."""
+"""The client for asyncio. `client` is generated from it; what both share is in calls, answers and retries."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -26,6 +25,7 @@ from axonstream.calls import (
     summary_call,
     trace_events_call,
 )
+from axonstream.connection_owner import AsyncOwner
 from axonstream.errors import APIConnectionError, AxonStreamError, ClientClosedError
 from axonstream.event_contract import EventInput, EventType
 from axonstream.http_environment import Connecting, connecting
@@ -75,7 +75,7 @@ class AsyncAxonPush:
         self._transport = transport
         self._sleep = sleep
         self._closed = False
-        self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None  # the event loop may not run yet
+        self._owner = AsyncOwner()
         self._how = Connecting(None, None, verify=True) if transport else connecting(self._base_url)
         self._http = self._connect()
         follow = AsyncFollow(self._own_http, self._connection_error, self._policy, sleep)
@@ -86,7 +86,7 @@ class AsyncAxonPush:
     async def aclose(self) -> None:
         """Closes the connections; may be called again. The client cannot be used after it."""
         self._closed = True
-        if self._owner == _here():
+        if self._owner.is_here():
             await self._http.aclose()
 
     async def __aenter__(self) -> Self:
@@ -124,13 +124,10 @@ class AsyncAxonPush:
         return connection_error(error, self._base_url, self._how.variable)
 
     def _own_http(self) -> httpx.AsyncClient:
-        """Connections of this process and loop: those of a parent process or an ended loop are of no use."""
         if self._closed:
             raise ClientClosedError("the client has been closed", hint="Make a new client, or close this one later.")
-        if self._owner is None:
-            self._owner = _here()
-        if self._owner != _here():
-            self._owner, self._http = _here(), self._connect()
+        if not self._owner.is_here():
+            self._http, self._owner = self._connect(), AsyncOwner()
         return self._http
 
     def _connect(self) -> httpx.AsyncClient:
@@ -280,7 +277,3 @@ class AsyncTraces:
         return self._follow(
             trace_stream(trace_id, agentId=agent_id, eventType=event_type, identifier=identifier), since
         )
-
-
-def _here() -> tuple[int, asyncio.AbstractEventLoop]:
-    return os.getpid(), asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Following events, for asyncio. It mirrors `subscription` line by line; what both share is in live."""
+"""Following events, for asyncio. `subscription` is generated from it; what both share is in live."""
 
 from __future__ import annotations
 

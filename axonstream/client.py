@@ -1,8 +1,8 @@
-"""The client for threads. `async_client` mirrors it line by line; what both share is in calls, answers and retries."""
+# Generated from async_client.py by scripts/generate_sync_client.py: change that one, then run `make fix`.
+"""The client for threads; what both share is in calls, answers and retries."""
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +24,7 @@ from axonstream.calls import (
     summary_call,
     trace_events_call,
 )
+from axonstream.connection_owner import Owner
 from axonstream.errors import APIConnectionError, AxonStreamError, ClientClosedError
 from axonstream.event_contract import EventInput, EventType
 from axonstream.http_environment import Connecting, connecting
@@ -74,7 +75,7 @@ class AxonPush:
         self._transport = transport
         self._sleep = sleep
         self._closed = False
-        self._owner = os.getpid()
+        self._owner = Owner()
         self._how = Connecting(None, None, verify=True) if transport else connecting(self._base_url)
         self._http = self._connect()
         follow = Follow(self._own_http, self._connection_error, self._policy, sleep)
@@ -85,7 +86,7 @@ class AxonPush:
     def close(self) -> None:
         """Closes the connections; may be called again. The client cannot be used after it."""
         self._closed = True
-        if self._owner == os.getpid():
+        if self._owner.is_here():
             self._http.close()
 
     def __enter__(self) -> Self:
@@ -123,11 +124,10 @@ class AxonPush:
         return connection_error(error, self._base_url, self._how.variable)
 
     def _own_http(self) -> httpx.Client:
-        """Connections of this process: those that came over in a fork belong to the parent."""
         if self._closed:
             raise ClientClosedError("the client has been closed", hint="Make a new client, or close this one later.")
-        if self._owner != os.getpid():
-            self._owner, self._http = os.getpid(), self._connect()
+        if not self._owner.is_here():
+            self._http, self._owner = self._connect(), Owner()
         return self._http
 
     def _connect(self) -> httpx.Client:

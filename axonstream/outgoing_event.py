@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 from pydantic import ValidationError as PydanticError
 
@@ -15,6 +14,7 @@ from axonstream import wire_json
 from axonstream.errors import AxonStreamError, PayloadTooLargeError, ValidationError
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
 from axonstream.json_values import whole_text
+from axonstream.random_ids import random_hex
 from axonstream.results import RefusedEvent
 from axonstream.trace_context import current_trace, trace_id_here
 
@@ -89,6 +89,12 @@ def nothing_left(refused: Sequence[RefusedEvent]) -> ValidationError:
     return ValidationError(f"{named}{more}", hint="Correct what the message names; nothing was stored.")
 
 
+def wrong_fields(error: PydanticError) -> list[str]:
+    """The name of every wrong field, and what is wrong with it."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return [f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in problems]
+
+
 def _validated(given: Mapping[str, Any], environment: str | None) -> tuple[EventInput, Any, Any]:
     """The event, of which payload and metadata are {} where they are objects: they are written as they were given."""
     fields = {name: whole_text(value) if isinstance(value, str) else value for name, value in given.items()}
@@ -105,10 +111,8 @@ def _validated(given: Mapping[str, Any], environment: str | None) -> tuple[Event
     try:
         event = EventInput.model_validate(fields)
     except PydanticError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in problems]
         raise ValidationError(
-            "; ".join(wrong), hint="Correct the fields that the message names; nothing was sent."
+            "; ".join(wrong_fields(error)), hint="Correct the fields that the message names; nothing was sent."
         ) from None
     return event, objects["payload"], objects.get("metadata")
 
@@ -133,7 +137,7 @@ def _left_out(said: Callable[[str], object], environment: str | None) -> dict[st
     if said("trace_id") is None and (current_trace() is not None or not said("dedup_key")):
         filled["trace_id"] = trace_id_here()
     if not said("dedup_key"):
-        filled["dedup_key"] = uuid4().hex
+        filled["dedup_key"] = random_hex(32)
     if environment and not said("environment"):
         filled["environment"] = environment
     return filled

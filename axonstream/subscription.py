@@ -1,4 +1,5 @@
-"""Following events, for threads. `async_subscription` mirrors it line by line; what both share is in live."""
+# Generated from async_subscription.py by scripts/generate_sync_client.py: change that one, then run `make fix`.
+"""Following events, for threads; what both share is in live."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ class Subscription:
         self._connection_error = follow.connection_error
         self._following = Following(call, follow.policy, since)
         self._connection = ExitStack()
-        self._chunks: Iterator[bytes] = iter(())
+        self._chunks: Iterator[bytes] | None = None
 
     @property
     def position(self) -> str | None:
@@ -77,7 +78,7 @@ class Subscription:
     def _chunk(self) -> bytes | None:
         """None when the connection is lost or has ended: then it waits before it is made again."""
         try:
-            chunk = next(self._chunks, None)
+            chunk = None if self._chunks is None else next(self._chunks, None)
             outcome = None
         except httpx.RequestError as error:
             chunk, outcome = None, self._connection_error(error)

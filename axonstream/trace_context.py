@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import secrets
 import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -31,6 +30,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from axonstream.errors import ValidationError
+from axonstream.random_ids import random_hex
 
 _HEX_ID = re.compile(r"tr_([0-9a-f]{16})[0-9a-f]*")
 _HAND_ON = {"contextlib", "_pytest"}  # who runs a generator for the sake of the block at its yield
@@ -49,12 +49,12 @@ if hasattr(os, "register_at_fork"):
 
 def new_trace_id() -> str:
     """`tr_` and 16 random hex digits (64 bits)."""
-    return f"tr_{secrets.token_hex(8)}"
+    return f"tr_{random_hex(16)}"
 
 
 def new_span_digits() -> str:
     """16 random hex digits (64 bits)."""
-    return secrets.token_hex(8)
+    return random_hex(16)
 
 
 class _Numbering(NamedTuple):
@@ -155,6 +155,17 @@ def trace_scope(
 ) -> AbstractContextManager[TraceContext]:
     """The block runs in a trace of its own, always a new one when no id is given; after it the trace is what it was."""
     return _in_scope(trace_id, new_id, _generator_of(sys._getframe(1)))  # pyright: ignore[reportPrivateUsage]
+
+
+@contextmanager
+def outside_of_traces() -> Generator[None]:
+    """The block begins where no trace is current; after it the current trace is what it was. For tests."""
+    before = _current.get()
+    _current.set(None)
+    try:
+        yield
+    finally:
+        _current.set(before)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ import uvicorn
 from axonstream.gateway.access.api_keys import MAKE_A_KEY
 from axonstream.gateway.app import create_app
 from axonstream.gateway.http.connections import KEEP_ALIVE_S, Connections
+from axonstream.gateway.http.fast_path_check import FastPathError, check_fast_path
 from axonstream.gateway.http.protocol import GatewayProtocol
 from axonstream.gateway.http.tls import TlsError, server_context
 from axonstream.gateway.http.tls_handshake import TlsHandshake
@@ -48,6 +49,11 @@ class _Server(uvicorn.Server):
         self._announcing: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
+        try:
+            await check_fast_path()
+        except FastPathError as error:
+            log.critical("the gateway does not start: %s", error)
+            sys.exit(EXIT_MISMATCH)
         try:
             await super().startup(sockets)
         except SystemExit:  # uvicorn has logged what the operating system says
@@ -84,7 +90,8 @@ def run(settings: Settings) -> None:
 
     1. no new connection is taken, and live streams end at once; 2. requests in flight are answered, publishes after
     Kafka's acknowledgement, for at most 15 s; 3. the producer and the connections close. Prints "ready gateway" once it
-    listens and Kafka has answered. Ends with EXIT_MISMATCH where certificate and key cannot be used.
+    listens and Kafka has answered. Ends with EXIT_MISMATCH where certificate and key cannot be used,
+    and where uvicorn offers no fast path.
     """
     log_to_stderr(settings.log_level)
     try:

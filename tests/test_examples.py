@@ -18,6 +18,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PRINTS = {
     "one_service.py": r"events: 3, tool calls: 1, errors: 1\n(planner  \w+  agent\.\S+  \{.*\}\n){3}",
     "two_services.py": r"events: 2, agents: planner, writer\n",
+    "fastapi_service.py": r"two requests, two traces: True\na request with a trace joins it: True\n"
+    r"\{'events': 2, 'tool_calls': 1\}\n",
     "straight_to_kafka.py": r"events: 2\n",
     "own_sql.py": r"agent_id\terrors\tevents\n(.*\t\d+\t\d+\n)+",
 }

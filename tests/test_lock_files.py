@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kit.client_environment import VERSIONS
+from kit.lowest_versions import lowest_versions
 
 ROOT = Path(__file__).parent.parent
 _FILES = (path.relative_to(ROOT) for path in ROOT.rglob("*.lock"))
@@ -98,3 +99,17 @@ def test_every_installation_of_the_project_asks_for_hashes() -> None:
     assert [line for line in installs if line not in own and "--require-hashes" not in line] == []
     kit = (ROOT / "tests" / "kit" / "client_environment.py").read_text()
     assert kit.count('"install"') == kit.count('"--require-hashes"') == 1
+
+
+def test_every_requirement_names_the_lowest_version_that_works_and_the_locks_are_not_below_it() -> None:
+    """`tests/deploy/test_installs.py` installs the lowest ones, and sees that they do their job."""
+    locked = {name: version for name, version, _, _ in pinned(RUNNING)}
+    for extra in ("", "kafka", "server", "local", "all"):
+        for requirement in lowest_versions(extra):
+            name, _, lowest = requirement.partition(";")[0].partition("==")
+            version = locked[name.replace(".", "-")]
+            assert _numbers(lowest) <= _numbers(version), requirement
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]

@@ -1,4 +1,8 @@
-"""The built wheel with each extra, in an environment of its own that has nothing else, does its job there."""
+"""The built wheel with each extra, in an environment of its own that has nothing else, does its job there.
+
+With the versions of the lock on each Python that this machine has, and with the lowest versions that pyproject.toml
+allows on the oldest Python.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,34 @@ import os
 import re
 import subprocess
 import sys
-import venv
 from pathlib import Path
 from time import time_ns
 
 import pytest
 
 from axonstream.local.endpoints import Endpoints
+from kit.lowest_versions import lowest_versions
+from kit.pythons import MINORS, python_of
 
 pytestmark = [pytest.mark.services, pytest.mark.soak, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 ALONE = {"axonstream"}
+EXTRAS = ("", "kafka", "server", "local", "all")
+OF_OTHER_PYTHONS = ("", "kafka", "all")
 PUBLISHES = """
 import sys
 from axonstream import AxonPush
 with AxonPush(api_key="ak_local", tenant_id="1", base_url=sys.argv[1]) as client:
     event = client.events.publish("installed", {}, 1, trace_id=sys.argv[3])
     print(client.traces.get_summary(sys.argv[3]).total_events)
+"""
+IN_MEMORY = """
+from axonstream.testing import MemoryServer
+server = MemoryServer()
+with server.client() as client:
+    event = client.events.publish("installed", {"large": 2**70}, 1)
+    print(client.traces.get_summary(event.trace_id).total_events, server.events[0].payload["large"] == 2**70)
 """
 TO_KAFKA = """
 import asyncio, sys
@@ -71,13 +85,41 @@ def locked(into: Path) -> Path:
     return into / "constraints.txt"
 
 
-@pytest.mark.parametrize("extra", ["", "kafka", "server", "local", "all"])
+def lowest(extra: str, into: Path) -> Path:
+    """The lowest versions of what the project asks for itself; of what these ask for, pip takes what fits."""
+    (into / "constraints.txt").write_text("\n".join(lowest_versions(extra)) + "\n")
+    return into / "constraints.txt"
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
 def test_what_is_installed_does_its_job(extra: str, wheel: Path, endpoints: Endpoints, tmp_path: Path) -> None:
+    does_its_job(sys.executable, extra, wheel, locked(tmp_path), endpoints, tmp_path)
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_the_lowest_versions_do_their_job(extra: str, wheel: Path, endpoints: Endpoints, tmp_path: Path) -> None:
+    does_its_job(found(MINORS[0]), extra, wheel, lowest(extra, tmp_path), endpoints, tmp_path)
+
+
+@pytest.mark.parametrize("extra", OF_OTHER_PYTHONS)
+@pytest.mark.parametrize("minor", [minor for minor in MINORS if minor != sys.version_info.minor])
+def test_other_pythons_do_their_job(minor: int, extra: str, wheel: Path, endpoints: Endpoints, tmp_path: Path) -> None:
+    does_its_job(found(minor), extra, wheel, locked(tmp_path), endpoints, tmp_path)
+
+
+def found(minor: int) -> str:
+    python = python_of(minor)
+    if python is None:
+        pytest.skip(f"this machine has no Python 3.{minor} in its PATH, and none of pyenv or uv")
+    return python
+
+
+def does_its_job(base: str, extra: str, wheel: Path, constraints: Path, endpoints: Endpoints, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
-    venv.create(environment, with_pip=True)
+    subprocess.run([base, "-m", "venv", environment], check=True, timeout=300)
     python = environment / "bin/python"
     what = f"{wheel}[{extra}]" if extra else str(wheel)
-    pip(python, "install", "--constraint", locked(tmp_path), what)
+    pip(python, "install", "--constraint", constraints, what)
     [packages] = environment.glob("lib/python*/site-packages")
     record = next(packages.glob("axonstream-*.dist-info")) / "RECORD"
     top = {line.partition("/")[0] for line in record.read_text().splitlines() if not line.startswith("..")}
@@ -85,6 +127,7 @@ def test_what_is_installed_does_its_job(extra: str, wheel: Path, endpoints: Endp
 
     trace = f"tr_installed_{time_ns()}"
     where = (endpoints.gateway_url, endpoints.kafka_bootstrap_servers, trace)
+    assert run(environment, python, "-c", IN_MEMORY) == "1 True\n"
     assert run(environment, python, "-c", PUBLISHES, *where) == "1\n"
     if extra in ("kafka", "all"):
         assert run(environment, python, "-c", TO_KAFKA, *where) == "1\n"
