@@ -27,6 +27,7 @@ from axonstream.event_contract import (
 from axonstream.producers.event import Event, decode_event, decode_lines, encode_again, encode_lines
 from axonstream.producers.event_record import SCHEMA_VERSION
 from axonstream.producers.json_shape import JsonShapeError, read_json, too_many_values
+from axonstream.producers.slices import slices
 
 MAX_RECORD_BYTES = 2 << 20  # an event of 1 MiB, its metadata and the fields that the server adds
 
@@ -90,15 +91,7 @@ class Verdicts(NamedTuple):
 
 def runs(records: Sequence[R]) -> Iterator[Sequence[R]]:
     """The records in pieces that are judged in one go; between two of them, others may have a turn."""
-    start = size = 0
-    for at, record in enumerate(records):
-        length = len(record.value or b"")
-        if at > start and (at - start >= RUN or size + length > RUN_BYTES):
-            yield records[start:at]
-            start, size = at, 0
-        size += length
-    if start < len(records):
-        yield records[start:]
+    return slices(records, [len(record.value or b"") for record in records], RUN, RUN_BYTES)
 
 
 def verdicts(records: Sequence[Record]) -> Verdicts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -13,6 +13,7 @@ from aiokafka import OffsetAndMetadata, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.producers.settings import Settings
+from axonstream.producers.slices import slices
 from axonstream.sinks.dead_letter import DeadLetter
 from axonstream.sinks.dead_letters import DeadLetters
 from axonstream.sinks.deleting.late_events import LateEvents
@@ -94,23 +95,14 @@ class EventStore:
         await self._dead_letters.put(batch.refused, self._epoch, self._tenure)
         self._late.tell()
         whole = len(batch.rows) <= self._max_rows and batch.size <= self._max_bytes
-        for some in [batch.rows] if whole else self._slices(batch.rows):
+        sizes = (len(row.line) for row in batch.rows)
+        for some in [batch.rows] if whole else slices(batch.rows, sizes, self._max_rows, self._max_bytes):
             await self._insert_once(some)
 
     def committable(self, partition: TopicPartition, last: int) -> OffsetAndMetadata:
         ledger = self._ledgers[partition.partition]
         ledger.settled(last)
         return OffsetAndMetadata(ledger.committed, "")
-
-    def _slices(self, rows: Sequence[EventRow]) -> Iterator[Sequence[EventRow]]:
-        start = size = 0
-        for at, row in enumerate(rows):
-            if at > start and (at - start >= self._max_rows or size + len(row.line) > self._max_bytes):
-                yield rows[start:at]
-                start, size = at, 0
-            size += len(row.line)
-        if rows:
-            yield rows[start:]
 
     async def _insert_once(self, rows: Sequence[EventRow]) -> None:
         """Insert what is not stored yet, as many rows at a time as ClickHouse takes within the timeout.

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from axonstream.producers.slices import slices
 from axonstream.sinks.letter_filter import LetterFilter
 
 Decision = Literal["replayed", "discarded"]
@@ -117,7 +118,9 @@ class LetterBox:
         A letter that is decided on between two slices is not seen twice, and one that comes in behind is not seen.
         """
         async for rows in self._pages(_COLUMNS, which, everything, limit):
-            for some in _slices([_letter(row) for row in rows]):
+            letters = [_letter(row) for row in rows]
+            sizes = (letter.value_bytes for letter in letters)
+            for some in slices(letters, sizes, SLICE_LETTERS, SLICE_BYTES):
                 yield await self._open(some)
 
     async def heads(
@@ -193,15 +196,3 @@ def head_of(letter: Letter) -> LetterHead:
 
 def _letter(row: Sequence[Any]) -> Letter:
     return Letter(Place(*row[:4]), *row[4:])
-
-
-def _slices(letters: Sequence[Letter]) -> list[list[Letter]]:
-    slices: list[list[Letter]] = []
-    size = 0
-    for letter in letters:
-        if not slices or size + letter.value_bytes > SLICE_BYTES:
-            slices.append([])
-            size = 0
-        slices[-1].append(letter)
-        size += letter.value_bytes
-    return slices
