@@ -13,8 +13,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from axonstream.names import MAX_NAME_BYTES, NameFault, name_fault
+
 MAX_EVENT_BYTES = 1 << 20
-MAX_NAME_BYTES = 256
 MAX_DEPTH = 100
 MAX_VALUES = 50_000  # strings, numbers, literals, arrays and objects of one event, the event itself included
 EVENT_TYPE_PATTERN = r"^[a-z0-9_.]{1,64}$"
@@ -43,11 +44,13 @@ class EventType(StrEnum):
 
 
 def _name(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("must not hold a NUL character")
-    if len(value.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
-        raise ValueError(f"must be at most {MAX_NAME_BYTES} bytes of UTF-8")
-    return value
+    match name_fault(value):
+        case NameFault.NUL:
+            raise ValueError("must not hold a NUL character")
+        case NameFault.LONG:
+            raise ValueError(f"must be at most {MAX_NAME_BYTES} bytes of UTF-8")
+        case _:
+            return value
 
 
 def _number_as_text(value: object) -> object:

@@ -24,6 +24,7 @@ from axonstream.event_contract import (
     EventType,
     unit_instead_of_ms,
 )
+from axonstream.names import NameFault, name_fault
 from axonstream.producers.event import Event, decode_event, decode_lines, encode_again, encode_lines
 from axonstream.producers.event_record import SCHEMA_VERSION
 from axonstream.producers.json_shape import JsonShapeError, read_json, too_many_values
@@ -265,10 +266,13 @@ def _wrong_time(fields: dict[str, Any]) -> str | None:
 def _wrong_field(event: Event, fields: dict[str, Any]) -> str | None:
     """What the types of an event leave open."""
     for name, text in zip(_NAMES, _names(event), strict=True):
-        if len(text.encode()) > MAX_NAME_BYTES:
-            return f"{name} is longer than {MAX_NAME_BYTES} bytes"
-        if "\x00" in text:
-            return f"{name} holds a NUL"
+        match name_fault(text):
+            case NameFault.LONG:
+                return f"{name} is longer than {MAX_NAME_BYTES} bytes"
+            case NameFault.NUL:
+                return f"{name} holds a NUL"
+            case _:
+                pass
     for name in _NUMBERS:
         if type(fields[name]) is not int:
             return f"{name} is not a whole number"
