@@ -11,7 +11,7 @@ import lz4.frame
 from aiohttp import web
 
 from axonstream.deploy.clickhouse_http.call import Call
-from axonstream.deploy.clickhouse_http.clickhouse_error import ABORTED, ClickHouseError
+from axonstream.deploy.clickhouse_http.clickhouse_error import ClickHouseError
 from axonstream.deploy.clickhouse_http.connection import Blocks, Connection, summary_of
 from axonstream.deploy.clickhouse_http.engine import Engine
 from axonstream.deploy.clickhouse_http.insert_statement import Insert
@@ -23,6 +23,7 @@ from axonstream.deploy.clickhouse_http.wire_format import (
     STREAMABLE_FORMATS,
     exception_block,
 )
+from axonstream.sinks.clickhouse_codes import ABORTED
 
 READER_STALLED_S = 180.0
 # The data of an INSERT are not judged, so the engine must not evaluate them (as it does with those of VALUES).

@@ -9,14 +9,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from axonstream.deploy.clickhouse_http.clickhouse_error import (
-    AUTHENTICATION_FAILED,
-    BAD_ARGUMENTS,
-    NOT_IMPLEMENTED,
-    QUERY_IS_TOO_LARGE,
-    SYNTAX_ERROR,
-    ClickHouseError,
-)
+from axonstream.deploy.clickhouse_http.clickhouse_error import QUERY_IS_TOO_LARGE, ClickHouseError
 from axonstream.deploy.clickhouse_http.engine import SessionUse
 from axonstream.deploy.clickhouse_http.insert_statement import MAX_STATEMENT_BYTES, Insert, split_insert
 from axonstream.deploy.clickhouse_http.permission import Permission, check_name
@@ -26,6 +19,13 @@ from axonstream.deploy.clickhouse_http.sql_text import (
     format_of,
     verb_of,
     with_client_ids,
+)
+from axonstream.sinks.clickhouse_codes import (
+    AUTHENTICATION_FAILED,
+    BAD_ARGUMENTS,
+    NOT_IMPLEMENTED,
+    SYNTAX_ERROR,
+    UNKNOWN_FORMAT,
 )
 
 _MAX_SESSION_S = 3600.0
@@ -167,7 +167,7 @@ def read_call(
         format_of(code) or args.get("default_format") or headers.get("X-ClickHouse-Format") or "TabSeparated"
     )
     if not _NAME.fullmatch(output_format) or output_format.lower() in _NOT_FORMATS:
-        raise ClickHouseError(73, f"Unknown format {output_format!a}.", "UNKNOWN_FORMAT")
+        raise ClickHouseError(UNKNOWN_FORMAT, f"Unknown format {output_format!a}.", "UNKNOWN_FORMAT")
     database = args.get("database") or headers.get("X-ClickHouse-Database") or "default"
     check_name(database)
     return Call(

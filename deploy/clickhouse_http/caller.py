@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from axonstream.deploy.clickhouse_http.clickhouse_error import ACCESS_DENIED, ClickHouseError
+from axonstream.deploy.clickhouse_http.clickhouse_error import ClickHouseError
 from axonstream.producers.loopback import LOOPBACK_NAMES
+from axonstream.sinks.clickhouse_codes import ACCESS_DENIED
 
 _OWN_PAGES = frozenset({"none", "same-origin"})
 

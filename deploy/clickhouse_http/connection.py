@@ -14,9 +14,10 @@ from typing import Any
 import chdb
 from chdb.state.sqlitelike import StreamingResult
 
-from axonstream.deploy.clickhouse_http.clickhouse_error import UNKNOWN_SETTING, ClickHouseError
+from axonstream.deploy.clickhouse_http.clickhouse_error import ClickHouseError
 from axonstream.deploy.clickhouse_http.insert_statement import Insert
 from axonstream.deploy.clickhouse_http.sql_text import identifier, literal
+from axonstream.sinks.clickhouse_codes import UNKNOWN_SETTING
 
 _SETTING_NAME = re.compile(r"\w+")
 # Once set, these forbid or change too much for a reset to be sure: the connection is not used again.

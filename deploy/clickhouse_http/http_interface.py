@@ -11,15 +11,11 @@ from aiohttp import web
 from axonstream.deploy.clickhouse_http.answers import answer
 from axonstream.deploy.clickhouse_http.call import User, authenticate, read_call
 from axonstream.deploy.clickhouse_http.caller import check_caller, own_addresses
-from axonstream.deploy.clickhouse_http.clickhouse_error import (
-    BAD_ARGUMENTS,
-    NOT_IMPLEMENTED,
-    POCO_EXCEPTION,
-    ClickHouseError,
-)
+from axonstream.deploy.clickhouse_http.clickhouse_error import ClickHouseError
 from axonstream.deploy.clickhouse_http.engine import Engine
 from axonstream.deploy.clickhouse_http.form_limits import MAX_FIELDS, check_field, check_url_fields
 from axonstream.deploy.clickhouse_http.request_body import BodyLease, BodyMemory, read_body
+from axonstream.sinks.clickhouse_codes import BAD_ARGUMENTS, NOT_IMPLEMENTED, POCO_EXCEPTION
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_FORM_BYTES = 16 << 20

@@ -7,14 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
-from axonstream.deploy.clickhouse_http.clickhouse_error import (
-    ACCESS_DENIED,
-    BAD_ARGUMENTS,
-    NOT_IMPLEMENTED,
-    READONLY,
-    UNKNOWN_FUNCTION,
-    ClickHouseError,
-)
+from axonstream.deploy.clickhouse_http.clickhouse_error import ClickHouseError
 from axonstream.deploy.clickhouse_http.permitted_names import (
     BOTH_KINDS,
     CODECS,
@@ -37,6 +30,7 @@ from axonstream.deploy.clickhouse_http.permitted_parts import (
 )
 from axonstream.deploy.clickhouse_http.permitted_settings import PermittedSettings
 from axonstream.deploy.clickhouse_http.statement_tree import Tree
+from axonstream.sinks.clickhouse_codes import ACCESS_DENIED, BAD_ARGUMENTS, NOT_IMPLEMENTED, READONLY, UNKNOWN_FUNCTION
 
 # A name may be a path to the engine's default database. It is of the working directory, which is empty (server.py).
 _PLAIN_NAME = re.compile(r"[^/.\x00-\x1f\x7f]+")

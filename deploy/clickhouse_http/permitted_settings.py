@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from axonstream.deploy.clickhouse_http.clickhouse_error import ACCESS_DENIED, UNKNOWN_SETTING, ClickHouseError
+from axonstream.deploy.clickhouse_http.clickhouse_error import ClickHouseError
+from axonstream.sinks.clickhouse_codes import ACCESS_DENIED, UNKNOWN_SETTING
 
 _TYPES_THAT_NAME_OR_PARSE = frozenset({"String", "URI", "Map", "Dialect", "SQLSecurityType", "DefaultDatabaseEngine"})
 _ALLOWED_TEXTS = frozenset(

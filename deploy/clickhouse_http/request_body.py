@@ -13,14 +13,9 @@ from contextlib import contextmanager
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import BadHttpMessage
 
-from axonstream.deploy.clickhouse_http.clickhouse_error import (
-    CANNOT_READ_ALL_DATA,
-    MEMORY_LIMIT_EXCEEDED,
-    QUERY_IS_TOO_LARGE,
-    SOCKET_TIMEOUT,
-    ClickHouseError,
-)
+from axonstream.deploy.clickhouse_http.clickhouse_error import QUERY_IS_TOO_LARGE, ClickHouseError
 from axonstream.deploy.clickhouse_http.wire_format import decompress
+from axonstream.sinks.clickhouse_codes import CANNOT_READ_ALL_DATA, MEMORY_LIMIT_EXCEEDED, SOCKET_TIMEOUT
 
 MAX_BODY_BYTES = 256 << 20  # of one body, compressed and decompressed
 MAX_BODIES_BYTES = 768 << 20  # of all bodies in memory at a time

@@ -12,7 +12,8 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
-from axonstream.deploy.clickhouse_http.clickhouse_error import BAD_ARGUMENTS, NOT_IMPLEMENTED, ClickHouseError
+from axonstream.deploy.clickhouse_http.clickhouse_error import ClickHouseError
+from axonstream.sinks.clickhouse_codes import BAD_ARGUMENTS, NOT_IMPLEMENTED
 
 Tree = dict[str, Any]
 
