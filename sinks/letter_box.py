@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.producers.slices import slices
 from axonstream.sinks.letter_filter import LetterFilter
+from axonstream.unix_ms import time_of
 
 Decision = Literal["replayed", "discarded"]
 State = Literal["open", "replayed", "discarded"]
@@ -22,7 +22,6 @@ State = Literal["open", "replayed", "discarded"]
 SLICE_LETTERS = 500
 SLICE_BYTES = 8 << 20  # of values in memory at a time; one larger value comes alone
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE = "topic, _topic_epoch, partition, offset"
 _LETTERS = """FROM dead_letters AS l FINAL LEFT JOIN (SELECT * FROM dead_letter_decisions FINAL) AS d
 ON l.topic = d.topic AND l._topic_epoch = d._topic_epoch AND l.partition = d.partition AND l.offset = d.offset
@@ -144,7 +143,7 @@ class LetterBox:
 
     async def decide(self, places: Sequence[Place], decision: Decision, now_ms: int) -> None:
         """Returns when the decisions are stored. The latest counts; deciding the same again changes nothing."""
-        at = _EPOCH + timedelta(milliseconds=now_ms)
+        at = time_of(now_ms)
         await self._client.insert(
             "dead_letter_decisions",
             [[*place, decision, at] for place in places],
