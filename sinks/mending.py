@@ -69,6 +69,7 @@ class Mending:
         while left:
             records: Sequence[ReadRecord] = ()
             in_range = True
+            # 1.
             try:
                 fetched = await self._tenure.unless_revoked(self._reader.fetch([tp]))
                 records, reached = fetched.records.get(tp, ()), fetched.last.get(tp, reached - 1) + 1
@@ -86,15 +87,19 @@ class Mending:
                 offsets = sorted([row.record.offset for row in batch.rows] + [one.offset for one in batch.refused])
                 if offsets:
                     if not stored:
+                        # 2.
                         await self._take_back(tp, offsets[0])
+                    # 3.
                     await self._store.store(batch)
                     stored += len(offsets)
+                # 4.
                 await self._comparison.keep_absent(tp.partition, without(covered, offsets))
                 covered, batch = [], self._store.batch()
             if left and (left[0].first > reached + WORTH_A_SEEK or not in_range):
                 reached = self._seek(tp, left[0].first)
         if stored:
             log.warning("%s partition %s: %s records that ClickHouse had lost are stored again", *tp, stored)
+            # 5.
             await self._commit(tp, position.committed, position.metadata)
         self._seek(tp, position.committed)
         return stored
