@@ -5,7 +5,7 @@ Limits are in bytes of UTF-8. Nothing here does I/O, reads a clock or depends on
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Annotated, Any
@@ -13,8 +13,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from axonstream.names import MAX_NAME_BYTES, NameFault, name_fault
+from axonstream.unix_ms import EPOCH
+
 MAX_EVENT_BYTES = 1 << 20
-MAX_NAME_BYTES = 256
 MAX_DEPTH = 100
 MAX_VALUES = 50_000  # strings, numbers, literals, arrays and objects of one event, the event itself included
 EVENT_TYPE_PATTERN = r"^[a-z0-9_.]{1,64}$"
@@ -43,11 +45,13 @@ class EventType(StrEnum):
 
 
 def _name(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("must not hold a NUL character")
-    if len(value.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
-        raise ValueError(f"must be at most {MAX_NAME_BYTES} bytes of UTF-8")
-    return value
+    match name_fault(value):
+        case NameFault.NUL:
+            raise ValueError("must not hold a NUL character")
+        case NameFault.LONG:
+            raise ValueError(f"must be at most {MAX_NAME_BYTES} bytes of UTF-8")
+        case _:
+            return value
 
 
 def _number_as_text(value: object) -> object:
@@ -68,7 +72,7 @@ def _milliseconds(value: object) -> object:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("must carry a time zone, as 2026-01-31T12:00:00.000Z")
-        ms = round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+        ms = round((value - EPOCH).total_seconds() * 1000)
         if ms in SECONDS:
             raise ValueError("must be after 1973-03-03: an earlier time is most often a number of another unit")
         return ms

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from statistics import median, quantiles
 from time import perf_counter
-from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
@@ -19,6 +18,7 @@ from axonstream.contract.event_record import encode_event
 from axonstream.deploy.init import initialise
 from axonstream.event_contract import EventInput
 from axonstream.kafka.client import kafka_options
+from axonstream.kafka.slim_records import SlimRecord
 from axonstream.kafka.topics import Topics, event_key
 from axonstream.settings.settings import Settings
 from axonstream.sinks.events.event_batch import EventBatch
@@ -35,19 +35,12 @@ ROWS = 2000  # of a large INSERT
 PLAIN, ON_DISK = "left to the system", "on the disk when acknowledged"
 
 
-class _Record(NamedTuple):
-    partition: int
-    offset: int
-    key: bytes
-    value: bytes
-
-
-def record(number: int) -> _Record:
+def record(number: int) -> SlimRecord:
     payload = {"model": "large", "input_tokens": 1200, "text": "x" * 200}
     event = EventInput(identifier="web_search", payload=payload, channel_id=1, agent_id="researcher")
     trace = f"tr_{number % 500:016x}"
     encoded = encode_event(event, tenant_id="1", trace_id=trace, fresh_id=number, now_ms=NOW_MS + number)
-    return _Record(0, number, event_key(trace), encoded.value)
+    return SlimRecord("agent-events", 0, number, NOW_MS + number, event_key(trace), encoded.value)
 
 
 async def published(settings: Settings, one_by_one: int, at_once: int) -> dict[str, float]:
@@ -57,7 +50,7 @@ async def published(settings: Settings, one_by_one: int, at_once: int) -> dict[s
 
         async def send(number: int) -> None:
             one = record(number)
-            await producer.send_and_wait(topic, one.value, key=one.key)
+            await producer.send_and_wait(topic, one.value or b"", key=one.key)
 
         await send(0)
         took = [await seconds(lambda number=number: send(number)) for number in range(one_by_one)]

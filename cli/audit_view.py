@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
@@ -13,11 +12,11 @@ from rich.text import Text
 
 from axonstream.cli.terminal_text import harmless, say, say_json
 from axonstream.gateway.control.audit_entry import AuditEntry
+from axonstream.unix_ms import iso_seconds
 
 WIDTH = 80
 _INDENT = 4
 _LABEL = 8
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def print_entries(entries: Sequence[AuditEntry], output: str) -> None:
@@ -33,7 +32,7 @@ def print_entries(entries: Sequence[AuditEntry], output: str) -> None:
 def entry_lines(one: AuditEntry) -> Iterator[str]:
     """When, what and of whom; then by whom and from where, before and after. Times are UTC."""
     tenant = f"  tenant {one.tenant_id}" if one.tenant_id else ""
-    yield from _wrapped(f"{_time(one.at)}  {one.action}  {one.subject}{tenant}", 0)
+    yield from _wrapped(f"{iso_seconds(one.at)}  {one.action}  {one.subject}{tenant}", 0)
     yield from _labelled("by", f"{one.who} from {one.origin or 'an unknown address'}")
     for label, fields in (("before", one.before), ("after", one.after)):
         if fields is not None:
@@ -43,7 +42,7 @@ def entry_lines(one: AuditEntry) -> Iterator[str]:
 def _fields(fields: Mapping[str, Any]) -> Iterator[str]:
     for name, value in fields.items():
         if name.endswith("_at") and isinstance(value, int):
-            yield f"{name}={_time(value)}"
+            yield f"{name}={iso_seconds(value)}"
         elif isinstance(value, str) and value and "  " not in value:
             yield f"{name}={value}"
         else:
@@ -61,7 +60,3 @@ def _wrapped(text: str, indent: int) -> Iterator[str]:
     width = WIDTH - indent
     for line in Text(harmless(text)).wrap(Console(width=width), width, overflow="fold"):
         yield " " * indent + line.plain.rstrip()
-
-
-def _time(ms: int) -> str:
-    return f"{_EPOCH + timedelta(milliseconds=ms):%Y-%m-%dT%H:%M:%SZ}"

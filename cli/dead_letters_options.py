@@ -14,6 +14,7 @@ import click
 from axonstream.cli.time_text import span_ms
 from axonstream.event_contract import MAX_ID
 from axonstream.sinks.dead_letters.filter import LetterFilter
+from axonstream.unix_ms import EPOCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Time(click.ParamType):
             known = "30m, 12h or 7d ago, 2026-01-31T12:00 (UTC) or 2026-01-31T12:00+01:00"
             self.fail(f"{value!r} is not a time, as {known}", param, ctx)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+        return round((moment - EPOCH).total_seconds() * 1000)
 
 
 def filter_options(limit: int | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:

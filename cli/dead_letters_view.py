@@ -5,13 +5,12 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from axonstream.cli.terminal_text import harmless, print_table, say, say_json
 from axonstream.sinks.dead_letters.store import Letter, OpenedLetter, ReasonCount
+from axonstream.unix_ms import iso_seconds
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEX_BYTES = 32  # of one line
 
 
@@ -25,7 +24,7 @@ def print_letters(letters: Sequence[Letter], output: str) -> None:
         [
             str(letter.place),
             str(letter.place.epoch),
-            _time(letter.failed_at),
+            iso_seconds(letter.failed_at),
             str(letter.value_bytes),
             letter.tenant_id,
             letter.trace_id,
@@ -41,7 +40,7 @@ def print_reasons(reasons: Sequence[ReasonCount], output: str) -> None:
     if output == "json":
         _print_json([asdict(reason) for reason in reasons])
         return
-    rows = [[str(r.letters), _time(r.first_at), _time(r.last_at), r.reason] for r in reasons]
+    rows = [[str(r.letters), iso_seconds(r.first_at), iso_seconds(r.last_at), r.reason] for r in reasons]
     print_table(["letters", "first", "last", "reason"], rows, [True, False, False, False])
 
 
@@ -57,7 +56,7 @@ def print_letter(letter: OpenedLetter, output: str) -> None:
         ("partition", str(head.place.partition)),
         ("offset", str(head.place.offset)),
         ("epoch", str(head.place.epoch)),
-        ("record of", _time(head.failed_at)),
+        ("record of", iso_seconds(head.failed_at)),
         ("state", head.state),
         ("tenant", head.tenant_id),
         ("trace", head.trace_id),
@@ -85,10 +84,6 @@ def _text(raw: bytes) -> str | None:
         return raw.decode()
     except UnicodeDecodeError:
         return None
-
-
-def _time(ms: int) -> str:
-    return f"{_EPOCH + timedelta(milliseconds=ms):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _print_json(document: Any) -> None:

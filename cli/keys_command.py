@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -29,12 +29,12 @@ from axonstream.local.endpoints import with_endpoints
 from axonstream.local.server_secret import server_secret
 from axonstream.process.exit_codes import UnreachableError
 from axonstream.settings.settings import Settings
+from axonstream.unix_ms import iso_seconds, ms_of
 
 Output = Literal["text", "json"]
 T = TypeVar("T")
 
 READ_WITHIN_S = 20.0
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATA_DIR = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="Data directory of the local stack.  [default: .axonstream]"
 )
@@ -223,7 +223,7 @@ def _expiry(text: str | None, now_ms: int) -> int | None:
         at = None
     if at is None or at.tzinfo is None:
         raise KeyRefusedError("--expires takes 30m, 12h, 90d, or ISO 8601 with a zone, as 2027-01-31T12:00:00Z")
-    return (at - _EPOCH) // timedelta(milliseconds=1)
+    return ms_of(at)
 
 
 def _members(tenant: str, key: ApiKey, used: int | None) -> dict[str, Any]:
@@ -254,4 +254,4 @@ def _state(key: ApiKey, secret: bytes, now_ms: int) -> str:
 
 
 def _time(ms: int | None) -> str | None:
-    return None if ms is None else (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="seconds")[:-6] + "Z"
+    return None if ms is None else iso_seconds(ms)

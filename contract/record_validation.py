@@ -18,6 +18,7 @@ from msgspec import UNSET, MsgspecError
 from axonstream.contract.event import Event, decode_event, decode_lines, encode_again, encode_lines
 from axonstream.contract.event_record import SCHEMA_VERSION
 from axonstream.contract.json_shape import JsonShapeError, read_json, too_many_values
+from axonstream.contract.slices import slices
 from axonstream.event_contract import (
     EVENT_TYPE_PATTERN,
     MAX_DEPTH,
@@ -27,6 +28,7 @@ from axonstream.event_contract import (
     EventType,
     unit_instead_of_ms,
 )
+from axonstream.names import NameFault, name_fault
 
 MAX_RECORD_BYTES = 2 << 20  # an event of 1 MiB, its metadata and the fields that the server adds
 
@@ -90,15 +92,7 @@ class ValidatedRun(NamedTuple):
 
 def runs(records: Sequence[R]) -> Iterator[Sequence[R]]:
     """The records in pieces that are judged in one go; between two of them, others may have a turn."""
-    start = size = 0
-    for at, record in enumerate(records):
-        length = len(record.value or b"")
-        if at > start and (at - start >= RUN or size + length > RUN_BYTES):
-            yield records[start:at]
-            start, size = at, 0
-        size += length
-    if start < len(records):
-        yield records[start:]
+    return slices(records, [len(record.value or b"") for record in records], RUN, RUN_BYTES)
 
 
 def validate_records(records: Sequence[Record]) -> ValidatedRun:
@@ -274,10 +268,13 @@ def _wrong_time(fields: dict[str, Any]) -> str | None:
 def _wrong_field(event: Event, fields: dict[str, Any]) -> str | None:
     """What the types of an event leave open."""
     for name, text in zip(_NAMES, _names(event), strict=True):
-        if len(text.encode()) > MAX_NAME_BYTES:
-            return f"{name} is longer than {MAX_NAME_BYTES} bytes"
-        if "\x00" in text:
-            return f"{name} holds a NUL"
+        match name_fault(text):
+            case NameFault.LONG:
+                return f"{name} is longer than {MAX_NAME_BYTES} bytes"
+            case NameFault.NUL:
+                return f"{name} holds a NUL"
+            case _:
+                pass
     for name in _NUMBERS:
         if type(fields[name]) is not int:
             return f"{name} is not a whole number"

@@ -1,6 +1,26 @@
 """What waits to go to Kafka, gathered into one batch for each partition: a batch costs aiokafka what a record does.
 
-    add -> waiting -> a batch of the partition under way -> acknowledged -> the callers whose records were in it
+The life of a record:
+
+      EventLog.append
+             |
+             v                 its caller has ended
+    +---> waiting ---------------------------------------> dropped
+    |        |                 (deadline, cancelled, failed)
+    |        |
+    |        | its partition has no batch under way,       an error of Kafka
+    |        | and neither has the broker                  fails the callers of
+    |        v                                             this batch alone
+    |    under way --------------------------------------> refused
+    |        |
+    |        v
+    |    acknowledged: its caller is told, once all of its records are
+    |
+    +---- moved, when the batcher is retired: after an error, or while one of its batches is late
+
+Who owns it: the batcher, while it waits; the producer, while it is under way. When a batcher is retired, the EventLog
+takes at once all that waits there, and gives it to the batcher that comes next. What is under way stays with the
+producer that sent it, until Kafka answers.
 
 While a broker has a request of ours under way, the records of its partitions are gathered, so that batches grow with
 the load and nothing waits where there is none. A partition that takes nothing (too few replicas, no leader)
@@ -47,7 +67,6 @@ class _Batch(NamedTuple):
 LATE_S = 0.5  # a batch that takes longer holds nobody but its own partition
 _BETWEEN_LOOKS_S = 0.01
 SORTED_AT_ONCE = 5000  # then other callers have their turn
-HandOver = Callable[[Iterable[Waiting]], None]
 
 
 class Batcher:
@@ -83,7 +102,7 @@ class Batcher:
         self._on_error = on_error
         self._on_late = on_late
         self._on_freed = on_freed
-        self._hand_over: HandOver | None = None
+        self._is_retired = False
         self._waiting: list[Waiting] = []
         self._by_partition: defaultdict[int, deque[Waiting]] = defaultdict(deque)
         self._under_way = under_way
@@ -105,10 +124,15 @@ class Batcher:
         self._waiting.extend(waiting)
         self._wake()
 
-    def retire(self, hand_over: HandOver) -> None:
-        """Send nothing more. What waits is handed over; who takes it sends it once the partition's batch has ended."""
-        self._hand_over = hand_over
-        self._wake()
+    def retire(self) -> list[Waiting]:
+        """Send nothing more. What waits is the caller's now, in order: another batcher sends it, of each partition once
+        the batch that is under way has ended.
+        """
+        self._is_retired = True
+        waiting = [*chain(*self._by_partition.values()), *self._waiting]
+        self._by_partition.clear()
+        self._waiting = []
+        return waiting
 
     def go_on(self) -> None:
         """A partition is free again that another batcher had a batch under way to."""
@@ -148,11 +172,8 @@ class Batcher:
                 await self._sort()
                 # Chosen before the first is sent: the batches of one turn go to their broker in one request.
                 for partition in [one for one in self._by_partition if self._is_free(one)]:
-                    queue = self._by_partition.pop(partition)
-                    if self._hand_over is None:
+                    if (queue := self._by_partition.pop(partition, None)) is not None:  # else it was retired meanwhile
                         await self._send_batch(partition, queue)
-                    else:
-                        self._hand_over(queue)
         finally:
             self._sending = None
 
@@ -181,8 +202,6 @@ class Batcher:
                 await asyncio.sleep(0)
 
     def _is_free(self, partition: int) -> bool:
-        if self._hand_over is not None:
-            return True
         return partition not in self._under_way and self._leader(partition) not in self._brokers_under_way
 
     def _leader(self, partition: int) -> int | None:
@@ -225,7 +244,7 @@ class Batcher:
     def _look_for_late(self) -> None:
         """One timer for all batches. aiokafka sends a batch again for as long as its partition takes none, for ever."""
         self._next_look = None
-        if self._hand_over is not None or not self._batches:
+        if self._is_retired or not self._batches:
             return
         loop = asyncio.get_running_loop()
         wait_s = LATE_S
@@ -262,7 +281,7 @@ class Batcher:
                 append.refuse(places, f"Kafka did not acknowledge: {error!r}")
             self._on_error(self)
         self.go_on()
-        if self._hand_over is not None:
+        if self._is_retired:
             self._on_freed()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from itertools import chain
 from time import monotonic
 from typing import Any
 
@@ -66,6 +67,7 @@ class EventLog:
         self._batcher: Batcher | None = None
         self._batchers: set[Batcher] = set()  # with those whose producer still has something under way
         self._partitions_under_way: set[int] = set()  # by any of them
+        self._between: list[Waiting] = []  # taken from a batcher that was retired, until the next one has them
         self._setting_aside = False
         self._renewing = asyncio.Lock()
         self._open: set[Append] = set()
@@ -130,7 +132,8 @@ class EventLog:
 
     def backlog(self) -> Backlog:
         """What is not acknowledged now; takes a look at every event that waits."""
-        sizes = [len(one.value) for batcher in self._batchers for one in batcher.waiting()]
+        waiting = chain(self._between, *(batcher.waiting() for batcher in self._batchers))
+        sizes = [len(one.value) for one in waiting]
         batches = sum(batcher.batches_under_way for batcher in self._batchers)
         late = sum(len(batcher.late_partitions()) for batcher in self._batchers)
         return Backlog(len(self._open), len(sizes), sum(sizes), batches, late)
@@ -145,6 +148,7 @@ class EventLog:
         if late:
             for batcher in self._batchers:
                 batcher.forget_ended()
+            self._between = [one for one in self._between if not one.append.ended.done()]
         on_time = [append.ends_at for append in self._open if append.ends_at > now]
         self._next_look = None
         if on_time:
@@ -229,8 +233,7 @@ class EventLog:
             ", ".join(map(str, late)),
             self._topic,
         )
-        batcher.retire(hand_over=self._move_on)
-        self._in_background(self._close(batcher))
+        self._put_away(batcher)
 
     def _freed(self) -> None:
         if self._batcher is not None:
@@ -243,18 +246,28 @@ class EventLog:
         self.counts.replaced_producers += 1
         self._batcher = None
         log.warning("the Kafka producer failed and is replaced")
-        batcher.retire(self._move_on)
+        self._put_away(batcher)
+
+    def _put_away(self, batcher: Batcher) -> None:
+        """What waits there moves on; what is under way is waited for."""
+        self._between += batcher.retire()
+        self._in_background(self._move_on())
         self._in_background(self._close(batcher))
 
-    def _move_on(self, waiting: Iterable[Waiting]) -> None:
-        self._in_background(self._moved_on(waiting))
-
-    async def _moved_on(self, waiting: Iterable[Waiting]) -> None:
+    async def _move_on(self) -> None:
+        if not self._between:
+            return
+        failure, batcher = "", None
         try:
-            (await self._live_batcher()).resume(waiting)
+            batcher = await self._live_batcher()
         except NotAcknowledgedError as error:
+            failure = str(error)
+        waiting, self._between = self._between, []
+        if batcher is not None:
+            batcher.resume(waiting)
+        else:
             for one in waiting:
-                one.append.fail(str(error))
+                one.append.fail(failure)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -16,12 +16,12 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
 from axonstream.clickhouse.client import connect_blocking
+from axonstream.clickhouse.codes import UNKNOWN_TABLE
 from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import MigrationError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
-_UNKNOWN_TABLE = 60  # ClickHouse's code
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ async def check_schema(client: AsyncClient) -> None:
     try:
         applied = {row[0] for row in (await client.query("SELECT version FROM schema_migrations")).result_rows}
     except Error as error:
-        if error.code != _UNKNOWN_TABLE:
+        if error.code != UNKNOWN_TABLE:
             raise
         applied = set[int]()
     if missing := [migration.name for migration in read_migrations() if migration.version not in applied]:

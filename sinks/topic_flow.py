@@ -1,5 +1,26 @@
 """Fetch, store, commit: the loop of one topic. Events and summaries have one each, so neither waits for the other.
 
+The life of a partition in the sink, from the assignment to the revocation:
+
+    assigned              the group gives it to this member: a new ownership (assignment.py)
+       |
+       v
+    opening  <---------+  `begin`: what is stored of it? Then `mend`: what of it is lost?
+       |               |  (event_flow.py, summary_flow.py)
+       v               |
+    gathering <------+ |  records are read and judged while the batch before is stored (gathering.py)
+       |             | |
+       | due         | +- the group has refused a commit: this flow opens again; the log has lost its end: both flows do
+       v             |
+    storing          |    each record becomes a row that ClickHouse has acknowledged, or a dead letter (event_store.py)
+       |             |
+       v             |
+    committed -------+    how far it is read is written down in the offsets of the group
+
+    revoked               from any of these: the ownership is over. What is read is dropped. What is being stored is
+                          stored and committed, or given up where no INSERT may start any more (ownership.py). The
+                          member joins the rebalance only then, so the next owner finds nothing under way.
+
 A flush starts at once after a quiet time. While it runs, and until the pace allows the next, the next batch is fetched
 and judged, up to the size of one INSERT. What lies read in the consumer's buffers would keep aiokafka from fetching
 anything, for the other topic, too.
@@ -9,75 +30,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Generic, Protocol
 
-from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
-from aiokafka.errors import (
-    CommitFailedError,
-    IllegalStateError,
-    KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
-)
+from aiokafka import OffsetAndMetadata, TopicPartition
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from axonstream.contract.record_validation import runs
-from axonstream.kafka.consumed_offsets import consumed_offsets
-from axonstream.kafka.leader_watch import LeaderWatch
-from axonstream.kafka.record_identity import RecordMark, decode_note
-from axonstream.process.loop_share import LoopShare
 from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import LostEndError, RevokedError
+from axonstream.sinks.gathering import BatchT, Gathering, Stage
 from axonstream.sinks.membership.assignment import Assignment
 from axonstream.sinks.membership.ownership import Ownership
-from axonstream.sinks.positions.log_guard import LogGuard
-from axonstream.sinks.positions.positions import Position
 from axonstream.sinks.retry import FIRST_S, Backoff
+from axonstream.sinks.topic_reader import FETCH_ROWS, Fetched, Reached, TopicReader
 from axonstream.sinks.writing.pace import Pace
 from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS
 
 log = logging.getLogger(__name__)
 
 
-class Fetched(NamedTuple):
-    """Records by partition, and by partition the last offset that was read, where any was."""
-
-    records: Mapping[TopicPartition, Sequence[Any]]
-    last: Mapping[TopicPartition, int]
-
-
-class Reached(NamedTuple):
-    """How far a partition was read: the last offset, markers included, and the mark of the last record, if any."""
-
-    offset: int
-    mark: RecordMark | None
-
-
-READ_WAIT_MS = 1000
-FETCH_ROWS = 2000  # of one fetch: the body of the INSERT under way has to be sent, too
-REST_S = 0.01  # between two fetches of little while a flush must wait: each costs Kafka and the sink half a ms
-
-
-class Batch(Protocol):
-    """What was read of one topic, ready to be stored."""
-
-    records: int
-    size: int
-
-    def add(self, records: Sequence[Any]) -> None: ...
-
-
-class Store(Protocol):
+class Store(Protocol[BatchT]):
     """Where the records of one topic go during one ownership."""
 
-    def batch(self) -> Any:
-        """An empty Batch for `store`."""
+    def batch(self) -> BatchT:
+        """An empty batch for `store`."""
         ...
 
-    async def store(self, batch: Any) -> None:
+    async def store(self, batch: BatchT) -> None:
         """Returns when each record is stored or dead-lettered; raises RevokedError when the ownership ends first."""
         ...
 
@@ -86,42 +67,50 @@ class Store(Protocol):
         ...
 
 
-class TopicFlow(ABC):
+class Mend(Protocol):
+    async def __call__(self) -> None:
+        """Store again what the table has lost, before anything new. May be repeated.
+
+        Raises RevokedError when the ownership ends first, KafkaError and clickhouse_connect's errors.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(Generic[BatchT]):
+    """What is known of the partitions of an ownership before anything is read: where to store, and how to mend."""
+
+    store: Store[BatchT]
+    mend: Mend
+
+
+class Begin(Protocol[BatchT]):
+    async def __call__(self, ownership: Ownership, partitions: Sequence[TopicPartition]) -> Opened[BatchT]:
+        """Find out what of these partitions is stored already, and let the reader read on from there.
+
+        May be repeated, and cancelled. Raises EpochError when a person must decide, KafkaError and
+        clickhouse_connect's errors.
+        """
+        ...
+
+
+class TopicFlow(Generic[BatchT]):
     """One topic of one consumer, from one ownership to the next.
 
     `on_begun` is called each time the partitions of an ownership are ready to be read.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        *,
-        consumer: AIOKafkaConsumer,
-        watch: LeaderWatch,
-        topic: str,
-        on_begun: Callable[[], None],
+        self, settings: Settings, reader: TopicReader, begin: Begin[BatchT], on_begun: Callable[[], None]
     ) -> None:
-        self.consumer = consumer
-        self.guard = LogGuard(settings, consumer, watch)
-        self.installation = ""  # of the database, once it is known
-        self.topic = topic
+        self._reader = reader
+        self._topic = reader.topic
+        self._begin = begin
+        self._on_begun = on_begun
         self._max_records = settings.sink_max_rows
         self._max_bytes = settings.sink_max_bytes // 2  # one batch is stored while the next is gathered
         self._pace = Pace(settings.sink_flush_ms / 1000)
-        self._on_begun = on_begun
         self._fetching: asyncio.Task[Fetched] | None = None
-        self._noted: dict[TopicPartition, RecordMark] = {}  # what the last commits say
-
-    @abstractmethod
-    async def begin(self, ownership: Ownership, partitions: Sequence[TopicPartition]) -> Store:
-        """Find out what of these partitions is stored already. May be repeated, and cancelled."""
-
-    @abstractmethod
-    async def mend(self, ownership: Ownership, store: Any) -> None:
-        """Store again what the table has lost, after `begin` and before anything new. May be repeated.
-
-        Raises RevokedError when the ownership ends first, KafkaError and clickhouse_connect's errors.
-        """
 
     async def run(self, assignment: Assignment) -> None:
         """Runs until it is cancelled. Raises EpochError when a person must decide how."""
@@ -129,19 +118,35 @@ class TopicFlow(ABC):
             ownership = await assignment.ownership()
             try:
                 async with ownership.working():
-                    await self._guarded(ownership, await self._begin(ownership))
+                    await self._guarded(ownership, await self._open(ownership))
             except RevokedError:
-                log.info("%s: partitions revoked", self.topic)
+                log.info("%s: partitions revoked", self._topic)
                 await asyncio.sleep(0 if ownership.is_over else FIRST_S)  # the group has moved on already
             except (NoOffsetForPartitionError, OffsetOutOfRangeError, LostEndError) as error:
-                log.warning("%s: not read on from here, beginning anew: %r", self.topic, error)  # `begin` finds out why
+                log.warning("%s: not read on from here, beginning anew: %r", self._topic, error)  # `begin` says why
                 await asyncio.sleep(FIRST_S)
                 await assignment.again(ownership)  # the other flow as well: what is lost concerns both
 
-    async def _guarded(self, ownership: Ownership, store: Store) -> None:
+    async def _open(self, ownership: Ownership) -> Store[BatchT]:
+        backoff = Backoff()
+        while True:
+            ownership.check()
+            try:
+                opened = await ownership.unless_revoked(self._begin(ownership, ownership.of(self._topic)))
+                self._on_begun()  # mending may take hours: reads are told that they are stale meanwhile
+                await opened.mend()
+            except (NoOffsetForPartitionError, OffsetOutOfRangeError):
+                raise
+            except (KafkaError, *CLICKHOUSE_ERRORS) as error:
+                log.warning("%s: cannot begin yet, trying again: %r", self._topic, error)
+            else:
+                return opened.store
+            await ownership.pause(backoff.next_s())
+
+    async def _guarded(self, ownership: Ownership, store: Store[BatchT]) -> None:
         """Work, until the ownership ends or the log turns out to be another one than what was read of it."""
         work = asyncio.ensure_future(self._work(ownership, store))
-        watch = asyncio.ensure_future(self.guard.watch())
+        watch = asyncio.ensure_future(self._reader.guard.watch())
         try:
             await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
             (work if work.done() else watch).result()
@@ -150,35 +155,7 @@ class TopicFlow(ABC):
             watch.cancel()
             await asyncio.wait([work, watch])
 
-    async def _begin(self, ownership: Ownership) -> Store:
-        backoff = Backoff()
-        while True:
-            ownership.check()
-            try:
-                store = await ownership.unless_revoked(self.begin(ownership, ownership.of(self.topic)))
-                self._on_begun()  # mending may take hours: reads are told that they are stale meanwhile
-                await self.mend(ownership, store)
-            except (NoOffsetForPartitionError, OffsetOutOfRangeError):
-                raise
-            except (KafkaError, *CLICKHOUSE_ERRORS) as error:
-                log.warning("%s: cannot begin yet, trying again: %r", self.topic, error)
-            else:
-                return store
-            await ownership.pause(backoff.next_s())
-
-    def go_back(self, positions: Iterable[Position]) -> None:
-        """Read on from what is committed: what an earlier `_work` has read and not stored is read again."""
-        try:
-            for position in positions:
-                self.guard.goes_on(position)
-                self._noted.pop(position.partition, None)
-                if position.note.last is not None:
-                    self._noted[position.partition] = position.note.last
-                self.consumer.seek(position.partition, position.committed)
-        except IllegalStateError as error:
-            raise RevokedError from error
-
-    async def _work(self, ownership: Ownership, store: Store) -> None:
+    async def _work(self, ownership: Ownership, store: Store[BatchT]) -> None:
         """Until the ownership ends, one batch after the other:
 
         1. gather it, while the one before is on its way;
@@ -186,12 +163,14 @@ class TopicFlow(ABC):
         3. commit how far each partition was read: past its last record, and past the transaction markers behind it,
            which no fetch returns. Markers alone are read past and committed, too.
         """
-        partitions = ownership.of(self.topic)
+        partitions = ownership.of(self._topic)
         flush: asyncio.Task[None] | None = None
         try:
             while True:
+                # 1.
                 gathered = await ownership.unless_revoked(self._gather(partitions, store.batch(), flush))
-                flush = asyncio.create_task(self._flush(store, *gathered))
+                # 2. and 3.
+                flush = asyncio.create_task(self._flush(store, gathered.batch, gathered.reached))
         except RevokedError:
             if flush is not None:
                 await flush  # it knows of the revocation, too: finished, or given up where it may be
@@ -205,80 +184,35 @@ class TopicFlow(ABC):
                 await asyncio.wait(left)
 
     async def _gather(
-        self, partitions: Sequence[TopicPartition], batch: Batch, flush: asyncio.Task[None] | None
-    ) -> tuple[Batch, dict[TopicPartition, Reached]]:
-        """The next batch and the last offsets in it, once `flush` is done and the pace allows. Raises what it raises.
+        self, partitions: Sequence[TopicPartition], batch: BatchT, flush: asyncio.Task[None] | None
+    ) -> Gathering[BatchT]:
+        """The next batch, once it is due: `flush` is done and the pace allows. Raises what `flush` raises.
 
         May be cancelled: then what it has read is dropped.
         """
-        last: dict[TopicPartition, Reached] = {}
-        while True:
-            if flush is not None and flush.done():
-                flush.result()
-                flush = None
-            full = batch.records >= self._max_records or batch.size >= self._max_bytes
-            wait_s = 0.0 if full else self._pace.wait_s(monotonic())
-            if last and flush is None and not wait_s:
-                return batch, last
-            rest_s = wait_s if last and flush is None else None
-            if full or not partitions:
-                await _first_of([flush], rest_s)
-                continue
-            if self._fetching is None:
-                most = min(FETCH_ROWS, self._max_records - batch.records)
-                self._fetching = asyncio.create_task(self._fetch(partitions, most))
-            await _first_of([self._fetching, flush], rest_s)
-            if self._fetching.done():
-                fetched = self._fetching.result()
-                self._fetching = None
-                await _judge(fetched.records.values(), batch)
-                for tp, offset in fetched.last.items():
-                    before = last[tp].mark if tp in last else None
-                    last[tp] = Reached(offset, self.guard.marks.get(tp) if tp in fetched.records else before)
-                if sum(map(len, fetched.records.values())) < FETCH_ROWS // 10 and (flush is not None or wait_s):
-                    await _first_of([flush], REST_S if rest_s is None else min(REST_S, rest_s))
+        gathering = Gathering(batch, flush, self._pace, most_records=self._max_records, most_bytes=self._max_bytes)
+        while (stage := gathering.look()) is not Stage.DUE:
+            if self._fetching is None and stage is not Stage.FULL and partitions:
+                most = min(FETCH_ROWS, gathering.room)
+                self._fetching = asyncio.create_task(self._reader.fetch(partitions, most))
+            await gathering.change(self._fetching)
+            if self._fetching is not None and self._fetching.done():
+                fetched, self._fetching = self._fetching.result(), None
+                await gathering.add(fetched)
+        return gathering
 
-    async def _flush(self, store: Store, batch: Batch, last: dict[TopicPartition, Reached]) -> None:
+    async def _flush(self, store: Store[BatchT], batch: BatchT, last: Mapping[TopicPartition, Reached]) -> None:
         started = monotonic()
+        # 2.
         await store.store(batch)
-        self._noted |= {tp: reached.mark for tp, reached in last.items() if reached.mark is not None}
-        offsets = {tp: self.noted(tp, store.committable(tp, reached.offset)) for tp, reached in last.items()}
+        # 3.
+        self._reader.note(last)
+        places = {tp: store.committable(tp, reached.offset) for tp, reached in last.items()}
+        offsets = {tp: self._reader.noted(tp, place) for tp, place in places.items()}
         try:
-            await self.consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError) as error:
-            log.warning("%s: not committed, the group has moved on: %s", self.topic, error)
-            raise RevokedError from error
-        self.guard.committed({tp: offset.offset for tp, offset in offsets.items()})
+            await self._reader.commit(offsets)
+        except RevokedError as error:
+            log.warning("%s: not committed, the group has moved on: %s", self._topic, error.__cause__)
+            raise
+        self._reader.guard.committed({tp: offset.offset for tp, offset in offsets.items()})
         self._pace.flushed(started, monotonic())
-
-    def noted(self, tp: TopicPartition, offset: OffsetAndMetadata) -> OffsetAndMetadata:
-        """The commit, with a note of the record that it was made after, and of the database that has it."""
-        note = replace(decode_note(offset.metadata), last=self._noted.get(tp), clickhouse=self.installation)
-        return OffsetAndMetadata(offset.offset, note.encode())
-
-    async def _fetch(self, partitions: Sequence[TopicPartition], most: int) -> Fetched:
-        before = consumed_offsets(self.consumer)
-        records = await self.consumer.getmany(*partitions, timeout_ms=READ_WAIT_MS, max_records=most)
-        await self.guard.fetched(records)
-        reached = consumed_offsets(self.consumer)
-        last = {tp: reached[tp] - 1 for tp in partitions if tp in reached and reached[tp] != before.get(tp)}
-        return Fetched(records, last)
-
-
-async def _judge(fetched: Iterable[Sequence[Any]], batch: Batch) -> None:
-    """Add to the batch what was fetched. However dear the records are, heartbeats are sent in between."""
-    share = LoopShare()
-    for records in fetched:
-        for run in runs(records):
-            batch.add(run)
-            if share.is_over():
-                await share.give_way()
-
-
-async def _first_of(tasks: Iterable[asyncio.Task[Any] | None], timeout_s: float | None) -> None:
-    """Returns when one of them is done, or the time is over; cancels none of them."""
-    waited = [task for task in tasks if task is not None]
-    if waited:
-        await asyncio.wait(waited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    else:
-        await asyncio.sleep(READ_WAIT_MS / 1000 if timeout_s is None else timeout_s)

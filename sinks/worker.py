@@ -51,7 +51,10 @@ from axonstream.sinks.events.event_flow import EventFlow
 from axonstream.sinks.membership.assignment import Assignment, RebalanceListener
 from axonstream.sinks.membership.name_holder import held_elsewhere
 from axonstream.sinks.retry import Backoff
+from axonstream.sinks.sink_parts import SinkParts
 from axonstream.sinks.summaries.summary_flow import SummaryFlow
+from axonstream.sinks.topic_flow import TopicFlow
+from axonstream.sinks.topic_reader import TopicReader
 from axonstream.sinks.writing.server_restarts import ServerLives, watch_restarts
 from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS, TableWriter
 
@@ -160,19 +163,14 @@ async def _work(
 
         deletions = ControlDeletions(settings)
         ready = _Ready({topics.events, topics.summaries}, on_ready)
-        parts: dict[str, Any] = {
-            "settings": settings,
-            "client": client,
-            "writer": TableWriter(client, settings),
-            "dead_letters": dead_letters,
-            "consumer": consumer,
-            "deletions": deletions,
-            "watch": LeaderWatch(consumer),
-        }
-        flows = [
-            EventFlow(**parts, topic=topics.events, on_begun=lambda: ready.begun(topics.events)),
-            SummaryFlow(**parts, topic=topics.summaries, on_begun=lambda: ready.begun(topics.summaries)),
-        ]
+        parts = SinkParts(settings, client, TableWriter(client, settings), dead_letters, deletions)
+        watch = LeaderWatch(consumer)
+        events = TopicReader(settings, consumer, watch, topics.events)
+        summaries = TopicReader(settings, consumer, watch, topics.summaries)
+        flows = (
+            TopicFlow(settings, events, EventFlow(parts, events).begin, lambda: ready.begun(topics.events)),
+            TopicFlow(settings, summaries, SummaryFlow(parts, summaries).begin, lambda: ready.begun(topics.summaries)),
+        )
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(flow.run(assignment)) for flow in flows]
             running.append(group.create_task(_watch_group(consumer)))

@@ -10,6 +10,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
 from axonstream.contract.record_validation import Record
+from axonstream.contract.slices import slices
 from axonstream.kafka.record_identity import NO_EPOCH, CommitNote, RecordMark, mark_of
 from axonstream.stream_processors.errors import BrokenInvariantError
 from axonstream.stream_processors.settle_ledger import Outputs
@@ -125,14 +126,7 @@ def folded_at_once(records: Sequence[R]) -> list[Sequence[R]]:
     sizes = [len(record.value or b"") for record in records]
     if sum(sizes) <= CHUNK_BYTES:
         return [records]
-    pieces: list[Sequence[R]] = []
-    start = size = 0
-    for at, length in enumerate(sizes):
-        if at > start and size + length > CHUNK_BYTES:
-            pieces.append(records[start:at])
-            start, size = at, 0
-        size += length
-    return [*pieces, records[start:]]
+    return list(slices(records, sizes, len(records), CHUNK_BYTES))
 
 
 class ChunkSchema(faust.Schema[Any, Any]):

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from axonstream.gateway.access.credentials import ApiVersion
+from axonstream.unix_ms import iso_milliseconds
 
 Answer = TypeVar("Answer")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _JSON_INTEGERS = range(-(1 << 63), 1 << 64)  # what orjson reads as integers: a larger id was sent as text
 
 
 @lru_cache(maxsize=1024)  # the events of a millisecond have the same one
 def iso_time(ms: int) -> str:
     """Milliseconds since 1970 as `2026-01-31T12:00:00.000Z`."""
-    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return iso_milliseconds(ms)
 
 
 def wire_id(number: int, generation: ApiVersion) -> int | str:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from starlette.datastructures import QueryParams
 
 from axonstream.contract.event import Event
-from axonstream.event_contract import EVENT_TYPE_PATTERN, MAX_NAME_BYTES, EventType
+from axonstream.event_contract import EVENT_TYPE_PATTERN, EventType
 from axonstream.gateway.http.errors import RefusedError
 from axonstream.gateway.live.position import Kind
+from axonstream.names import MAX_NAME_BYTES, name_fault
 
 PARAMETERS = (
     *("agentId", "eventType", "traceId", "identifier", "errors", "agent", "type", "trace"),
@@ -100,7 +101,7 @@ def flag(query: QueryParams, name: str) -> bool:
 
 def _name(query: QueryParams, names: Sequence[str]) -> str | None:
     text = _value(query, names)
-    if text is not None and (not text or "\x00" in text or len(text.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES):
+    if text is not None and name_fault(text) is not None:
         hint = f"Give {names[0]} as it is published, or leave it out for all."
         raise RefusedError(400, f"{names[0]} must be 1 to {MAX_NAME_BYTES} bytes without NUL", hint)
     return text

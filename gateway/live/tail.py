@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.contract.deleted_traces import DeletedTraces
-from axonstream.event_contract import MAX_ID, MAX_NAME_BYTES
+from axonstream.event_contract import MAX_ID
 from axonstream.gateway.access.authentication import Authentication
 from axonstream.gateway.access.credentials import Identity, KeyScope
 from axonstream.gateway.access.shares import Shares
@@ -27,6 +27,7 @@ from axonstream.gateway.live.position import Kind, Place, Position, PositionErro
 from axonstream.gateway.live.reader import LiveReader
 from axonstream.gateway.live.stream import HEADERS, LiveStream
 from axonstream.gateway.sealed_texts import NotSealedHereError
+from axonstream.names import name_fault
 from axonstream.settings.settings import Settings
 
 CATCH_UPS_AT_ONCE = 8
@@ -77,7 +78,7 @@ class LiveTail:
         """A trace's events. It need not have any yet: a stream may be opened before its agents start."""
         identity = self._authentication.identify(request, KeyScope.READ)
         trace_id: str = request.path_params["trace_id"]
-        if not trace_id or "\x00" in trace_id or len(trace_id.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        if name_fault(trace_id) is not None:
             raise RefusedError(404, "no trace can have this id", "Check the trace id.")
         if self._deleted.refuses(identity.tenant_id, trace_id):
             raise RefusedError(404, "this trace was deleted, and late events of it are refused", "Follow another one.")

@@ -17,6 +17,7 @@ from aiohttp import ClientError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
+from axonstream.clickhouse import codes
 from axonstream.clickhouse.client import connect
 from axonstream.gateway.access.concurrency_limits import ConcurrencyLimit
 from axonstream.gateway.http.errors import GatewayError, RefusedError, UnavailableError
@@ -28,10 +29,6 @@ TURN_WAIT_S = 5.0
 _GIVES_UP_AFTER_S = 2.0  # beyond the limit of time, at which ClickHouse itself ends the query
 _LOG_AGAIN_S = 5.0
 
-# https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
-_TOO_MANY_ROWS = 158
-_TIMEOUT_EXCEEDED = 159
-_MEMORY_LIMIT_EXCEEDED = 241
 _NARROWER = "Narrow it: name a traceId or a channelId, set since and until, or a smaller limit."
 
 Rows = Sequence[Sequence[Any]]
@@ -120,13 +117,13 @@ class ClickHouseReads:
     def _in_words(self, error: BaseException, timeout_s: float) -> GatewayError:
         """What the sender is told: nothing of the server's own text, which names addresses and tables."""
         code = error.code if isinstance(error, Error) else None
-        if code == _TOO_MANY_ROWS:
+        if code == codes.TOO_MANY_ROWS:
             most = self._settings.read_max_rows
             return RefusedError(400, f"this read would look at more than {most:,} rows, which is the most", _NARROWER)
-        if code == _MEMORY_LIMIT_EXCEEDED and "uery memory limit" in str(error):  # not the server's as a whole
+        if code == codes.MEMORY_LIMIT_EXCEEDED and "uery memory limit" in str(error):  # not the server's as a whole
             most = self._settings.read_max_memory_bytes >> 20
             return RefusedError(400, f"this read would need more than {most:,} MiB, which is the most", _NARROWER)
-        if code == _TIMEOUT_EXCEEDED or isinstance(error, TimeoutError):
+        if code == codes.TIMEOUT_EXCEEDED or isinstance(error, TimeoutError):
             return UnavailableError(f"ClickHouse did not answer this read within {timeout_s:g} s", _NARROWER)
         return UnavailableError("ClickHouse cannot answer", "Ask again; what was acknowledged is safe on Kafka.")
 

@@ -9,7 +9,6 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from axonstream.event_contract import MAX_NAME_BYTES
 from axonstream.gateway.access.authentication import Authentication
 from axonstream.gateway.access.credentials import Identity
 from axonstream.gateway.control.log import Control, not_caught_up
@@ -24,6 +23,7 @@ from axonstream.gateway.reading.read_handler import Reads, read_handler
 from axonstream.gateway.reading.trace_reads import nothing_yet, stale_headers
 from axonstream.gateway.reading.visibility import Freshness, Visibility
 from axonstream.gateway.sealed_texts import SealedTexts
+from axonstream.names import MAX_NAME_BYTES, name_fault
 
 _PAGE, _SEARCH = 10, 100
 _NONE = b"[]"
@@ -149,7 +149,7 @@ class EventLists(Reads):
 def _texts(query: QueryParams) -> EventFilter:
     found = {field: query[name] for name, field in _TEXTS.items() if name in query}
     for name, text in found.items():
-        if "\x00" in text or len(text.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        if text and name_fault(text) is not None:
             message = f"{name} must be at most {MAX_NAME_BYTES} bytes without NUL"
             raise RefusedError(400, message, "Correct the filter, or leave it out.")
     return EventFilter(**found)  # pyright: ignore[reportArgumentType]  only its strings

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS, unit_instead_of_ms
 from axonstream.gateway.http.errors import RefusedError
+from axonstream.unix_ms import ms_of
 
 MAX_LIMIT = 1000
 _MOST_DIGITS = 15  # page times limit stays below what ClickHouse takes as an offset
 _DIGITS_OF_NS = 19
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def positive(query: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
@@ -48,7 +48,7 @@ def time_ms(query: Mapping[str, str], name: str) -> int | None:
     try:
         at = datetime.fromisoformat(text)
         if at.tzinfo is not None:
-            return min(max(0, (at - _EPOCH) // timedelta(milliseconds=1)), MAX_TIME_MS)
+            return min(max(0, ms_of(at)), MAX_TIME_MS)
     except (ValueError, OverflowError):
         pass
     message = f"{name} must be ISO 8601 with a zone, as 2026-01-31T12:00:00Z, or whole milliseconds since 1970"

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
+from axonstream.event_contract import MAX_TIME_MS
 from axonstream.gateway.access.authentication import Authentication
 from axonstream.gateway.access.credentials import ApiVersion, Identity
 from axonstream.gateway.deleting.being_deleted import BeingDeleted
@@ -26,6 +26,7 @@ from axonstream.gateway.reading.read_handler import Reads, read_handler
 from axonstream.gateway.reading.trace_queries import TracePlace, TraceQueries
 from axonstream.gateway.reading.visibility import Freshness, Visibility
 from axonstream.gateway.sealed_texts import SealedTexts
+from axonstream.names import name_fault
 
 READER_STALL_S = 30.0  # a reader that takes nothing for so long is cut off: it holds a query open
 _DEFAULT_LIMIT = 20
@@ -187,7 +188,7 @@ async def _array(
 
 def _trace_id(request: Request) -> str:
     trace_id: str = request.path_params["trace_id"]
-    if "\x00" in trace_id or not trace_id or len(trace_id.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+    if name_fault(trace_id) is not None:
         raise _no_such_trace()  # no event can have such a trace id
     return trace_id
 

@@ -10,8 +10,9 @@ from secrets import token_hex
 import lz4.frame
 from aiohttp import web
 
+from axonstream.clickhouse.codes import ABORTED
 from axonstream.local.clickhouse_http.call import Call
-from axonstream.local.clickhouse_http.clickhouse_error import ABORTED, ClickHouseError
+from axonstream.local.clickhouse_http.clickhouse_error import ClickHouseError
 from axonstream.local.clickhouse_http.connection import Blocks, Connection, summary_of
 from axonstream.local.clickhouse_http.engine import Engine
 from axonstream.local.clickhouse_http.insert_statement import Insert

@@ -9,14 +9,14 @@ from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from axonstream.local.clickhouse_http.clickhouse_error import (
+from axonstream.clickhouse.codes import (
     AUTHENTICATION_FAILED,
     BAD_ARGUMENTS,
     NOT_IMPLEMENTED,
-    QUERY_IS_TOO_LARGE,
     SYNTAX_ERROR,
-    ClickHouseError,
+    UNKNOWN_FORMAT,
 )
+from axonstream.local.clickhouse_http.clickhouse_error import QUERY_IS_TOO_LARGE, ClickHouseError
 from axonstream.local.clickhouse_http.engine import SessionUse
 from axonstream.local.clickhouse_http.insert_statement import MAX_STATEMENT_BYTES, Insert, split_insert
 from axonstream.local.clickhouse_http.permission import Permission, check_name
@@ -167,7 +167,7 @@ def read_call(
         format_of(code) or args.get("default_format") or headers.get("X-ClickHouse-Format") or "TabSeparated"
     )
     if not _NAME.fullmatch(output_format) or output_format.lower() in _NOT_FORMATS:
-        raise ClickHouseError(73, f"Unknown format {output_format!a}.", "UNKNOWN_FORMAT")
+        raise ClickHouseError(UNKNOWN_FORMAT, f"Unknown format {output_format!a}.", "UNKNOWN_FORMAT")
     database = args.get("database") or headers.get("X-ClickHouse-Database") or "default"
     check_name(database)
     return Call(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from axonstream.local.clickhouse_http.clickhouse_error import ACCESS_DENIED, ClickHouseError
+from axonstream.clickhouse.codes import ACCESS_DENIED
+from axonstream.local.clickhouse_http.clickhouse_error import ClickHouseError
 from axonstream.settings.loopback import LOOPBACK_NAMES
 
 _OWN_PAGES = frozenset({"none", "same-origin"})

@@ -9,46 +9,84 @@ from __future__ import annotations
 
 import re
 
-CANNOT_READ_ALL_DATA = 33
-BAD_ARGUMENTS = 36
-UNKNOWN_FUNCTION = 46
-SYNTAX_ERROR = 62
-UNKNOWN_SETTING = 115
-READONLY = 164
-TOO_MANY_SIMULTANEOUS_QUERIES = 202
-SOCKET_TIMEOUT = 209
-QUERY_ID_IS_RUNNING = 216
+from axonstream.clickhouse import codes
+
 QUERY_IS_TOO_LARGE = 223
-MEMORY_LIMIT_EXCEEDED = 241
-CANNOT_DECOMPRESS = 271
-SESSION_NOT_FOUND = 372
-SESSION_IS_LOCKED = 373
-NOT_IMPLEMENTED = 48
-ACCESS_DENIED = 497
-AUTHENTICATION_FAILED = 516
-ABORTED = 236
-POCO_EXCEPTION = 1000
-TOO_DEEP_RECURSION = 306
-_UNKNOWN = 1002
 
 # After exceptionCodeToHTTPStatus() of ClickHouse; what is not named is 500.
 _STATUS = {
-    **dict.fromkeys((192, 193, ACCESS_DENIED, AUTHENTICATION_FAILED), 403),
-    **dict.fromkeys((30, UNKNOWN_FUNCTION, 47, 50, 56, 60, 63, 73, 78, 81, UNKNOWN_SETTING, 336), 404),
     **dict.fromkeys(
-        (6, 8, 15, 25, 26, 27, CANNOT_READ_ALL_DATA, BAD_ARGUMENTS, 38, 41, 44, 53, 55, SYNTAX_ERROR, 65, 66, 72, 117),
+        (
+            codes.UNKNOWN_USER,
+            codes.WRONG_PASSWORD,
+            codes.ACCESS_DENIED,
+            codes.AUTHENTICATION_FAILED,
+        ),
+        403,
+    ),
+    **dict.fromkeys(
+        (
+            30,
+            codes.UNKNOWN_FUNCTION,
+            codes.UNKNOWN_IDENTIFIER,
+            codes.UNKNOWN_TYPE,
+            codes.UNKNOWN_STORAGE,
+            codes.UNKNOWN_TABLE,
+            codes.UNKNOWN_AGGREGATE_FUNCTION,
+            codes.UNKNOWN_FORMAT,
+            codes.UNKNOWN_TYPE_OF_QUERY,
+            codes.UNKNOWN_DATABASE,
+            codes.UNKNOWN_SETTING,
+            codes.UNKNOWN_DATABASE_ENGINE,
+        ),
+        404,
+    ),
+    **dict.fromkeys(
+        (
+            codes.CANNOT_PARSE_TEXT,
+            codes.THERE_IS_NO_COLUMN,
+            codes.DUPLICATE_COLUMN,
+            codes.CANNOT_PARSE_ESCAPE_SEQUENCE,
+            codes.CANNOT_PARSE_QUOTED_STRING,
+            codes.CANNOT_PARSE_INPUT_ASSERTION_FAILED,
+            codes.CANNOT_READ_ALL_DATA,
+            codes.BAD_ARGUMENTS,
+            codes.CANNOT_PARSE_DATE,
+            codes.CANNOT_PARSE_DATETIME,
+            codes.ILLEGAL_COLUMN,
+            codes.TYPE_MISMATCH,
+            codes.STORAGE_REQUIRES_PARAMETER,
+            codes.SYNTAX_ERROR,
+            65,
+            66,
+            codes.CANNOT_PARSE_NUMBER,
+            codes.INCORRECT_DATA,
+        ),
         400,
     ),
-    **dict.fromkeys((167, 168, CANNOT_DECOMPRESS, 321, 376, 427, 441, 675, 676), 400),
-    NOT_IMPLEMENTED: 501,
-    194: 401,
-    159: 408,
-    SOCKET_TIMEOUT: 408,
-    381: 411,
+    **dict.fromkeys(
+        (
+            codes.TOO_DEEP_AST,
+            codes.TOO_BIG_AST,
+            codes.CANNOT_DECOMPRESS,
+            codes.VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE,
+            codes.CANNOT_PARSE_UUID,
+            codes.CANNOT_COMPILE_REGEXP,
+            codes.CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING,
+            codes.CANNOT_PARSE_IPV4,
+            codes.CANNOT_PARSE_IPV6,
+        ),
+        400,
+    ),
+    codes.NOT_IMPLEMENTED: 501,
+    codes.REQUIRED_PASSWORD: 401,
+    codes.TIMEOUT_EXCEEDED: 408,
+    codes.SOCKET_TIMEOUT: 408,
+    codes.HTTP_LENGTH_REQUIRED: 411,
     QUERY_IS_TOO_LARGE: 413,
-    MEMORY_LIMIT_EXCEEDED: 503,
-    TOO_MANY_SIMULTANEOUS_QUERIES: 503,
-    ABORTED: 503,
+    codes.MEMORY_LIMIT_EXCEEDED: 503,
+    codes.TOO_MANY_SIMULTANEOUS_QUERIES: 503,
+    codes.ABORTED: 503,
 }
 _ENGINE_MESSAGE = re.compile(r"Code: (\d+)\. DB::.*", re.DOTALL)
 
@@ -66,7 +104,7 @@ class ClickHouseError(Exception):
     def of_engine(cls, error: Exception) -> ClickHouseError:
         """What chdb raised, with its own code when it names one."""
         found = _ENGINE_MESSAGE.search(str(error))
-        told = cls(int(found[1]) if found else _UNKNOWN, str(error).strip(), "UNKNOWN_EXCEPTION")
+        told = cls(int(found[1]) if found else codes.UNKNOWN_EXCEPTION, str(error).strip(), "UNKNOWN_EXCEPTION")
         if found:
             told.text = found[0].strip()
         return told

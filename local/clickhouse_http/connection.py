@@ -14,7 +14,8 @@ from typing import Any
 import chdb
 from chdb.state.sqlitelike import StreamingResult
 
-from axonstream.local.clickhouse_http.clickhouse_error import UNKNOWN_SETTING, ClickHouseError
+from axonstream.clickhouse.codes import UNKNOWN_SETTING
+from axonstream.local.clickhouse_http.clickhouse_error import ClickHouseError
 from axonstream.local.clickhouse_http.insert_statement import Insert
 from axonstream.local.clickhouse_http.sql_text import identifier, literal
 

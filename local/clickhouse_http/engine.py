@@ -16,15 +16,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from axonstream.local.clickhouse_http.clickhouse_error import (
+from axonstream.clickhouse.codes import (
     ABORTED,
-    QUERY_ID_IS_RUNNING,
+    QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
     SESSION_IS_LOCKED,
     SESSION_NOT_FOUND,
     TOO_DEEP_RECURSION,
     TOO_MANY_SIMULTANEOUS_QUERIES,
-    ClickHouseError,
 )
+from axonstream.local.clickhouse_http.clickhouse_error import ClickHouseError
 from axonstream.local.clickhouse_http.connection import Connection
 from axonstream.local.clickhouse_http.insert_statement import MAX_STATEMENT_BYTES
 from axonstream.local.clickhouse_http.permission import Permission, permission
@@ -135,7 +135,7 @@ class Engine:
         if query_id in self._running_ids:  # or else who shares an id and leaves would kill the query of another
             job.close()
             raise ClickHouseError(
-                QUERY_ID_IS_RUNNING,
+                QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
                 f"Query with id = {query_id} is already running.",
                 "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
             )

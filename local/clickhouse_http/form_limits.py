@@ -7,7 +7,8 @@ fail on a server, should learn it here.
 
 from __future__ import annotations
 
-from axonstream.local.clickhouse_http.clickhouse_error import POCO_EXCEPTION, ClickHouseError
+from axonstream.clickhouse.codes import POCO_EXCEPTION
+from axonstream.local.clickhouse_http.clickhouse_error import ClickHouseError
 
 MAX_FIELDS = 1_000_000
 MAX_FIELD_BYTES = 128 << 10

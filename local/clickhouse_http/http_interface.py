@@ -8,15 +8,11 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from axonstream.clickhouse.codes import BAD_ARGUMENTS, NOT_IMPLEMENTED, POCO_EXCEPTION
 from axonstream.local.clickhouse_http.answers import answer
 from axonstream.local.clickhouse_http.call import User, authenticate, read_call
 from axonstream.local.clickhouse_http.caller import check_caller, own_addresses
-from axonstream.local.clickhouse_http.clickhouse_error import (
-    BAD_ARGUMENTS,
-    NOT_IMPLEMENTED,
-    POCO_EXCEPTION,
-    ClickHouseError,
-)
+from axonstream.local.clickhouse_http.clickhouse_error import ClickHouseError
 from axonstream.local.clickhouse_http.engine import Engine
 from axonstream.local.clickhouse_http.form_limits import MAX_FIELDS, check_field, check_url_fields
 from axonstream.local.clickhouse_http.request_body import BodyLease, BodyMemory, read_body

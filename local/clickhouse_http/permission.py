@@ -7,14 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
-from axonstream.local.clickhouse_http.clickhouse_error import (
-    ACCESS_DENIED,
-    BAD_ARGUMENTS,
-    NOT_IMPLEMENTED,
-    READONLY,
-    UNKNOWN_FUNCTION,
-    ClickHouseError,
-)
+from axonstream.clickhouse.codes import ACCESS_DENIED, BAD_ARGUMENTS, NOT_IMPLEMENTED, READONLY, UNKNOWN_FUNCTION
+from axonstream.local.clickhouse_http.clickhouse_error import ClickHouseError
 from axonstream.local.clickhouse_http.permitted_names import (
     BOTH_KINDS,
     CODECS,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from axonstream.local.clickhouse_http.clickhouse_error import ACCESS_DENIED, UNKNOWN_SETTING, ClickHouseError
+from axonstream.clickhouse.codes import ACCESS_DENIED, UNKNOWN_SETTING
+from axonstream.local.clickhouse_http.clickhouse_error import ClickHouseError
 
 _TYPES_THAT_NAME_OR_PARSE = frozenset({"String", "URI", "Map", "Dialect", "SQLSecurityType", "DefaultDatabaseEngine"})
 _ALLOWED_TEXTS = frozenset(

@@ -13,13 +13,8 @@ from contextlib import contextmanager
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import BadHttpMessage
 
-from axonstream.local.clickhouse_http.clickhouse_error import (
-    CANNOT_READ_ALL_DATA,
-    MEMORY_LIMIT_EXCEEDED,
-    QUERY_IS_TOO_LARGE,
-    SOCKET_TIMEOUT,
-    ClickHouseError,
-)
+from axonstream.clickhouse.codes import CANNOT_READ_ALL_DATA, MEMORY_LIMIT_EXCEEDED, SOCKET_TIMEOUT
+from axonstream.local.clickhouse_http.clickhouse_error import QUERY_IS_TOO_LARGE, ClickHouseError
 from axonstream.local.clickhouse_http.wire_format import decompress
 
 MAX_BODY_BYTES = 256 << 20  # of one body, compressed and decompressed

@@ -12,7 +12,8 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
-from axonstream.local.clickhouse_http.clickhouse_error import BAD_ARGUMENTS, NOT_IMPLEMENTED, ClickHouseError
+from axonstream.clickhouse.codes import BAD_ARGUMENTS, NOT_IMPLEMENTED
+from axonstream.local.clickhouse_http.clickhouse_error import ClickHouseError
 
 Tree = dict[str, Any]
 

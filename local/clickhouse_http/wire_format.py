@@ -9,12 +9,8 @@ from typing import Protocol
 from backports import zstd
 from lz4.frame import LZ4FrameDecompressor
 
-from axonstream.local.clickhouse_http.clickhouse_error import (
-    CANNOT_DECOMPRESS,
-    NOT_IMPLEMENTED,
-    QUERY_IS_TOO_LARGE,
-    ClickHouseError,
-)
+from axonstream.clickhouse.codes import CANNOT_DECOMPRESS, NOT_IMPLEMENTED
+from axonstream.local.clickhouse_http.clickhouse_error import QUERY_IS_TOO_LARGE, ClickHouseError
 
 # Formats whose blocks, one after the other, are the whole answer. The others have a header or an end per answer.
 STREAMABLE_FORMATS = frozenset({"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow"})

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from msgspec import MsgspecError, Struct
@@ -19,6 +18,7 @@ from msgspec.json import Decoder
 from axonstream.clickhouse.row_binary import int64, string, uint32
 from axonstream.contract.record_validation import MAX_RECORD_BYTES
 from axonstream.event_contract import MAX_NAME_BYTES
+from axonstream.sinks.read_record import ReadRecord
 
 QUOTED_BYTES = MAX_RECORD_BYTES + (64 << 10)  # as key and as base64, and the value as base64: below 4 MAX_RECORD_BYTES
 MAX_REASON_CHARACTERS = 1000
@@ -47,7 +47,7 @@ class DeadLetter:
     failed_at: int
 
     @classmethod
-    def of(cls, record: Any, reason: str) -> DeadLetter:
+    def of(cls, record: ReadRecord, reason: str) -> DeadLetter:
         """From a consumed record."""
         place = (record.topic, record.partition, record.offset)
         return cls(*place, record.key, record.value, reason[:MAX_REASON_CHARACTERS], max(0, record.timestamp))

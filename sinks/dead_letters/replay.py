@@ -71,6 +71,7 @@ async def replay(
     Raises NotAcknowledgedError: then the letters of the slice are still open, and may be replayed again.
     """
     async for letters in slices:
+        # 1.
         stored = await box.stored_places([x.letter.place for x in letters if x.letter.place.topic == events_topic])
         records: list[EventRecord] = []
         outcomes: list[Outcome] = []
@@ -79,6 +80,7 @@ async def replay(
             if place.topic == events_topic and place[1:] in stored:
                 outcomes.append(Outcome(place, True, "is stored already"))
                 continue
+            # 2.
             record = replayed_record(letter, events_topic)
             if isinstance(record, ValidationFailure):
                 outcomes.append(Outcome(place, False, record.reason))
@@ -87,9 +89,12 @@ async def replay(
                 outcomes.append(Outcome(place, True, f"event {record.event_id} of trace {record.trace_id}"))
         done = {outcome.place for outcome in outcomes if outcome.done}
         if log is not None and done:
+            # 3.
             await enter([head_of(x.letter) for x in letters if x.letter.place in done])
+            # 4.
             if records:
                 await log.append(records)
+            # 5.
             await box.decide(sorted(done), "replayed", now_ms())
         for outcome in outcomes:
             yield outcome

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from axonstream.contract.slices import slices
 from axonstream.sinks.dead_letters.filter import LetterFilter
+from axonstream.unix_ms import time_of
 
 Decision = Literal["replayed", "discarded"]
 State = Literal["open", "replayed", "discarded"]
@@ -21,7 +22,6 @@ State = Literal["open", "replayed", "discarded"]
 SLICE_LETTERS = 500
 SLICE_BYTES = 8 << 20  # of values in memory at a time; one larger value comes alone
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE = "topic, _topic_epoch, partition, offset"
 _LETTERS = """FROM dead_letters AS l FINAL LEFT JOIN (SELECT * FROM dead_letter_decisions FINAL) AS d
 ON l.topic = d.topic AND l._topic_epoch = d._topic_epoch AND l.partition = d.partition AND l.offset = d.offset
@@ -117,7 +117,9 @@ class DeadLetterStore:
         A letter that is decided on between two slices is not seen twice, and one that comes in behind is not seen.
         """
         async for rows in self._pages(_COLUMNS, which, everything, limit):
-            for some in _slices([_letter(row) for row in rows]):
+            letters = [_letter(row) for row in rows]
+            sizes = (letter.value_bytes for letter in letters)
+            for some in slices(letters, sizes, SLICE_LETTERS, SLICE_BYTES):
                 yield await self._open(some)
 
     async def heads(
@@ -141,7 +143,7 @@ class DeadLetterStore:
 
     async def decide(self, places: Sequence[Place], decision: Decision, now_ms: int) -> None:
         """Returns when the decisions are stored. The latest counts; deciding the same again changes nothing."""
-        at = _EPOCH + timedelta(milliseconds=now_ms)
+        at = time_of(now_ms)
         await self._client.insert(
             "dead_letter_decisions",
             [[*place, decision, at] for place in places],
@@ -193,15 +195,3 @@ def head_of(letter: Letter) -> LetterHead:
 
 def _letter(row: Sequence[Any]) -> Letter:
     return Letter(Place(*row[:4]), *row[4:])
-
-
-def _slices(letters: Sequence[Letter]) -> list[list[Letter]]:
-    slices: list[list[Letter]] = []
-    size = 0
-    for letter in letters:
-        if not slices or size + letter.value_bytes > SLICE_BYTES:
-            slices.append([])
-            size = 0
-        slices[-1].append(letter)
-        size += letter.value_bytes
-    return slices

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from time import monotonic
 
@@ -18,6 +18,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.clickhouse.insert_body import send_insert
 from axonstream.contract.record_validation import MAX_RECORD_BYTES
+from axonstream.contract.slices import slices
 from axonstream.kafka.client import kafka_options
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
@@ -64,7 +65,8 @@ class DeadLetters:
         self._check_rate(letters)
         for letter in letters:
             log.warning("dead letter %s %s@%s: %s", letter.topic, letter.partition, letter.offset, letter.reason)
-        for few in _slices(letters):  # so many that each attempt fits its timeout
+        sizes = (len(letter.value or b"") for letter in letters)
+        for few in slices(letters, sizes, SLICE_LETTERS, SLICE_BYTES):  # so few that each attempt fits its timeout
             give_up_at = self._clock() + self._settings.dead_letter_timeout_ms / 1000
             await self._until_done(ownership, partial(self._produce, few), give_up_at)
             await self._until_done(ownership, partial(self._insert, few, epoch), float("inf"))
@@ -125,16 +127,3 @@ class DeadLetters:
     async def _insert(self, letters: Sequence[DeadLetter], epoch: int) -> None:
         async with asyncio.timeout(self._settings.insert_timeout_ms / 1000):
             await send_insert(self._client, _INSERT, [letter.row(epoch) for letter in letters], {"async_insert": 0})
-
-
-def _slices(letters: Sequence[DeadLetter]) -> Iterator[list[DeadLetter]]:
-    few: list[DeadLetter] = []
-    size = 0
-    for letter in letters:
-        few.append(letter)
-        size += len(letter.value or b"")
-        if len(few) == SLICE_LETTERS or size >= SLICE_BYTES:
-            yield few
-            few, size = [], 0
-    if few:
-        yield few

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from time import time
-from typing import Any
 
 from aiokafka import OffsetAndMetadata, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError
-from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.clickhouse.client import connect
 from axonstream.kafka.topic_identity import topic_identities
 from axonstream.kafka.topics import Topics
-from axonstream.settings.settings import Settings
-from axonstream.sinks.dead_letters.writer import DeadLetters
-from axonstream.sinks.deleting.control_deletions import ControlDeletions
 from axonstream.sinks.deleting.late_events import LateEvents
-from axonstream.sinks.errors import LostEndError, RevokedError
+from axonstream.sinks.errors import LostEndError
+from axonstream.sinks.events.event_batch import EventBatch
 from axonstream.sinks.events.event_store import TABLE, EventStore
 from axonstream.sinks.events.offset_ledger import NOTHING_STORED, OffsetLedger
 from axonstream.sinks.membership.ownership import Ownership
@@ -32,9 +28,10 @@ from axonstream.sinks.repairing.comparison import SLOWEST_ANSWER_S, Comparison
 from axonstream.sinks.repairing.gaps import Gap
 from axonstream.sinks.repairing.mending import Mending
 from axonstream.sinks.schema import check_schema
+from axonstream.sinks.sink_parts import SinkParts
 from axonstream.sinks.summaries.summary_store import TABLE as SUMMARIES
-from axonstream.sinks.topic_flow import FETCH_ROWS, TopicFlow
-from axonstream.sinks.writing.table_writer import TableWriter
+from axonstream.sinks.topic_flow import Opened
+from axonstream.sinks.topic_reader import TopicReader
 
 A_DAY_MS = 24 * 3600 * 1000
 _NEVER = 1 << 62  # beyond every offset
@@ -45,29 +42,18 @@ _CEILING = """SELECT
     AND _topic_epoch = {epoch:UInt32} AND partition = {partition:UInt32} AND offset >= {committed:Int64})"""
 
 
-class EventFlow(TopicFlow):
+class EventFlow:
     """Each record exactly one row or one dead letter, whatever process dies when."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        client: AsyncClient,
-        writer: TableWriter,
-        dead_letters: DeadLetters,
-        deletions: ControlDeletions,
-        **flow: Any,
-    ) -> None:
-        super().__init__(settings, **flow)
-        self._settings = settings
-        self._client = client
-        self._writer = writer
-        self._dead_letters = dead_letters
-        self._deletions = deletions
-        self._epoch = 0
-        self._positions: Sequence[Position] = ()
-        self._gaps: dict[int, list[Gap]] = {}
+    def __init__(self, parts: SinkParts, reader: TopicReader) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._client = parts.client
+        self._writer = parts.writer
+        self._deletions = parts.deletions
+        self._reader = reader
 
-    async def begin(self, ownership: Ownership, partitions: Sequence[TopicPartition]) -> EventStore:
+    async def begin(self, ownership: Ownership, partitions: Sequence[TopicPartition]) -> Opened[EventBatch]:
         """Before anything is read:
 
         1. the schema is that of this version, and the topics are those of the newest epoch;
@@ -77,45 +63,58 @@ class EventFlow(TopicFlow):
         5. the record before the committed offset is the one that was committed, and the highest one that is stored is
            the one in the log; where the log has lost its end, what only ClickHouse has is set apart, and what is read
            next is what the log has now in its place;
-        6. the tables are compared with the log below the committed offset (`mend` then fills what they lack);
+        6. the tables are compared with the log below the committed offset (`_mend` then fills what they lack);
         7. what is read next is what was committed. Only now summaries are begun: step 5 takes some back.
         """
+        # 1.
         await check_schema(self._client)
         epoch = await current_epoch(self._settings, self._client)
-        self.installation = await installation_id(self._client)
+        self._reader.installation = await installation_id(self._client)
+        # 2.
         await self._writer.kill(TABLE, {tp.partition for tp in partitions})
-        positions = await read_positions(self.consumer, partitions)
-        check_installation((position.note for position in positions), self.installation)
+        # 3. and 4.
+        positions = await read_positions(self._reader.consumer, partitions)
+        check_installation((position.note for position in positions), self._reader.installation)
         await self._deletions.loaded()
         ceilings = list(await asyncio.gather(*(self._ceiling(epoch, position) for position in positions)))
+        # 5.
         reaching = zip(positions, ceilings, strict=True)
-        lost = await self.guard.begin([replace(at, committed=max(at.committed, top + 1)) for at, top in reaching])
-        lost |= await unfinished(self._client, self.topic, epoch)
+        lost = await self._reader.guard.begin(
+            [replace(at, committed=max(at.committed, top + 1)) for at, top in reaching]
+        )
+        lost |= await unfinished(self._client, self._reader.topic, epoch)
         for at, ceiling in enumerate(ceilings):
             if positions[at].partition in lost or not await self._stands(epoch, positions[at], ceiling):
                 positions[at] = await self._after_lost_end(ownership, epoch, positions[at], ceiling)
                 ceilings[at] = NOTHING_STORED
             positions[at].check_deleted()
-        [identity] = await topic_identities(self._settings, [self.topic])
+        [identity] = await topic_identities(self._settings, [self._reader.topic])
         late = LateEvents(self._deletions.deleted, identity.topic_id)
-        self._positions = positions
-        self._epoch = epoch
-        self._gaps = await self._compare(epoch, positions)
+        # 6.
+        gaps = await self._compare(epoch, positions)
         ledgers = {
             position.partition.partition: OffsetLedger(position.committed, max(ceiling, position.committed - 1))
             for position, ceiling in zip(positions, ceilings, strict=True)
         }
-        self.go_back(positions)
+        # 7.
+        self._reader.go_back(positions)
         ownership.knows_events.set()
-        return EventStore(
-            self._settings, self._client, self._writer, self._dead_letters, ownership, epoch, ledgers, late
+        store = EventStore(
+            self._settings, self._client, self._writer, self._parts.dead_letters, ownership, epoch, ledgers, late
         )
+        return Opened(store, partial(self._mend, ownership, store, epoch, gaps, positions))
 
-    async def mend(self, ownership: Ownership, store: EventStore) -> None:
-        if self._gaps:
-            comparison = Comparison(self._client, self.topic, self._epoch)
-            mending = Mending(self._settings, self.consumer, store, ownership, comparison, self._next_records)
-            await mending.mend(self._gaps, self._positions)
+    async def _mend(
+        self,
+        ownership: Ownership,
+        store: EventStore,
+        epoch: int,
+        gaps: Mapping[int, Sequence[Gap]],
+        positions: Sequence[Position],
+    ) -> None:
+        if gaps:
+            comparison = Comparison(self._client, self._reader.topic, epoch)
+            await Mending(self._settings, self._reader, store, ownership, comparison).mend(gaps, positions)
         ownership.has_all_events.set()
 
     async def _stands(self, epoch: int, position: Position, ceiling: int) -> bool:
@@ -134,7 +133,7 @@ class EventFlow(TopicFlow):
         async def rewind_summaries(since: int) -> None:
             await self._writer.kill(SUMMARIES, {position.partition.partition})
             topic = Topics(self._settings.topic_prefix).summaries
-            [place] = await read_positions(self.consumer, [TopicPartition(topic, position.partition.partition)])
+            [place] = await read_positions(self._reader.consumer, [TopicPartition(topic, position.partition.partition)])
             await self._commit(ownership, place.partition, await summaries_again(self._settings, place, since))
 
         found = await after_lost_end(
@@ -145,10 +144,7 @@ class EventFlow(TopicFlow):
 
     async def _commit(self, ownership: Ownership, partition: TopicPartition, place: OffsetAndMetadata) -> None:
         ownership.check()
-        try:
-            await self.consumer.commit({partition: place})
-        except (CommitFailedError, IllegalStateError) as error:
-            raise RevokedError from error
+        await self._reader.commit({partition: place})
 
     async def _compare(self, epoch: int, positions: Sequence[Position]) -> dict[int, list[Gap]]:
         """What the tables lack of what Kafka still has below the committed offsets.
@@ -159,18 +155,14 @@ class EventFlow(TopicFlow):
         days = self._settings.events_ttl_days
         if self._settings.topic_retention_hours > 24 * days and positions:
             since = int(time() * 1000) - days * A_DAY_MS
-            young = await self.consumer.offsets_for_times(dict.fromkeys(starts, since))
+            young = await self._reader.consumer.offsets_for_times(dict.fromkeys(starts, since))
             starts = {tp: max(start, young[tp].offset) if young[tp] else _NEVER for tp, start in starts.items()}
         patient = await connect(self._settings, SLOWEST_ANSWER_S)
         try:
             bounds = {at.partition.partition: (starts[at.partition], at.committed) for at in positions}
-            return await Comparison(patient, self.topic, epoch).gaps(bounds)
+            return await Comparison(patient, self._reader.topic, epoch).gaps(bounds)
         finally:
             await patient.close()
-
-    async def _next_records(self, partition: TopicPartition, reached: int) -> tuple[Sequence[Any], int]:
-        fetched = await self._fetch([partition], FETCH_ROWS)
-        return fetched.records.get(partition, ()), fetched.last.get(partition, reached - 1) + 1
 
     async def _ceiling(self, epoch: int, position: Position) -> int:
         topic, partition = position.partition

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
 from aiokafka import OffsetAndMetadata, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from axonstream.contract.slices import slices
 from axonstream.process.boot_clock import boot_clock
 from axonstream.settings.settings import Settings
 from axonstream.sinks.dead_letters.dead_letter import DeadLetter
@@ -36,6 +38,26 @@ COLUMNS = (
     "identifier, payload, metadata, dedup_key, environment, source, occurred_at, received_at, "
     "_topic_epoch, _partition, _offset, _insert_by"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Each row of the attempt is a row of the table, or a dead letter that is held back (see refusals.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """ClickHouse refuses the data. Nothing is stored; these are to be inserted apart from each other, in this order."""
+
+    parts: Sequence[Sequence[EventRow]]
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Any row may be stored, and none of them will be later: the next attempt must look first."""
+
+
+Attempted = Stored | Split | Unknown
 
 
 class EventStore:
@@ -73,23 +95,14 @@ class EventStore:
         await self._dead_letters.put(batch.refused, self._epoch, self._ownership)
         self._late.tell()
         whole = len(batch.rows) <= self._max_rows and batch.size <= self._max_bytes
-        for some in [batch.rows] if whole else self._slices(batch.rows):
+        sizes = (len(row.line) for row in batch.rows)
+        for some in [batch.rows] if whole else slices(batch.rows, sizes, self._max_rows, self._max_bytes):
             await self._insert_once(some)
 
     def committable(self, partition: TopicPartition, last: int) -> OffsetAndMetadata:
         ledger = self._ledgers[partition.partition]
         ledger.settled(last)
         return OffsetAndMetadata(ledger.committed, "")
-
-    def _slices(self, rows: Sequence[EventRow]) -> Iterator[Sequence[EventRow]]:
-        start = size = 0
-        for at, row in enumerate(rows):
-            if at > start and (at - start >= self._max_rows or size + len(row.line) > self._max_bytes):
-                yield rows[start:at]
-                start, size = at, 0
-            size += len(row.line)
-        if rows:
-            yield rows[start:]
 
     async def _insert_once(self, rows: Sequence[EventRow]) -> None:
         """Insert what is not stored yet, as many rows at a time as ClickHouse takes within the timeout.
@@ -103,20 +116,23 @@ class EventStore:
             some, later = rows[: self._size.rows], rows[self._size.rows :]
             if later:
                 left.append(later)
-            undone = await self._attempt(some)
-            if undone is None:
-                left.append(some)
-                await self._ownership.pause(backoff.next_s())
-            else:
-                left = self._refusals.next_tries([*left, *reversed(undone)])
-                backoff = Backoff()
+            match await self._attempt(some):
+                case Unknown():
+                    left.append(some)
+                    await self._ownership.pause(backoff.next_s())
+                case Split(parts):
+                    left = self._refusals.next_tries([*left, *reversed(parts)])
+                    backoff = Backoff()
+                case Stored():
+                    left = self._refusals.next_tries(left)
+                    backoff = Backoff()
         await self._dead_letters.put(self._refusals.to_put(), self._epoch, self._ownership)
 
-    async def _attempt(self, rows: Sequence[EventRow]) -> Sequence[Sequence[EventRow]] | None:
-        """The rows that are neither stored nor dead-lettered yet, to be inserted apart from each other.
+    async def _attempt(self, rows: Sequence[EventRow]) -> Attempted:
+        """Insert those of the rows that are not stored yet, in one INSERT.
 
-        None when that is not known: the next attempt must look first. The server refuses an INSERT that reaches it
-        later than this process would wait for it, or than its lease: what a look does not find does not come later.
+        The server refuses an INSERT that reaches it later than this process would wait for it, or than its lease: what
+        a look does not find does not come later.
         """
         partitions = {row.record.partition for row in rows}
         absent = rows
@@ -143,10 +159,10 @@ class EventStore:
                 self._size.out_of_time(len(absent))
             self._server_clock = None  # a server that was restarted may have another
             await self._until_answered(partial(self._writer.kill, TABLE, partitions))
-            return None
-        return ()
+            return Unknown()
+        return Stored()
 
-    async def _refused(self, rows: Sequence[EventRow], error: RowRefusedError) -> Sequence[Sequence[EventRow]]:
+    async def _refused(self, rows: Sequence[EventRow], error: RowRefusedError) -> Stored | Split:
         """Set aside the row that ClickHouse names, or halve the batch until it is found; the others are still to do.
 
         A row that is stored all the same is no dead letter: a materialized view refused it, after the table took it.
@@ -154,12 +170,12 @@ class EventStore:
         if len(rows) == 1:
             if await self._until_answered(partial(self._absent, rows)):
                 self._refusals.refused(DeadLetter.of(rows[0].record, error.reason))
-            return ()
+            return Stored()
         if error.row is not None and 1 <= error.row <= len(rows):
             named = rows[error.row - 1 : error.row]  # alone it is refused again, or stored
-            return [named, [*rows[: error.row - 1], *rows[error.row :]]]
+            return Split([named, [*rows[: error.row - 1], *rows[error.row :]]])
         middle = len(rows) // 2
-        return [rows[:middle], rows[middle:]]
+        return Split([rows[:middle], rows[middle:]])
 
     async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Go on only when ClickHouse says what is stored, and that nothing of an earlier attempt can become rows."""

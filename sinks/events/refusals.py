@@ -7,6 +7,7 @@ refused rows are held back until a row is taken, and when none is, a person must
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum, auto
 from typing import TypeVar
 
 from axonstream.sinks.dead_letters.dead_letter import DeadLetter
@@ -17,11 +18,26 @@ T = TypeVar("T")
 SAMPLE = 16  # rows from all over what is left; one that is taken clears the table
 
 
+class Suspect(Enum):
+    """What is held to be at fault when a row is refused."""
+
+    ROWS = auto()  # each row that is refused
+    TABLE = auto()  # the table, unless it takes one row of a sample
+
+
 class Refusals:
-    """Single rows that were refused since an INSERT was last acknowledged, at most `most` of them."""
+    """Single rows that were refused since an INSERT was last acknowledged.
+
+    ROWS ---- `most` refusals in a row: a sample of what is left is tried ----> TABLE
+     ^                                                                            |
+     +------------------------ a row is taken ------------------------------------+
+                                                                                  |
+                                no row of the sample is taken: TableRefusesError <+
+    """
 
     def __init__(self, most: int) -> None:
         self._most = self._allowed = most
+        self._suspect = Suspect.ROWS
         self._in_a_row = 0
         self._reason = ""
         self._held: list[DeadLetter] = []
@@ -30,6 +46,7 @@ class Refusals:
         """An INSERT was acknowledged: those before it were refused for what they are."""
         self._in_a_row = 0
         self._allowed = self._most
+        self._suspect = Suspect.ROWS
 
     def refused(self, letter: DeadLetter) -> None:
         """A row, alone in its INSERT, that is not stored."""
@@ -50,7 +67,7 @@ class Refusals:
         if self._in_a_row < self._allowed:
             return left
         rows = [row for some in reversed(left) for row in some]
-        if not rows or self._allowed > self._most:
+        if not rows or self._suspect is Suspect.TABLE:
             raise TableRefusesError(
                 f"ClickHouse refuses whatever it is given, {self._in_a_row} events one after the other, the last of "
                 f"them with: {self._reason[:500]}. The table or a materialized view on it must be at fault. The events "
@@ -59,5 +76,6 @@ class Refusals:
             )
         sampled = range(0, len(rows), -(-len(rows) // SAMPLE))
         self._allowed += len(sampled)
+        self._suspect = Suspect.TABLE
         rest = [row for at, row in enumerate(rows) if at not in sampled]
         return [*([rest] if rest else []), *([rows[at]] for at in reversed(sampled))]

@@ -51,7 +51,9 @@ async def ensure_epoch(settings: Settings, *, new: bool = False) -> int:
                 await offsets.mend(client, epoch, own, new=new)
                 return epoch
             number = await newest_number(client) + 1
+            # 1.
             await offsets.commit_log_starts(own)
+        # 2.
         await client.insert(
             "topic_epochs",
             [[number, identity.cluster_id, identity.topic, identity.topic_id] for identity in identities],

@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -23,6 +22,7 @@ from axonstream.kafka.record_identity import Marks, RecordMark, Standing, mark_o
 from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import LostEndError
 from axonstream.sinks.positions.positions import Position
+from axonstream.sinks.read_record import ReadRecord
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class LogGuard:
         if position.note.last is not None:
             self.marks[tp] = position.note.last
 
-    async def fetched(self, records: Mapping[TopicPartition, Sequence[Any]]) -> None:
+    async def fetched(self, records: Mapping[TopicPartition, Sequence[ReadRecord]]) -> None:
         """Before these are handed on. Raises LostEndError when one of them does not follow what was before it."""
         before: dict[TopicPartition, list[RecordMark]] = {}
         for tp, some in records.items():
@@ -89,7 +89,7 @@ class LogGuard:
         for tp, some in records.items():
             self.marks[tp] = self.mark(tp, some[-1])
 
-    def mark(self, tp: TopicPartition, record: Any) -> RecordMark:
+    def mark(self, tp: TopicPartition, record: ReadRecord) -> RecordMark:
         """The mark of a record that this consumer has fetched."""
         return mark_of(record, self._watch.epoch_at(tp, record.offset))
 

@@ -73,9 +73,12 @@ async def after_lost_end(
     tp = position.partition
     client = await connect(settings, SLOWEST_ANSWER_S)
     try:
+        # 1.
         since = await common_end(settings, client, epoch, tp, max(high, position.committed))
         since = max(position.log_start, min(since, position.committed, await _unfinished_since(client, epoch, tp)))
+        # 2.
         await rewind_summaries(since)
+        # 3. to 7.
         gone = NONE if deleted is None else await rows_to_go(client, Topics(settings.topic_prefix), deleted)
         rows = await _set_apart(client, epoch, tp, since, gone)
     finally:
@@ -110,7 +113,7 @@ async def summaries_again(settings: Settings, position: Position, since: int) ->
 
 
 async def _set_apart(client: AsyncClient, epoch: int, tp: TopicPartition, since: int, gone: str) -> int:
-    """How many rows had another record's place."""
+    """Steps 3 to 7 of `after_lost_end`. How many rows had another record's place."""
     places = {"topic": tp.topic, "epoch": epoch, "partition": tp.partition, "since": since}
     rows, letters, begun = (await client.query(_LOOK, parameters=places)).result_rows[0]
     await client.command(
@@ -120,20 +123,25 @@ async def _set_apart(client: AsyncClient, epoch: int, tp: TopicPartition, since:
     if not rows and not letters and not begun:
         await fold_anew_from(client, epoch, tp.partition, since, gone)
         return 0
+    # 3.
     number = begun or await _next_number(client)
     await _note(client, tp, number, epoch, since, is_done=False)
     await summarise(client, tp.partition, number, epoch, since, gone)
+    # 4.
     for table, columns in (("dead_letters", _LETTER), ("dead_letter_decisions", _DECISION)):
         await client.command(_COPY.format(table=table, columns=columns), parameters=places | {"number": number})
         await client.command(
             f"ALTER TABLE {table} DELETE WHERE topic = '{tp.topic}' AND _topic_epoch = {epoch:d} "
             f"AND partition = {tp.partition:d} AND offset >= {since:d}{_WAIT}"
         )
+    # 5.
     await client.command(
         f"ALTER TABLE events_log UPDATE _topic_epoch = {number:d} WHERE _topic_epoch = {epoch:d} "
         f"AND _partition = {tp.partition:d} AND _offset >= {since:d}{_WAIT}"
     )
+    # 6.
     await fold_anew_from(client, epoch, tp.partition, since, gone)
+    # 7.
     await _note(client, tp, number, epoch, since, is_done=True)
     return rows
 

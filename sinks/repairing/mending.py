@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, OffsetOutOfRangeError
+from aiokafka import OffsetAndMetadata, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from axonstream.contract.record_validation import runs
 from axonstream.settings.settings import Settings
-from axonstream.sinks.errors import RevokedError
 from axonstream.sinks.events.event_store import EventStore
 from axonstream.sinks.membership.ownership import Ownership
 from axonstream.sinks.positions.positions import Position
+from axonstream.sinks.read_record import ReadRecord
 from axonstream.sinks.repairing.comparison import Comparison
 from axonstream.sinks.repairing.gaps import Gap, split_at, without
+from axonstream.sinks.topic_reader import TopicReader
 
 log = logging.getLogger(__name__)
 
 WORTH_A_SEEK = 5000  # offsets; what lies nearer is read past sooner than it is sought
-
-
-# The next records of one partition, and the offset behind them, given the offset that was reached before.
-Fetch = Callable[[TopicPartition, int], Coroutine[Any, Any, tuple[Sequence[Any], int]]]
 
 
 class Mending:
@@ -42,19 +38,17 @@ class Mending:
     def __init__(
         self,
         settings: Settings,
-        consumer: AIOKafkaConsumer,
+        reader: TopicReader,
         store: EventStore,
         ownership: Ownership,
         comparison: Comparison,
-        fetch: Fetch,
     ) -> None:
         self._max_records = settings.sink_max_rows
         self._max_bytes = settings.sink_max_bytes // 2
-        self._consumer = consumer
+        self._reader = reader
         self._store = store
         self._ownership = ownership
         self._comparison = comparison
-        self._fetch = fetch
 
     async def mend(self, gaps: Mapping[int, Sequence[Gap]], positions: Sequence[Position]) -> int:
         """How many records were missing and are stored, or dead letters, now.
@@ -73,13 +67,15 @@ class Mending:
         batch = self._store.batch()
         reached = self._seek(tp, left[0].first)
         while left:
-            records: Sequence[Any] = ()
+            records: Sequence[ReadRecord] = ()
             in_range = True
+            # 1.
             try:
-                records, reached = await self._ownership.unless_revoked(self._fetch(tp, reached))
+                fetched = await self._ownership.unless_revoked(self._reader.fetch([tp]))
+                records, reached = fetched.records.get(tp, ()), fetched.last.get(tp, reached - 1) + 1
             except OffsetOutOfRangeError:
                 in_range, before = False, reached
-                reached = (await self._consumer.beginning_offsets([tp]))[tp]
+                reached = (await self._reader.consumer.beginning_offsets([tp]))[tp]
                 if reached <= before:
                     raise  # the log has lost its end
                 left = split_at(left, reached)[1]  # retention was faster
@@ -91,15 +87,19 @@ class Mending:
                 offsets = sorted([row.record.offset for row in batch.rows] + [one.offset for one in batch.refused])
                 if offsets:
                     if not stored:
+                        # 2.
                         await self._take_back(tp, offsets[0])
+                    # 3.
                     await self._store.store(batch)
                     stored += len(offsets)
+                # 4.
                 await self._comparison.keep_absent(tp.partition, without(covered, offsets))
                 covered, batch = [], self._store.batch()
             if left and (left[0].first > reached + WORTH_A_SEEK or not in_range):
                 reached = self._seek(tp, left[0].first)
         if stored:
             log.warning("%s partition %s: %s records that ClickHouse had lost are stored again", *tp, stored)
+            # 5.
             await self._commit(tp, position.committed, position.metadata)
         self._seek(tp, position.committed)
         return stored
@@ -109,23 +109,17 @@ class Mending:
         await self._commit(tp, first, "")
 
     def _seek(self, tp: TopicPartition, offset: int) -> int:
-        try:
-            self._consumer.seek(tp, offset)
-        except IllegalStateError as error:
-            raise RevokedError from error
+        self._reader.seek(tp, offset)
         return offset
 
     async def _commit(self, tp: TopicPartition, offset: int, metadata: str) -> None:
         self._ownership.check()
-        try:
-            await self._consumer.commit({tp: OffsetAndMetadata(offset, metadata)})
-        except (CommitFailedError, IllegalStateError) as error:
-            raise RevokedError from error
+        await self._reader.commit({tp: OffsetAndMetadata(offset, metadata)})
 
 
-def _within(records: Sequence[Any], gaps: Sequence[Gap]) -> list[Any]:
+def _within(records: Sequence[ReadRecord], gaps: Sequence[Gap]) -> list[ReadRecord]:
     """The records, which ascend, whose offsets are in one of the gaps, which ascend, too."""
-    found: list[Any] = []
+    found: list[ReadRecord] = []
     left: Callable[[], Gap | None] = iter([*gaps, None]).__next__
     gap = left()
     for record in records:

@@ -14,6 +14,7 @@ from axonstream.event_contract import MAX_ID, MAX_TIME_MS
 from axonstream.kafka.record_identity import RecordMark, mark_from
 from axonstream.kafka.topics import WATERMARK_KEY, state_key
 from axonstream.sinks.dead_letters.dead_letter import DeadLetter
+from axonstream.sinks.read_record import ReadRecord
 
 Count = Annotated[int, Field(ge=0, le=MAX_ID)]
 Milliseconds = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
@@ -108,12 +109,12 @@ class SummaryBatch:
     hidden: HiddenSummaries | None = None
 
     @classmethod
-    def of(cls, records: Iterable[Any], hidden: HiddenSummaries | None = None) -> SummaryBatch:
+    def of(cls, records: Iterable[ReadRecord], hidden: HiddenSummaries | None = None) -> SummaryBatch:
         batch = cls(hidden=hidden)
         batch.add(records)
         return batch
 
-    def add(self, records: Iterable[Any]) -> None:
+    def add(self, records: Iterable[ReadRecord]) -> None:
         """Merged by highest last_offset, whatever the order of the records."""
         for record in records:
             self.records += 1
@@ -140,14 +141,15 @@ class SummaryBatch:
             self.folded[partition] = watermark.folded
             self.folded_at[partition] = mark_from(watermark.at)
 
-    def _add(self, record: Any) -> None:
+    def _add(self, record: ReadRecord) -> None:
         summary = TraceSummary.model_validate_json(record.value or b"")
-        if record.key != state_key(summary.tenant_id, summary.trace_id):
+        key = state_key(summary.tenant_id, summary.trace_id)
+        if record.key != key:
             self.refused.append(DeadLetter.of(record, "the record's key is not its tenant and trace"))
             return
         if self.hidden is not None and self.hidden.hides(summary, record.partition):
             return
-        segment = (record.partition, record.key, summary.first_offset)
+        segment = (record.partition, key, summary.first_offset)
         known = self.newest.get(segment)
         if known is None or summary.last_offset >= known.last_offset:
             self.newest[segment] = summary

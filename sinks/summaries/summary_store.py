@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from aiokafka import OffsetAndMetadata, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from axonstream.contract.slices import slices
 from axonstream.kafka.record_identity import CommitNote, RecordMark
 from axonstream.kafka.topics import Topics
 from axonstream.process.loop_share import LoopShare
@@ -62,8 +63,9 @@ class SummaryStore:
         await self._dead_letters.put(batch.refused, self._epoch, self._ownership)
         for partition, start in batch.anew.items():
             await self._take_back(partition, start)
-        for lines in self._slices(await self._lines(batch)):
-            await self._insert(lines, {partition for partition, _, _ in batch.newest})
+        lines = await self._lines(batch)
+        for some in slices(lines, map(len, lines), self._max_rows, self._max_bytes):
+            await self._insert(some, {partition for partition, _, _ in batch.newest})
         for partition, folded in batch.folded.items():
             if partition in batch.anew or folded >= self._folded[partition]:
                 self._folded[partition] = folded
@@ -96,16 +98,6 @@ class SummaryStore:
             if share.is_over():  # a hundred thousand take half a second
                 await share.give_way()
         return lines
-
-    def _slices(self, lines: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-        start = size = 0
-        for at, line in enumerate(lines):
-            if at > start and (at - start >= self._max_rows or size + len(line) > self._max_bytes):
-                yield lines[start:at]
-                start, size = at, 0
-            size += len(line)
-        if lines:
-            yield lines[start:]
 
     async def _insert(self, lines: Sequence[bytes], partitions: set[int]) -> None:
         backoff = Backoff()

@@ -15,7 +15,9 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from axonstream.contract.record_validation import runs
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
+from axonstream.sinks.dead_letters.dead_letter import DeadLetter
 from axonstream.sinks.events.event_batch import EventBatch
+from axonstream.sinks.read_record import ReadRecord
 from axonstream.sinks.verification.findings import Finding, Kind, Verification
 from axonstream.sinks.verification.log_state import EventsLog, PartitionState
 
@@ -82,7 +84,7 @@ class Contents:
         rows = await self._by_offset(_ROWS, partition, first, last)
         letters = await self._by_offset(_LETTERS, partition, first, last)
         without_record = set(rows)
-        records: list[Any] = []
+        records: list[ReadRecord] = []
         async for record in log.records_between(partition, first, last):
             without_record.discard(record.offset)
             records.append(record)
@@ -95,7 +97,9 @@ class Contents:
             for offset in sorted(offset for offset in without_record if offset >= start):
                 self._differs(partition, offset, f"a row of event {rows[offset][0]}, and the log has no record there")
 
-    def _judge(self, partition: int, records: Sequence[Any], rows: dict[int, Any], letters: dict[int, Any]) -> None:
+    def _judge(
+        self, partition: int, records: Sequence[ReadRecord], rows: dict[int, Any], letters: dict[int, Any]
+    ) -> None:
         batch = EventBatch(self._epoch)
         for run in runs(records):
             batch.add(run)
@@ -116,7 +120,7 @@ class Contents:
             elif letter.offset in letters:
                 self._letter(partition, letter, letters)
 
-    def _letter(self, partition: int, record: Any, letters: dict[int, Any]) -> None:
+    def _letter(self, partition: int, record: ReadRecord | DeadLetter, letters: dict[int, Any]) -> None:
         if letters[record.offset][-1] != sha256(record.value or b"").digest():
             self._differs(partition, record.offset, "a dead letter of another record than the log has")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
@@ -18,6 +17,7 @@ from axonstream.sinks.deleting.control_deletions import ControlDeletions, follow
 from axonstream.sinks.deleting.deleted_rows import batches
 from axonstream.sinks.deleting.finished import read_epochs, read_finished
 from axonstream.sinks.deleting.late_events import LateEvents
+from axonstream.sinks.read_record import ReadRecord
 from axonstream.sinks.summaries.summary_lines import HiddenSummaries
 from axonstream.sinks.verification.findings import Finding, Kind, Verification
 
@@ -35,7 +35,7 @@ class KnownDeletions:
         self._late = LateEvents(followed.deleted, topic_id)
         self.hidden = HiddenSummaries(followed.deleted, topic_id)
 
-    def explains(self, record: Any, judged: Event | ValidationFailure) -> bool:
+    def explains(self, record: ReadRecord, judged: Event | ValidationFailure) -> bool:
         """Whether a record of the log is stored nowhere because it is of a deleted trace, or a marker."""
         if isinstance(judged, ValidationFailure):
             letter = DeadLetter.of(record, judged.reason)

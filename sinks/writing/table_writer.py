@@ -17,6 +17,7 @@ import aiohttp
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
+from axonstream.clickhouse import codes
 from axonstream.clickhouse.insert_body import send_insert
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
@@ -32,9 +33,43 @@ from axonstream.sinks.errors import (
 CLICKHOUSE_ERRORS = (ClickHouseError, aiohttp.ClientError, TimeoutError, OSError)
 
 # Codes with which ClickHouse refuses the data of a batch, and not its own state.
-_DATA_CODES = frozenset({6, 26, 27, 38, 41, 53, 69, 70, 72, 117, 130, 131, 321, 349, 395, 407, 441, 467, 469, 691})
-_TABLE_CODES = frozenset({8, 10, 16, 47, 60, 81})  # a column, a table or the database is not there
-_TIME_CODES = frozenset({159, 160, 209})  # its own limits of time; the client's timeout is the other one
+_DATA_CODES = frozenset(
+    {
+        codes.CANNOT_PARSE_TEXT,
+        codes.CANNOT_PARSE_QUOTED_STRING,
+        codes.CANNOT_PARSE_INPUT_ASSERTION_FAILED,
+        codes.CANNOT_PARSE_DATE,
+        codes.CANNOT_PARSE_DATETIME,
+        codes.TYPE_MISMATCH,
+        codes.ARGUMENT_OUT_OF_BOUND,
+        codes.CANNOT_CONVERT_TYPE,
+        codes.CANNOT_PARSE_NUMBER,
+        codes.INCORRECT_DATA,
+        codes.CANNOT_READ_ARRAY_FROM_TEXT,
+        codes.TOO_LARGE_STRING_SIZE,
+        codes.VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE,
+        codes.CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN,
+        codes.FUNCTION_THROW_IF_VALUE_IS_NON_ZERO,
+        codes.DECIMAL_OVERFLOW,
+        codes.CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING,
+        codes.CANNOT_PARSE_BOOL,
+        codes.VIOLATED_CONSTRAINT,
+        codes.UNKNOWN_ELEMENT_OF_ENUM,
+    }
+)
+# A column, a table or the database is not there.
+_TABLE_CODES = frozenset(
+    {
+        codes.THERE_IS_NO_COLUMN,
+        codes.NOT_FOUND_COLUMN_IN_BLOCK,
+        codes.NO_SUCH_COLUMN_IN_TABLE,
+        codes.UNKNOWN_IDENTIFIER,
+        codes.UNKNOWN_TABLE,
+        codes.UNKNOWN_DATABASE,
+    }
+)
+# ClickHouse's own limits of time; the client's timeout is the other one.
+_TIME_CODES = frozenset({codes.TIMEOUT_EXCEEDED, codes.TOO_SLOW, codes.SOCKET_TIMEOUT})
 TOO_LATE = "this INSERT comes too late"  # of the fence in the table (migration 0009)
 _ROW = re.compile(r"\(at row (\d+)\)")
 _ID = re.compile(r"(?P<group>.*)/(?P<table>\w+)/(?P<partitions>[\d.]*)/\w+", re.DOTALL)

@@ -19,7 +19,7 @@ def test_the_guard_is_where_the_list_says_and_so_is_its_test(removal: Removal) -
     tree = ast.parse((ROOT / path).read_text())
     names = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     assert not name or re.sub(r"\[.*", "", name.rpartition("::")[2]) in names | _assigned(tree)
-    if removal.new.strip() and removal.file.endswith(".py"):
+    if removal.file.endswith(".py"):  # a test that cannot import the code proves nothing
         ast.parse((ROOT / removal.file).read_text().replace(removal.old, removal.new))
 
 

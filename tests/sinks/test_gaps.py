@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from axonstream.sinks.repairing import gaps
 from axonstream.sinks.repairing.gaps import OFFSETS_OF_A_RANGE, Gap, ranges_of, split_at, whole, without
 from axonstream.sinks.repairing.mending import _within
+from kit.sample_events import Record
 
 OFFSETS = st.sets(st.integers(0, 60))
 
@@ -43,11 +44,7 @@ def test_what_was_taken_out_is_not_left(offsets: set[int], taken: set[int]) -> N
 
 @given(OFFSETS, OFFSETS)
 def test_records_outside_of_gaps_are_dropped(offsets: set[int], present: set[int]) -> None:
-    class Record:
-        def __init__(self, offset: int) -> None:
-            self.offset = offset
-
-    found = _within([Record(offset) for offset in sorted(present)], runs_of(offsets))
+    found = _within([Record("agent-events", 0, offset, None, None) for offset in sorted(present)], runs_of(offsets))
     assert [record.offset for record in found] == sorted(offsets & present)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from axonstream.kafka.topics import event_key
 from axonstream.sinks.events.event_batch import EventBatch
-from axonstream.sinks.topic_flow import _judge
+from axonstream.sinks.gathering import judge as add_judged
 from axonstream.stream_processors.chunk import CHUNK_BYTES, folded_at_once
 from kit.dear_events import DEAR_PAYLOADS
 from kit.sample_events import Record, event_value
@@ -43,7 +43,7 @@ def test_others_have_their_turn_while_dear_events_are_judged() -> None:
     fetched, batch = records(20), EventBatch(1)
 
     async def judge() -> None:
-        await _judge([fetched], batch)
+        await add_judged([fetched], batch)
 
     turns = asyncio.run(turns_of_others(judge))
     assert batch.records == len(batch.rows) == 20
