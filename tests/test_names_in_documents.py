@@ -12,6 +12,8 @@ from kit.named_in_documents import ROOT, Named, names
 from kit.offline_gateway import OfflineGateway
 from kit.scraped import Scraped
 
+pytestmark = pytest.mark.slow
+
 # A decision that was replaced may name what has gone since. Its files are looked up in tests/test_readme.py.
 DECISIONS = [page for page in sorted(ROOT.glob("docs/decisions/0*.md")) if "Status: in force." in page.read_text()]
 TOP = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")]
@@ -22,12 +24,18 @@ OTHERS = {
     "transactional.id.expiration.ms": "a setting of Kafka's brokers",
     "await": "Python",
     "yield": "Python",
+    "async with": "Python",
+    "async for": "Python",
+    "run.py": "a file that the reader writes",
+    "sp_<16 hex of this context>_0001": "an example of a span id",
+    "_0002": "the end of the next one",
     "MALLOC_ARENA_MAX=1": "a variable that the C library reads",
     "APPLY(...)": "SQL that the parser of ClickHouse knows",
     "EXPLAIN indexes = 1": "SQL that a person runs",
     "xText": "a field that is named after another",
     "axonstream.ROOM": "a name with a placeholder",
     "ALL_PROXY": "a variable that HTTP clients read",
+    "HTTPS_PROXY": "a variable that HTTP clients read",
     "SSL_CERT_FILE=/path/to/ca.pem": "a variable that OpenSSL reads",
     "Upgrade": "a header of HTTP, which the gateway does not read",
     "X-Forwarded-For": "a header of proxies, which the gateway does not read",
