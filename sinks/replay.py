@@ -32,7 +32,7 @@ def replayed_record(letter: OpenedLetter, events_topic: str) -> EventRecord | Re
     """The record to publish, or why there is none. Pure; the same letter makes the same record every time."""
     place = letter.letter.place
     if place.topic != events_topic:
-        return Refusal(f"not of {events_topic}: only events are replayed, the processor writes summaries anew")
+        return Refusal(f"not of {events_topic}: only events are replayed, the processor writes summaries again")
     event = verdict(letter.key, letter.value)
     if isinstance(event, Refusal):
         return event

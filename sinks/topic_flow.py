@@ -134,7 +134,9 @@ class TopicFlow(ABC):
                 log.info("%s: partitions revoked", self.topic)
                 await asyncio.sleep(0 if tenure.is_over else FIRST_S)  # the group has moved on, and has not said so yet
             except (NoOffsetForPartitionError, OffsetOutOfRangeError, LostEndError) as error:
-                log.warning("%s: not read on from here, beginning anew: %r", self.topic, error)  # `begin` finds out why
+                log.warning(
+                    "%s: not read on from here, beginning again: %r", self.topic, error
+                )  # `begin` finds out why
                 await asyncio.sleep(FIRST_S)
                 await assignment.again(tenure)  # the other flow as well: what is lost concerns both
 
