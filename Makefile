@@ -58,10 +58,20 @@ fix: install-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The pages that are made of the program and of the list of guards.
-docs: install-test
+# The tools that build the site have an environment of their own, as the peers of the benchmarks have.
+DOCS_VENV := .venv-docs
+$(DOCS_VENV)/.installed: docs/requirements.lock
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/$(INSTALL) -r docs/requirements.lock
+	@touch $@
+
+# The pages that are made of the program and of the list of guards; then the site, in build/site.
+docs: install-test $(DOCS_VENV)/.installed
 	$(BIN)/python docs/generate.py
 	$(BIN)/python tests/guards/guard_table.py
+	$(BIN)/python docs/site_source.py
+	$(DOCS_VENV)/bin/zensical build --strict --config-file build/site.yml
+	@echo "look at it: $(DOCS_VENV)/bin/python -m http.server --bind 127.0.0.1 --directory build/site"
 
 # Faults are injected in tests/faults, and where the part has tests of its own that do.
 FAULTS := tests/faults tests/end_to_end tests/sinks/test_sink_on_kafka.py tests/cli/test_dead_letters_replay.py tests/local/test_idle_stack.py tests/deploy/test_installs.py tests/gateway/test_schemathesis.py
@@ -95,9 +105,10 @@ lock:
 	$(COMPILE) --extra kafka --extra server --extra local --group build $(LEFT_OUT) pyproject.toml -o requirements.lock
 	$(COMPILE) --extra test --extra dev -c requirements.lock pyproject.toml -o requirements-test.lock
 	$(COMPILE) benchmarks/requirements.txt -o benchmarks/requirements.lock
+	$(COMPILE) docs/requirements.txt -o docs/requirements.lock
 	for version in 0.0.1 0.0.5 0.0.9 0.0.19; do \
 	  { echo "axonpush==$$version"; cat $(CLIENTS)/integrations.txt; } | $(COMPILE) - -o $(CLIENTS)/axonpush-$$version.lock || exit 1; \
 	done
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV)
+	rm -rf $(VENV) $(BENCH_VENV) $(DOCS_VENV)

@@ -131,7 +131,7 @@ OccurredAt = Annotated[
 
 
 class EventInput(BaseModel):
-    """One event as a publisher hands it over; the wire names are camelCase, but for `channel_id`.
+    """One event as a publisher hands it over; the wire names are camelCase, except for `channel_id`.
 
     Does not promise that the channel or the parent exists. Unknown fields are ignored.
     """

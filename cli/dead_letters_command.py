@@ -91,7 +91,7 @@ def show(selection: Selection, raw: bool, output: Output, data_dir: Path | None)
             many = "more than one letter matches" if found else "no letter matches"
             raise click.ClickException(
                 f"{many}: name its place with --topic, --partition and --offset, as `axonstream dead-letters list "
-                "--all` prints it, and its --epoch where a topic was made anew"
+                "--all` prints it, and its --epoch where a topic was created again"
             )
         place = found[0].place
         which = replace(

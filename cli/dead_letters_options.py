@@ -77,7 +77,7 @@ def filter_options(limit: int | None = None) -> Callable[[Callable[..., None]], 
 
 def _options(limit: int | None) -> list[Callable[[Callable[..., None]], Callable[..., None]]]:
     return [
-        click.option("--topic", help="The topic that the record stands on."),
+        click.option("--topic", help="The topic that has the record."),
         click.option("--partition", type=click.IntRange(0, (1 << 32) - 1)),
         click.option("--offset", type=click.IntRange(0, MAX_ID)),
         click.option(

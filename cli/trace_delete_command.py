@@ -11,7 +11,7 @@ from axonstream.cli.terminal_text import harmless, say, say_json
 from axonstream.cli.trace_command import Output, connected, said_plainly, server_options
 from axonstream.errors import NotFoundError
 
-_KEPT_OUT = "Unless late events are stored, nobody can publish for it any more."
+_KEPT_OUT = "Unless late events are stored, no one can publish for it any more."
 
 
 @click.command()

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+from sdk_reference import sdk_reference
 
 from axonstream.cli.main import main
 from axonstream.gateway.http.openapi import document
@@ -24,7 +25,12 @@ _MADE = "This page is made of the program by `python docs/generate.py`.\n"
 
 def pages() -> dict[str, str]:
     """Name of the file -> its text."""
-    return {"settings.md": settings(), "cli.md": command_line(), "http.md": http()}
+    return {
+        "settings.md": settings(),
+        "cli.md": command_line(),
+        "http.md": http(),
+        "sdk-reference.md": sdk_reference(_MADE),
+    }
 
 
 def settings() -> str:

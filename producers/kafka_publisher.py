@@ -39,13 +39,12 @@ class KafkaPublisher:
             await publisher.publish("web_search", {"query": "AI"}, channel_id=1, event_type="agent.tool_call.start")
 
     Its contract is that of AxonPush: it takes the same values, writes the same JSON and raises the errors of
-    `axonstream.errors`. What it hands to Kafka has passed the validation of sink and processor, so that
-    nothing that was acknowledged becomes a dead letter.
+    `axonstream.errors`. It validates each event as sink and processor do, so
+    no acknowledged event becomes a dead letter.
 
     `publish` and `publish_many` return when Kafka has acknowledged, or raise NotAcknowledgedError, which is an
-    APIConnectionError. With `wait=False`
-    an event is taken into a buffer of at most `max_buffered_bytes` (the call waits while it is full) and `flush`,
-    or leaving the context, waits for all of it and raises if any was not acknowledged.
+    APIConnectionError. With `wait=False` an event goes into a buffer of at most `max_buffered_bytes`. The call waits
+    while it is full. `flush`, or leaving the context, waits for all of it and raises if any was not acknowledged.
 
     Not promised: that an event whose publish raised is not stored. Publish it again with the same `dedup_key`.
     Order holds within a trace for calls that follow each other, not between calls under way at once.

@@ -157,7 +157,7 @@ class GatewaySettings(KafkaSettings):
     def _keys_are_pairs(cls, keys: SecretStr, validated: ValidationInfo) -> SecretStr:
         pairs = _pairs(keys.get_secret_value())
         if len(dict(pairs)) != len(pairs):
-            raise ValueError("a key stands twice: each key belongs to one tenant")
+            raise ValueError("a key is there twice: each key belongs to one tenant")
         for word in (word for pair in pairs for word in pair):
             if not 0 < len(word) <= MAX_NAME_BYTES or not word.isascii() or not word.isprintable():
                 raise ValueError("must read key=tenant,key=tenant, each of 1 to 256 printable ASCII characters")

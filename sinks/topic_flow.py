@@ -123,7 +123,7 @@ class TopicFlow(Generic[BatchT]):
                 log.info("%s: partitions revoked", self._topic)
                 await asyncio.sleep(0 if ownership.is_over else FIRST_S)  # the group has moved on already
             except (NoOffsetForPartitionError, OffsetOutOfRangeError, LostEndError) as error:
-                log.warning("%s: not read on from here, beginning anew: %r", self._topic, error)  # `begin` says why
+                log.warning("%s: not read on from here, beginning again: %r", self._topic, error)  # `begin` says why
                 await asyncio.sleep(FIRST_S)
                 await assignment.again(ownership)  # the other flow as well: what is lost concerns both
 

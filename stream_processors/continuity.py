@@ -99,4 +99,4 @@ class Continuity:
 
 def _stop(partitions: Collection[TopicPartition]) -> None:
     names = ", ".join(f"{tp.topic} partition {tp.partition}" for tp in sorted(partitions))
-    stop_process(BrokenInvariantError(f"{names}: Kafka has lost events that were folded; the log is folded anew"))
+    stop_process(BrokenInvariantError(f"{names}: Kafka has lost events that were folded; the log is folded again"))

@@ -50,6 +50,29 @@ def test_what_is_made_of_the_program_says_what_the_program_does() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_every_page_is_in_the_menu_of_the_site_once_and_every_entry_is_a_page() -> None:
+    pages = {path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}
+    menu = re.findall(
+        r"^ +- ([\w/.-]+\.md)$", (ROOT / "docs/site.yml").read_text().partition("\nnav:\n")[2], re.MULTILINE
+    )
+    assert sorted(menu) == sorted(pages | {"docs/decisions/README.md", "examples/README.md"})
+
+
+def test_the_settings_of_the_site_name_no_address() -> None:
+    assert "://" not in (ROOT / "docs/site.yml").read_text() + (ROOT / "docs/site.css").read_text()
+
+
+@pytest.mark.soak
+def test_the_site_is_built_with_every_link_right_and_loads_nothing_from_elsewhere() -> None:
+    """It installs the tools; --strict makes a link to what is not there an error."""
+    done = subprocess.run(["make", "docs"], cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = list((ROOT / "build/site").rglob("*.html"))
+    assert len(pages) > len(list((ROOT / "docs").rglob("*.md")))
+    loaded = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
+    assert {page.name: found for page in pages if (found := loaded.findall(page.read_text()))} == {}
+
+
 def test_every_page_is_in_the_list_of_pages() -> None:
     listed = re.findall(r"^\| \[[^]]+\]\(([^)]+)\) \|", (ROOT / "docs/README.md").read_text(), re.MULTILINE)
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}

@@ -39,13 +39,13 @@ def names(lock: str) -> set[str]:
 
 def test_every_lock_is_known() -> None:
     clients = [f"tests/compatibility/clients/axonpush-{version}.lock" for version in VERSIONS]
-    assert sorted([RUNNING, TESTING, "benchmarks/requirements.lock", *clients]) == LOCKS
+    assert sorted([RUNNING, TESTING, "benchmarks/requirements.lock", "docs/requirements.lock", *clients]) == LOCKS
 
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_requirement_is_exact_and_hashed_and_no_index_or_host_is_named(lock: str) -> None:
     """S20: a lock without hashes installs whatever the index gives for a version."""
-    assert len(pinned(lock)) > 20
+    assert len(pinned(lock)) > 10
     assert [name for name, _, _, hashes in pinned(lock) if not hashes] == []
     assert "://" not in (ROOT / lock).read_text()
 

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache
 from pathlib import Path
 
-import click
 import pytest
 
 from axonstream import AxonPush
 from axonstream.cli.main import main
 from axonstream.local.endpoints import Endpoints
+from kit.document_programs import ROOT, blocks, commands, options_of, run
 from kit.rooms import ROOMS
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent
 NO_OPTION = object()
-
-
-def blocks(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
-def commands(text: str) -> list[str]:
-    lines = [line.split("  #")[0].strip() for block in blocks("sh", text) for line in block.splitlines()]
-    return [line for line in lines if line]
-
-
-def run(*words: str, **environment: str) -> str:
-    done = subprocess.run(
-        words, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
@@ -92,25 +72,6 @@ def test_every_option_of_a_command_that_is_named_exists(document: str, pytestcon
         assert set(named) <= known, f"{line}: {sorted(set(named) - known)}"
 
 
-def options_of(words: list[str]) -> set[str]:
-    program = Path(words[0]).name
-    if program == "axonstream":
-        command: click.Command = main
-        for word in words[1:]:
-            command = command.commands.get(word, command) if isinstance(command, click.Group) else command
-        return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-    if program.startswith("python"):
-        script = next(word for word in words[1:] if not word.startswith("-"))
-        named = ["-m", script] if "-m" in words else [script]
-        return {"-m", *options_in_help(sys.executable, *named)}
-    return options_in_help(words[0])
-
-
-@cache
-def options_in_help(*program: str) -> set[str]:
-    return set(re.findall(r"--?[A-Za-z][\w-]*", run(*program, "--help")))
-
-
 def test_every_file_that_the_documents_link_to_exists() -> None:
     for document in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
@@ -132,7 +93,7 @@ def test_every_file_that_a_document_names_exists(document: str) -> None:
 
 @pytest.mark.services
 def test_the_program_prints_what_it_should(endpoints: Endpoints) -> None:
-    program, _ = blocks("python")
+    program, _ = blocks("python", README)
     printed = run(sys.executable, "-c", program.replace("http://127.0.0.1:8080", endpoints.gateway_url))
     assert re.search(r"^Events: 2, Duration: \d+ms$", printed, flags=re.MULTILINE)
     assert "Errors: 0, Tool calls: 2" in printed
@@ -141,7 +102,7 @@ def test_the_program_prints_what_it_should(endpoints: Endpoints) -> None:
 
 @pytest.mark.services
 def test_the_program_that_follows_events_prints_them_as_they_come(endpoints: Endpoints) -> None:
-    _, program = blocks("python")
+    _, program = blocks("python", README)
     program = program.replace("http://127.0.0.1:8080", endpoints.gateway_url)
     with (
         subprocess.Popen([sys.executable, "-u", "-c", program], stdout=subprocess.PIPE, text=True) as following,
@@ -162,7 +123,7 @@ def test_the_program_that_follows_events_prints_them_as_they_come(endpoints: End
 
 @pytest.mark.services
 def test_the_commands_that_look_at_traces_run(endpoints: Endpoints, stack_directory: Path) -> None:
-    run(sys.executable, "-c", blocks("python")[0].replace("http://127.0.0.1:8080", endpoints.gateway_url))
+    run(sys.executable, "-c", blocks("python", README)[0].replace("http://127.0.0.1:8080", endpoints.gateway_url))
     directory = ("--data-dir", str(stack_directory))
     listed = run(str(BIN / "axonstream"), "trace", "list", *directory)
     trace = re.findall(r"tr_[0-9a-f]{16}", listed)[0]

@@ -211,7 +211,9 @@ class ControlLog:
                 await self._check_topic()
                 await self._read()
             except OffsetOutOfRangeError:
-                log.warning("%s is another topic than before, or has lost its end: it is read anew", self._topic)
+                log.warning(
+                    "%s is another topic than before, or has lost its end: it is read again from the start", self._topic
+                )
                 self._next = -1
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("the control topic cannot be read: %r", error)

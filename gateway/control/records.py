@@ -151,7 +151,7 @@ def decode_record(key: bytes | None, value: bytes | None) -> ControlRecord:
             raise ValueError("the key is not kind/tenant/id")
         contents = None if value is None else _FORMS[place.kind].validate_json(value)
         if contents is not None and contents.id != place.id:
-            raise ValueError(f"it stands at {place.id} and calls itself {contents.id}")
+            raise ValueError(f"it is at {place.id} and calls itself {contents.id}")
         return ControlRecord(place, contents)
     except (ValueError, ValidationError) as error:
         raise ControlRecordError(f"{key!r:.100}: {str(error).splitlines()[0]}") from None

@@ -92,7 +92,7 @@ def _look_for_repeated(sent: list[tuple[bytes, bytes]], headers: Headers) -> Non
     for name, times in Counter(name for name, _ in sent).items():
         if times > 1 and name in _ONCE:
             raise RefusedError(
-                400, f"the header {name.decode()} stands {times} times in the request", "Send it once, or not at all."
+                400, f"the header {name.decode()} is there {times} times", "Send it once, or not at all."
             )
         if times > 1 and name == _PARENT:
             # It is not valid, and so ignored: https://www.w3.org/TR/trace-context/#a-traceparent-is-received

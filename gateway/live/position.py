@@ -177,7 +177,7 @@ def _read_former(raw: bytes, mark: bytes) -> Position:
 
 def _check_mark(raw: bytes, mark: bytes) -> None:
     if raw[1 : 1 + _MARK_BYTES] != mark:
-        raise PositionError("it is of another Kafka cluster, or of a topic that has been made anew since")
+        raise PositionError("it is of another Kafka cluster, or of a topic that has been created again since")
 
 
 def _padded(raw: bytes, most: int) -> bytes:

@@ -148,7 +148,7 @@ class LiveReader:
         """However it ended, the next stream starts it anew; a stream that is open now would wait in vain."""
         defect = None if task.cancelled() else task.exception()
         if isinstance(defect, _OtherLogError):
-            log.warning("live streams end, and begin anew when they are resumed: %s", defect)
+            log.warning("live streams end, and begin again when they are resumed: %s", defect)
         elif defect is not None:
             log.error("the live reader failed", exc_info=defect)
         self._task = self._read = None
@@ -292,7 +292,7 @@ class LiveReader:
             ends = await self.ends_or_none()
             now = list(self.read.offsets)
             if any(p < len(before) and now[p] == before[p] < end for p, end in ends_before.items()):
-                log.warning("the live reader does not move: it connects anew")
+                log.warning("the live reader does not move: it connects again")
                 self._stuck = True
             before, ends_before = now, ends
 

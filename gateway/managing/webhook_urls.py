@@ -105,7 +105,7 @@ def _check_name(host: str) -> None:
         raise ValueError(f"the host {host[:_MOST_OF_A_NAME]} is no name: check its dots and hyphens")
     for label in labels:
         if label[:4].lower() == "xn--" and not _stays_as_it_is(label[4:].lower()):
-            raise ValueError(f"the part {label} of the host means no name of its own: write what it stands for")
+            raise ValueError(f"the part {label} of the host is not a host name of its own: write what it means")
 
 
 def _stays_as_it_is(punycode: str) -> bool:

@@ -48,7 +48,7 @@ async def unpacked(packed: bytes, most: int, take: Callable[[int], None]) -> byt
             try:
                 piece = member.decompress(unread, _PIECE_OUT)
             except zlib.error:
-                raise _not_gzip("it is damaged, or something stands behind its end") from None
+                raise _not_gzip("it is damaged, or something follows its end") from None
             if not unread and not piece:
                 raise _not_gzip("it ends too early")
             unread = member.unconsumed_tail

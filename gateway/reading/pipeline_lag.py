@@ -142,7 +142,7 @@ class PipelineLag:
         else:
             log.warning(
                 "the pipeline: %s; events are %.0f s behind, summaries %.0f s, and Kafka keeps them for %.0f s. "
-                "Look at the logs of sinks and processors; a partition that stands: %s",
+                "Look at the logs of sinks and processors; a partition that is stuck: %s",
                 seen.state,
                 seen.events_lag_s,
                 seen.summaries_lag_s,

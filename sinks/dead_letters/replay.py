@@ -32,7 +32,9 @@ def replayed_record(letter: OpenedLetter, events_topic: str) -> EventRecord | Va
     """The record to publish, or why there is none. Pure; the same letter makes the same record every time."""
     place = letter.letter.place
     if place.topic != events_topic:
-        return ValidationFailure(f"not of {events_topic}: only events are replayed, the processor writes its summaries")
+        return ValidationFailure(
+            f"not of {events_topic}: only events are replayed, the processor writes summaries again"
+        )
     event = validate_record(letter.key, letter.value)
     if isinstance(event, ValidationFailure):
         return event

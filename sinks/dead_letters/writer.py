@@ -83,8 +83,8 @@ class DeadLetters:
             examples = "; ".join(f"{x.partition}@{x.offset}: {x.reason[:200]}" for x in letters[:SHOWN_REASONS])
             raise TooManyBadEventsError(
                 f"more than {most} records of {topic} in a minute are not what they should be, for example "
-                f"{examples}. Nothing of this batch is committed. Stop whoever writes them; to set them aside as dead "
-                "letters and go on, raise AXONSTREAM_MAX_BAD_EVENTS_PER_MINUTE and start the sink again"
+                f"{examples}. Nothing of this batch is committed. Stop the program that writes them; to set them aside "
+                "as dead letters and go on, raise AXONSTREAM_MAX_BAD_EVENTS_PER_MINUTE and start the sink again"
             )
 
     async def _until_done(

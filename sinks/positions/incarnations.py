@@ -106,6 +106,6 @@ def _difference(epoch: int, recorded: Sequence[TopicIdentity], identities: Seque
     ]
     return (
         f"Kafka is not the one that ClickHouse was filled from (epoch {epoch}): {'; '.join(parts)}. If the address is "
-        "wrong, set AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS. If the topic was made anew on purpose, stop the sinks and run "
-        "`axonstream init --new-epoch`: what is stored stays, and the new topic is read from its start"
+        "wrong, set AXONSTREAM_KAFKA_BOOTSTRAP_SERVERS. If the topic was created again on purpose, stop the sinks and "
+        "run `axonstream init --new-epoch`: what is stored stays, and the new topic is read from its start"
     )

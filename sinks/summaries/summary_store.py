@@ -77,7 +77,7 @@ class SummaryStore:
         return OffsetAndMetadata(last + 1, note.encode())
 
     async def _take_back(self, partition: int, start: int) -> None:
-        log.warning("partition %s is folded anew from %s on: its summaries are taken back", partition, start)
+        log.warning("partition %s is folded again from %s on: its summaries are taken back", partition, start)
         backoff = Backoff()
         while True:
             await self._ownership.may_insert()

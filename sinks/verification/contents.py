@@ -115,7 +115,7 @@ class Contents:
         for letter in batch.refused:
             self._result.compared += 1
             if letter.offset in rows:
-                what = f"a row of event {rows[letter.offset][0]}, and the log has what is no event: {letter.reason}"
+                what = f"a row of event {rows[letter.offset][0]}, and the record is not an event: {letter.reason}"
                 self._differs(partition, letter.offset, what)
             elif letter.offset in letters:
                 self._letter(partition, letter, letters)

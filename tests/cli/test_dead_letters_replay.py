@@ -77,7 +77,7 @@ def test_what_is_still_no_event_is_not_published_and_stays_open(server_settings:
     said = result.stderr.splitlines()
     assert "not one JSON value" in said[0]
     assert "key is not its trace_id" in said[1]
-    assert "the processor writes summaries anew" in said[2]
+    assert "the processor writes summaries again" in said[2]
     assert sorted(row["offset"] for row in listed(settings)) == [1, 2, 3]
     assert len(asyncio.run(published(settings))) == 1
     assert run(settings, "replay", "--offset", "4").exit_code == 0

@@ -32,7 +32,7 @@ def test_a_header_that_decides_stands_once_on_every_route(offline: OfflineGatewa
         twice = [(name, good.get(name, "ak_local")), (name.lower(), good.get(name, "ak_other"))]
         refused = ask(offline, method, path, [*rest, *twice])
         assert refused.status_code == 400, (method, path)
-        assert f"{name.lower()} stands 2 times" in refused.json()["message"]
+        assert f"{name.lower()} is there 2 times" in refused.json()["message"]
     assert offline.log.records == []
 
 
