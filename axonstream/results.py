@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel
 
 from axonstream.event_contract import EventType
+from axonstream.event_fields import LISTED, EventAttributes, EventField, Whole
 
 Item = TypeVar("Item")
 
@@ -28,22 +29,31 @@ class _Result(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
 
 
-class Event(_Result):
+def _carried(field: EventField) -> tuple[Any, Any]:
+    """Without its bounds: those of a newer server may be wider."""
+    return (int if isinstance(field.kind, Whole) else str) | None, None
+
+
+if TYPE_CHECKING:
+
+    class _Fields(_Result, EventAttributes[None]): ...
+
+else:  # in the order of the table; Event says what those are that are more than carried
+    _SHOWN = [field for field in LISTED if field.name != "received_at"]  # which is `created_at`
+    _Fields = create_model("_Fields", __base__=_Result, **{field.name: _carried(field) for field in _SHOWN})
+
+
+class Event(_Fields):
     """One stored event. Times are aware datetimes; `event_type` is an EventType, or plain text if it is not one."""
 
     event_id: Annotated[int, Field(validation_alias=AliasChoices("eventId", "event_id", "id"))]
     identifier: str
     payload: dict[str, Any]
     channel_id: EventId | None = None
-    agent_id: str | None = None
     trace_id: str
-    span_id: str | None = None
     parent_event_id: EventId | None = None
-    parent_span_id: str | None = None
     event_type: KnownOrText = EventType.CUSTOM
     metadata: dict[str, Any] | None = None
-    dedup_key: str | None = None
-    environment: str | None = None
     source: str | None = None
     occurred_at: datetime | None = None
     created_at: datetime | None = None

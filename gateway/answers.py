@@ -8,42 +8,72 @@ milliseconds. Payload and metadata are the sender's bytes, put in as they came (
 
 from __future__ import annotations
 
+from collections import namedtuple
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import (
+    TYPE_CHECKING,
     Any,
-    NamedTuple,
     NotRequired,  # pydantic makes schemas of typing.TypedDict from Python 3.12 on
     cast,
 )
 
 import orjson
+from msgspec import UnsetType
 from typing_extensions import TypedDict
 
+from axonstream.event_contract import EventInput
+from axonstream.event_fields import CARRIED, LISTED, EventAttributes, Whole
 from axonstream.gateway.control.credentials import Generation
 from axonstream.gateway.wire_values import iso_time, opaque_id, wire_id, with_id_texts
+from axonstream.producers.event import Event
+from axonstream.producers.event_record import EventRecord
 
 WireId = int | str
 
 
-class StoredEvent(NamedTuple):
-    """One event as Kafka or ClickHouse holds it: '' stands for what was not given, times are ms since 1970."""
+# Payload and metadata, what the server knows of it, then what the sender said.
+_OBJECTS = ("payload", "metadata")
+_OF_RECORD = ("event_id", "trace_id", "source", "occurred_at", "received_at")
+_OF_SENDER = tuple(field for field in LISTED if field.name not in (*_OBJECTS, *_OF_RECORD))
+_MISSING = tuple(field.missing for field in _OF_SENDER)
+_Row = namedtuple("_Row", (*_OBJECTS, *_OF_RECORD, *(field.name for field in _OF_SENDER)))
+_of_record = attrgetter(*_Row._fields[2:])
+_of_sender = attrgetter(*(field.name for field in _OF_SENDER))
 
-    event_id: int
-    identifier: str
+
+class StoredEvent(_Row, EventAttributes[str]):
+    """One event as Kafka or ClickHouse holds it: '' stands for a text that was not given, times are ms since 1970."""
+
+    __slots__ = ()
+
     payload: bytes
     metadata: bytes
-    channel_id: int
-    agent_id: str
+    event_id: int
     trace_id: str
-    span_id: str
-    parent_event_id: str
-    parent_span_id: str
-    event_type: str
-    dedup_key: str
-    environment: str
     source: str
     occurred_at: int
     received_at: int
+    identifier: str
+    channel_id: int
+    parent_event_id: str
+    event_type: str
+
+    @classmethod
+    def of_record(cls, event: Event) -> StoredEvent:
+        """Of an event that was read from Kafka."""
+        metadata = b"" if isinstance(event.metadata, UnsetType) else bytes(event.metadata)
+        return cls(bytes(event.payload), metadata, *_of_record(event))
+
+    @classmethod
+    def of_sent(
+        cls, event: EventInput, payload: bytes, metadata: bytes, record: EventRecord, *, received_at: int
+    ) -> StoredEvent:
+        """Of one that was published just now, as reads will show it. Where Kafka does not say when it took it,
+        `received_at` is the gateway's own time.
+        """
+        said = [lack if value is None else value for value, lack in zip(_of_sender(event), _MISSING, strict=True)]
+        return cls(payload, metadata, record.event_id, record.trace_id, "app", record.occurred_at, received_at, *said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +104,8 @@ class TraceFigures:
     environment: str = ""
 
 
-class EventAnswer(TypedDict):
-    """One event: the answer to a publish, and a row of a trace's events."""
+class _OldAnswer(TypedDict):
+    """Of the fields that `event_answer` writes out."""
 
     id: WireId
     eventId: WireId
@@ -110,6 +140,23 @@ class EventAnswer(TypedDict):
     parentEventIdText: NotRequired[str]
     orgIdText: NotRequired[str]
     appIdText: NotRequired[str]
+
+
+_LATER = tuple(field for field in CARRIED if field.wire not in _OldAnswer.__annotations__)
+_LATER_NAMES = [(field.name, field.wire) for field in _LATER]
+
+if TYPE_CHECKING:
+
+    class _LaterAnswer(TypedDict): ...
+
+else:
+    _LaterAnswer = TypedDict(
+        "_LaterAnswer", {field.wire: int | None if isinstance(field.kind, Whole) else str | None for field in _LATER}
+    )
+
+
+class EventAnswer(_OldAnswer, _LaterAnswer):
+    """One event: the answer to a publish, and a row of a trace's events."""
 
 
 class RefusedEventAnswer(TypedDict):
@@ -240,6 +287,8 @@ def event_answer(event: StoredEvent, tenant_id: str, generation: Generation, app
         "duplicate": False,
         "status": "stored",
     }
+    if _LATER:
+        answer.update(_later_fields(event))
     if generation is Generation.EARLY:  # written out, as this runs for every event
         answer["idText"] = answer["eventIdText"] = str(event_id)
         answer["channelIdText"] = str(event.channel_id)
@@ -249,6 +298,11 @@ def event_answer(event: StoredEvent, tenant_id: str, generation: Generation, app
         if app_id is not None:
             answer["appIdText"] = str(app_id)
     return answer
+
+
+def _later_fields(event: StoredEvent) -> Any:
+    """The fields that came after the first versions: as they are, null where they were not given."""
+    return {wire: None if (value := getattr(event, name)) == "" else value for name, wire in _LATER_NAMES}
 
 
 def trace_answer(figures: TraceFigures, generation: Generation) -> TraceAnswer:

@@ -16,7 +16,6 @@ import orjson
 from msgspec import UNSET, MsgspecError
 
 from axonstream.event_contract import (
-    EVENT_TYPE_PATTERN,
     MAX_DEPTH,
     MAX_NAME_BYTES,
     MAX_VALUES,
@@ -24,16 +23,14 @@ from axonstream.event_contract import (
     EventType,
     unit_instead_of_ms,
 )
+from axonstream.event_fields import EVENT_TYPE_PATTERN, FIELDS, ForeignId, Text
 from axonstream.producers.event import Event, decode_event, decode_lines, encode_again, encode_lines
 from axonstream.producers.event_record import SCHEMA_VERSION
 from axonstream.producers.json_shape import JsonShapeError, read_json, too_many_values
 
 MAX_RECORD_BYTES = 2 << 20  # an event of 1 MiB, its metadata and the fields that the server adds
 
-_NAMES = (
-    *("tenant_id", "trace_id", "identifier", "event_type", "source"),
-    *("span_id", "parent_event_id", "parent_span_id", "agent_id", "dedup_key", "environment"),
-)
+_NAMES = tuple(field.name for field in FIELDS if isinstance(field.kind, Text | ForeignId))
 _NUMBERS = ("event_id", "channel_id", "occurred_at", "received_at")
 _EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN[:-1] + r"\Z")
 _KNOWN_TYPES = frozenset(kind.value for kind in EventType)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from starlette.datastructures import QueryParams
 
-from axonstream.event_contract import EVENT_TYPE_PATTERN, MAX_NAME_BYTES, EventType
+from axonstream.event_contract import MAX_NAME_BYTES, EventType
+from axonstream.event_fields import EVENT_TYPE_PATTERN
 from axonstream.gateway.errors import RefusedError
 from axonstream.gateway.live.position import Kind
 from axonstream.producers.event import Event

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from axonstream.event_contract import MAX_TIME_MS
+from axonstream.event_fields import LISTED, Time
 from axonstream.gateway.answers import FirstError, StoredEvent, TraceFigures
 from axonstream.gateway.reading.bound_values import pieces
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
@@ -63,10 +64,8 @@ ORDER BY last_received_at DESC, trace_id DESC LIMIT 1 BY trace_id LIMIT {limit:U
 _LAST_ACTIVITY = """SELECT trace_id, toUnixTimestamp64Milli(max(last_received_at)) FROM trace_summaries
 WHERE tenant_id = {tenant:String} AND trace_id IN {traces:Array(String)} GROUP BY trace_id"""
 
-# In the order of StoredEvent's fields.
-EVENT_COLUMNS = """event_id, identifier, payload, metadata, channel_id, agent_id, trace_id, span_id, parent_event_id,
-  parent_span_id, event_type, dedup_key, environment, source,
-  toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(received_at)"""
+_TIMES = {field.name: f"toUnixTimestamp64Milli({field.name})" for field in LISTED if isinstance(field.kind, Time)}
+EVENT_COLUMNS = ", ".join(_TIMES.get(name, name) for name in StoredEvent._fields)
 
 _EVENTS = f"""SELECT {EVENT_COLUMNS} FROM events
 WHERE tenant_id = {{tenant:String}} AND trace_id = {{trace:String}}
