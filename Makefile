@@ -60,6 +60,7 @@ fix: install-test
 # The pages that are made of the program and of the list of guards.
 docs: install-test
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate_schema.py
 	$(BIN)/python tests/guards/guard_table.py
 
 # Faults are injected in tests/faults, and where the part has tests of its own that do.
