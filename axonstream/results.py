@@ -10,6 +10,10 @@ from pydantic.alias_generators import to_camel
 
 from axonstream.event_contract import EventType
 from axonstream.event_fields import LISTED, EventAttributes, EventField, Whole
+from axonstream.summary_counters import NAMES
+
+if TYPE_CHECKING:
+    from axonstream.summary_counters import CounterAttributes
 
 Item = TypeVar("Item")
 
@@ -75,14 +79,22 @@ class FirstError(_Result):
     agent_id: str | None = None
 
 
-class _TraceFigures(_Result):
+class _Times(_Result):
     trace_id: str
     start_time: Annotated[datetime, Field(validation_alias=AliasChoices("startTime", "start_time", "startedAt"))]
     end_time: Annotated[datetime, Field(validation_alias=AliasChoices("endTime", "end_time", "endedAt"))]
     duration_ms: Annotated[int, Field(validation_alias=AliasChoices("durationMs", "duration_ms", "duration"))]
-    error_count: int = 0
-    tool_call_count: int = 0
-    handoff_count: int = 0
+
+
+if TYPE_CHECKING:
+
+    class _Counted(_Times, CounterAttributes): ...
+
+else:
+    _Counted = create_model("_Counted", __base__=_Times, **dict.fromkeys(NAMES, (int, 0)))
+
+
+class _TraceFigures(_Counted):
     agents: tuple[str, ...] = ()
     event_types: tuple[KnownOrText, ...] = ()
     first_error: FirstError | None = None

@@ -9,6 +9,7 @@ milliseconds. Payload and metadata are the sender's bytes, put in as they came (
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import (
@@ -28,8 +29,10 @@ from axonstream.gateway.control.credentials import Generation
 from axonstream.gateway.wire_values import iso_time, opaque_id, wire_id, with_id_texts
 from axonstream.producers.event import Event
 from axonstream.producers.event_record import EventRecord
+from axonstream.summary_counters import COUNTERS
 
 WireId = int | str
+_COUNT_NAMES = tuple(counter.wire for counter in COUNTERS)
 
 
 # Payload and metadata, what the server knows of it, then what the sender said.
@@ -89,13 +92,11 @@ class FirstError:
 
 @dataclass(frozen=True, slots=True)
 class TraceFigures:
-    """What is counted of one trace; times are ms since 1970."""
+    """What is counted of one trace, `counts` in the order of COUNTERS; times are ms since 1970."""
 
     trace_id: str
     event_count: int
-    error_count: int
-    tool_call_count: int
-    handoff_count: int
+    counts: Sequence[int]
     first_at: int
     last_at: int
     agents: list[str]
@@ -186,17 +187,25 @@ class FirstErrorAnswer(TypedDict):
     agentId: str | None
 
 
-class TraceAnswer(TypedDict):
-    """The figures of one trace. `environment` is the one that its first event with one names; what follows
-    `firstErrorType` is there for recent clients, which require the fields, and null: this server does not know it."""
-
+class _Events(TypedDict):
     traceId: str
     totalEvents: int
     eventCount: int
     spanCount: int
-    errorCount: int
-    toolCallCount: int
-    handoffCount: int
+
+
+if TYPE_CHECKING:
+
+    class _Counts(TypedDict): ...
+
+else:
+    _Counts = TypedDict("_Counts", dict.fromkeys(_COUNT_NAMES, int))
+
+
+class TraceAnswer(_Events, _Counts):
+    """The figures of one trace. `environment` is the one that its first event with one names; what follows
+    `firstErrorType` is there for recent clients, which require the fields, and null: this server does not know it."""
+
     duration: int
     durationMs: int
     startTime: str
@@ -315,9 +324,7 @@ def trace_answer(figures: TraceFigures, generation: Generation) -> TraceAnswer:
         "totalEvents": figures.event_count,
         "eventCount": figures.event_count,
         "spanCount": figures.event_count,
-        "errorCount": figures.error_count,
-        "toolCallCount": figures.tool_call_count,
-        "handoffCount": figures.handoff_count,
+        **_counts(figures),
         "duration": duration,
         "durationMs": duration,
         "startTime": start,
@@ -341,6 +348,10 @@ def trace_answer(figures: TraceFigures, generation: Generation) -> TraceAnswer:
         "totalTokens": None,
         "workflow": None,
     }
+
+
+def _counts(figures: TraceFigures) -> _Counts:
+    return cast("_Counts", dict(zip(_COUNT_NAMES, figures.counts, strict=True)))
 
 
 def summary_answer(figures: TraceFigures, events: list[EventAnswer], generation: Generation) -> SummaryAnswer:

@@ -17,11 +17,12 @@ from axonstream.gateway.reading.bound_values import pieces
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.recompute import RECOMPUTED
 from axonstream.producers.settings import Settings
+from axonstream.summary_counters import COLUMNS, COUNTERS
 
 STREAM_BLOCK_BYTES = 4 << 20  # of payload and metadata, by the mean of the trace: what one reader holds
 _MOST_BLOCK_ROWS = 1000
 
-_FIGURES = """trace_id, event_count, error_count, tool_call_count, handoff_count,
+_FIGURES = f"""trace_id, event_count, {COLUMNS},
   toUnixTimestamp64Milli(first_at), toUnixTimestamp64Milli(last_at), agents, event_types,
   first_error_step, first_error_event_id, first_error_span_id, first_error_identifier, first_error_agent_id"""
 
@@ -191,6 +192,18 @@ class TraceQueries:
 
 
 def _figures(row: Sequence[Any]) -> TraceFigures:
-    step, event_id, span_id, identifier, agent_id = row[9:14]
+    trace_id, event_count, *counts = row[: 2 + len(COUNTERS)]
+    first_at, last_at, agents, event_types, step, *of_error, environment = row[2 + len(COUNTERS) :][:10]
+    event_id, span_id, identifier, agent_id = of_error
     error = FirstError(event_id, step, span_id, identifier, agent_id) if step else None
-    return TraceFigures(*row[:9], first_error=error, environment=row[14])
+    return TraceFigures(
+        trace_id,
+        event_count,
+        counts,
+        first_at,
+        last_at,
+        agents,
+        event_types,
+        first_error=error,
+        environment=environment,
+    )
