@@ -68,6 +68,7 @@ $(DOCS_VENV)/.installed: docs/requirements.lock
 # The pages that are made of the program and of the list of guards; then the site, in build/site.
 docs: install-test $(DOCS_VENV)/.installed
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate_schema.py
 	$(BIN)/python tests/guards/guard_table.py
 	$(BIN)/python docs/site_source.py
 	$(DOCS_VENV)/bin/zensical build --strict --config-file build/site.yml

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -12,7 +11,15 @@ import orjson
 
 from axonstream.errors import ValidationError
 from axonstream.event_contract import MAX_EVENT_BYTES, MAX_NAME_BYTES, EventInput
-from axonstream.outgoing_event import OutgoingBatch, OutgoingEvent, nothing_left, outgoing_event, too_large
+from axonstream.event_fields import EventFields
+from axonstream.outgoing_event import (
+    OutgoingBatch,
+    OutgoingEvent,
+    given_event,
+    nothing_left,
+    outgoing_event,
+    too_large,
+)
 from axonstream.results import BatchResult, Deletion, Event, RefusedEvent, Rows, TraceListItem, TraceSummary
 from axonstream.version import VERSION
 
@@ -67,36 +74,11 @@ def publish_call(
     identifier: str,
     payload: Mapping[str, Any],
     channel_id: int | str,
-    *,
-    agent_id: str | None,
-    trace_id: str | None,
-    span_id: str | None,
-    parent_event_id: int | str | None,
-    parent_span_id: str | None,
-    event_type: str | None,
-    metadata: Mapping[str, Any] | None,
-    dedup_key: str | None,
-    environment: str | None,
-    occurred_at: datetime | str | int | None,
+    fields: EventFields,
     client_environment: str | None,
 ) -> Call[Event]:
     """POST /event."""
-    given = {
-        "identifier": identifier,
-        "payload": payload,
-        "channel_id": channel_id,
-        "agent_id": agent_id,
-        "trace_id": trace_id,
-        "span_id": span_id,
-        "parent_event_id": parent_event_id,
-        "parent_span_id": parent_span_id,
-        "event_type": event_type,
-        "metadata": metadata,
-        "dedup_key": dedup_key,
-        "environment": environment,
-        "occurred_at": occurred_at,
-    }
-    event = outgoing_event({name: value for name, value in given.items() if value is not None}, client_environment)
+    event = outgoing_event(given_event(identifier, payload, channel_id, fields), client_environment)
     body = _body_of(event)
     if len(body) > MAX_EVENT_BYTES:
         raise too_large()

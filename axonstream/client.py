@@ -6,9 +6,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, Unpack
 
 import httpx
 
@@ -27,6 +26,7 @@ from axonstream.calls import (
 from axonstream.connection_owner import Owner
 from axonstream.errors import APIConnectionError, AxonStreamError, ClientClosedError
 from axonstream.event_contract import EventInput, EventType
+from axonstream.event_fields import EventFields
 from axonstream.http_environment import Connecting, connecting
 from axonstream.live import tenant_stream, trace_stream
 from axonstream.outgoing_event import outgoing_batch
@@ -156,17 +156,7 @@ class Events:
         identifier: str,
         payload: Mapping[str, Any],
         channel_id: int | str,
-        *,
-        agent_id: str | None = None,
-        trace_id: str | None = None,
-        span_id: str | None = None,
-        parent_event_id: int | str | None = None,
-        parent_span_id: str | None = None,
-        event_type: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        dedup_key: str | None = None,
-        environment: str | None = None,
-        occurred_at: datetime | str | int | None = None,
+        **fields: Unpack[EventFields],
     ) -> Event:
         """Publishes one event; when this returns, Kafka has acknowledged it and every later read sees it.
 
@@ -175,26 +165,9 @@ class Events:
         `axonstream.json_values`: what is not JSON as its marked repr. `occurred_at` is a datetime with zone, ISO 8601
         with zone, or ms since 1970; without it the server's time of arrival. Events of one trace with the same
         `dedup_key` count once; without one, a fresh key makes the retries of this call harmless, but a second call is
-        a second event.
+        a second event. `fields` are those of `EventFields`, by name.
         """
-        return self._ask(
-            publish_call(
-                identifier,
-                payload,
-                channel_id,
-                agent_id=agent_id,
-                trace_id=trace_id,
-                span_id=span_id,
-                parent_event_id=parent_event_id,
-                parent_span_id=parent_span_id,
-                event_type=event_type,
-                metadata=metadata,
-                dedup_key=dedup_key,
-                environment=environment,
-                occurred_at=occurred_at,
-                client_environment=self._environment,
-            )
-        )
+        return self._ask(publish_call(identifier, payload, channel_id, fields, self._environment))
 
     def publish_many(self, events: Iterable[EventInput | Mapping[str, Any]]) -> BatchResult:
         """Publishes many events at once; the fields of each are those of `publish`.

@@ -8,20 +8,32 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 from pydantic.alias_generators import to_camel
 
-from axonstream.names import MAX_NAME_BYTES, NameFault, name_fault
+from axonstream.event_fields import (
+    MAX_ID,
+    MAX_NAME_BYTES,
+    MAX_TIME_MS,
+    SENT,
+    ChannelNumber,
+    EventAttributes,
+    EventField,
+    EventFields,
+    ForeignId,
+    Object,
+    Text,
+    Time,
+    Whole,
+)
+from axonstream.names import NameFault, name_fault
 from axonstream.unix_ms import EPOCH
 
 MAX_EVENT_BYTES = 1 << 20
 MAX_DEPTH = 100
 MAX_VALUES = 50_000  # strings, numbers, literals, arrays and objects of one event, the event itself included
-EVENT_TYPE_PATTERN = r"^[a-z0-9_.]{1,64}$"
-MAX_ID = (1 << 63) - 1
-MAX_TIME_MS = 7_258_118_400_000  # 2200-01-01: inside of what DateTime64(3) holds
 # Seconds from 1973 to 5138; as ms they would be days from 1970-01-02 to 1973-03-03, on which no agent ran.
 SECONDS = range(10**8, 10**11)
 _LEAST_MICROSECONDS, _LEAST_NANOSECONDS = 10**14, 10**17  # 1973, as SECONDS
@@ -130,27 +142,80 @@ OccurredAt = Annotated[
 ]
 
 
-class EventInput(BaseModel):
-    """One event as a publisher hands it over; the wire names are camelCase, except for `channel_id`.
+def _plain_number(value: object) -> object:
+    """Pydantic would take true, 2.0 and "2" for whole numbers, too."""
+    if type(value) is not int:
+        raise ValueError("must be a whole number")
+    return value
 
-    Does not promise that the channel or the parent exists. Unknown fields are ignored.
-    """
 
+def _type_of(field: EventField) -> Any:
+    """What pydantic checks of a field that is given, beside its least length."""
+    match field.kind:
+        case Text(pattern=str(pattern)):
+            return Annotated[str, Field(pattern=pattern)]
+        case Text():
+            return Name
+        case Whole(most=most):
+            return Annotated[int, BeforeValidator(_plain_number), Field(ge=0, le=most)]
+        case ChannelNumber():
+            return ChannelId
+        case ForeignId():
+            return OpaqueId
+        case Time():
+            return OccurredAt
+        case Object():
+            return dict[str, Any]
+
+
+def _definition(field: EventField) -> tuple[Any, Any]:
+    """Type and default of a field, as `create_model` takes them."""
+    kind, default = _type_of(field), None
+    if field.required:
+        default = ...
+    elif field.name == "event_type":
+        default = EventType.CUSTOM.value
+    elif not isinstance(field.kind, ForeignId | Time):  # which are nullable themselves
+        kind = kind | None
+    if isinstance(field.kind, Text) and field.kind.least and not field.kind.pattern:
+        kind = Annotated[kind, Field(min_length=field.kind.least)]
+    return Annotated[kind, Field(alias=field.sent_as or None, description=field.said)], default
+
+
+class _Input(BaseModel):
     model_config = ConfigDict(populate_by_name=True, alias_generator=to_camel, extra="ignore", frozen=True)
 
-    identifier: Annotated[Name, Field(min_length=1)]
-    payload: dict[str, Any]
-    channel_id: Annotated[ChannelId, Field(alias="channel_id")]
-    agent_id: Name | None = None
-    trace_id: Annotated[Name | None, Field(min_length=1)] = None
-    span_id: Name | None = None
-    parent_event_id: OpaqueId = None
-    parent_span_id: Name | None = None
-    event_type: Annotated[str, Field(pattern=EVENT_TYPE_PATTERN)] = EventType.CUSTOM.value
-    metadata: dict[str, Any] | None = None
-    dedup_key: Name | None = None
-    environment: Name | None = None
-    occurred_at: OccurredAt = None
+
+if TYPE_CHECKING:
+
+    class _Fields(_Input, EventAttributes[None]):
+        """The fields that code names, beside those that are carried."""
+
+        identifier: str
+        payload: dict[str, Any]
+        channel_id: int
+        trace_id: str | None = None
+        parent_event_id: str | None = None
+        event_type: str = EventType.CUSTOM.value
+        metadata: dict[str, Any] | None = None
+        occurred_at: int | None = None
+
+else:
+    _Fields = create_model("_Fields", __base__=_Input, **{field.name: _definition(field) for field in SENT})
+
+
+class EventInput(_Fields):
+    """One event as a publisher hands it over; the wire names are camelCase, but for `channel_id`.
+
+    Its fields are those of `event_fields`. Does not promise that the channel or the parent exists. Unknown fields are
+    ignored.
+    """
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self, *, identifier: str, payload: dict[str, Any], channel_id: int | str, **fields: Unpack[EventFields]
+        ) -> None: ...
 
 
 def trace_id_of(tenant_id: str, dedup_key: str) -> str:

@@ -13,6 +13,7 @@ from pydantic import ValidationError as PydanticError
 from axonstream import wire_json
 from axonstream.errors import AxonStreamError, PayloadTooLargeError, ValidationError
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
+from axonstream.event_fields import EventFields
 from axonstream.json_values import whole_text
 from axonstream.random_ids import random_hex
 from axonstream.results import RefusedEvent
@@ -43,6 +44,17 @@ class OutgoingBatch(NamedTuple):
     events: Sequence[OutgoingEvent]
     places: Sequence[int]
     refused: Sequence[RefusedEvent]
+
+
+def given_event(
+    identifier: str, payload: Mapping[str, Any], channel_id: int | str, fields: EventFields
+) -> Mapping[str, Any]:
+    """What was handed to `publish`, without what is None. Raises TypeError for a name that no event has."""
+    named: dict[str, Any] = {"identifier": identifier, "payload": payload, "channel_id": channel_id, **fields}
+    for name in named:
+        if name not in EventInput.model_fields:
+            raise TypeError(f"publish() got an unexpected keyword argument {name!r}")
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def outgoing_event(given: Given, environment: str | None) -> OutgoingEvent:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel
 
 from axonstream.event_contract import EventType
+from axonstream.event_fields import LISTED, EventAttributes, EventField, Whole
+from axonstream.summary_counters import NAMES
+
+if TYPE_CHECKING:
+    from axonstream.summary_counters import CounterAttributes
 
 Item = TypeVar("Item")
 
@@ -28,22 +33,31 @@ class _Result(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
 
 
-class Event(_Result):
+def _carried(field: EventField) -> tuple[Any, Any]:
+    """Without its bounds: those of a newer server may be wider."""
+    return (int if isinstance(field.kind, Whole) else str) | None, None
+
+
+if TYPE_CHECKING:
+
+    class _Fields(_Result, EventAttributes[None]): ...
+
+else:  # in the order of the table; Event says what those are that are more than carried
+    _SHOWN = [field for field in LISTED if field.name != "received_at"]  # which is `created_at`
+    _Fields = create_model("_Fields", __base__=_Result, **{field.name: _carried(field) for field in _SHOWN})
+
+
+class Event(_Fields):
     """One stored event. Times are aware datetimes; `event_type` is an EventType, or plain text if it is not one."""
 
     event_id: Annotated[int, Field(validation_alias=AliasChoices("eventId", "event_id", "id"))]
     identifier: str
     payload: dict[str, Any]
     channel_id: EventId | None = None
-    agent_id: str | None = None
     trace_id: str
-    span_id: str | None = None
     parent_event_id: EventId | None = None
-    parent_span_id: str | None = None
     event_type: KnownOrText = EventType.CUSTOM
     metadata: dict[str, Any] | None = None
-    dedup_key: str | None = None
-    environment: str | None = None
     source: str | None = None
     occurred_at: datetime | None = None
     created_at: datetime | None = None
@@ -65,14 +79,22 @@ class FirstError(_Result):
     agent_id: str | None = None
 
 
-class _TraceFigures(_Result):
+class _Times(_Result):
     trace_id: str
     start_time: Annotated[datetime, Field(validation_alias=AliasChoices("startTime", "start_time", "startedAt"))]
     end_time: Annotated[datetime, Field(validation_alias=AliasChoices("endTime", "end_time", "endedAt"))]
     duration_ms: Annotated[int, Field(validation_alias=AliasChoices("durationMs", "duration_ms", "duration"))]
-    error_count: int = 0
-    tool_call_count: int = 0
-    handoff_count: int = 0
+
+
+if TYPE_CHECKING:
+
+    class _Counted(_Times, CounterAttributes): ...
+
+else:
+    _Counted = create_model("_Counted", __base__=_Times, **dict.fromkeys(NAMES, (int, 0)))
+
+
+class _TraceFigures(_Counted):
     agents: tuple[str, ...] = ()
     event_types: tuple[KnownOrText, ...] = ()
     first_error: FirstError | None = None

@@ -6,12 +6,20 @@ validation knows that no field in it is repeated.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
 from msgspec.json import Decoder, Encoder
 
-from axonstream.event_contract import MAX_ID, MAX_NAME_BYTES, MAX_TIME_MS
+from axonstream.event_fields import (
+    MAX_ID,
+    MAX_NAME_BYTES,
+    MAX_TIME_MS,
+    OPTIONAL_IN_RECORD,
+    EventAttributes,
+    EventField,
+    Whole,
+)
 
 _Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_BYTES)]
 _Optional = Annotated[str, Meta(max_length=MAX_NAME_BYTES)]
@@ -19,12 +27,8 @@ _Id = Annotated[int, Meta(ge=0, le=MAX_ID)]
 _TimeMs = Annotated[int, Meta(ge=0, le=MAX_TIME_MS)]
 
 
-class Event(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False, kw_only=True):
-    """Only validation makes one, from a record that is valid in every respect.
-
-    A name that is missing is "". `payload` and `metadata` are the very bytes that stand in the record; times are ms
-    since 1970.
-    """
+class _Always(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False, kw_only=True):
+    """What every record has, beside its payload: code names these fields, so they are written out."""
 
     v: Literal[1]
     tenant_id: _Name
@@ -36,14 +40,32 @@ class Event(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False, kw
     occurred_at: _TimeMs
     received_at: _TimeMs
     source: _Name
-    span_id: _Optional = ""
-    parent_event_id: _Optional = ""
-    parent_span_id: _Optional = ""
-    agent_id: _Optional = ""
-    dedup_key: _Optional = ""
-    environment: _Optional = ""
-    payload: Raw
-    metadata: Raw | UnsetType = UNSET
+
+
+def _optional(field: EventField) -> tuple[str, Any, Any]:
+    if isinstance(field.kind, Whole):
+        return field.name, Optional[Annotated[int, Meta(ge=0, le=field.kind.most)]], None  # noqa: UP045  Annotated has no |
+    return field.name, _Optional, ""
+
+
+if TYPE_CHECKING:
+
+    class _Fields(_Always, EventAttributes[str]):
+        parent_event_id: str
+        payload: Raw
+        metadata: Raw | UnsetType
+
+else:
+    _OBJECTS = [("payload", Raw), ("metadata", Raw | UnsetType, UNSET)]
+    _Fields = defstruct("_Fields", [*map(_optional, OPTIONAL_IN_RECORD), *_OBJECTS], bases=(_Always,), kw_only=True)
+
+
+class Event(_Fields):
+    """Only the validation makes one, of a record that is valid in every respect.
+
+    A text that is missing is "", a number that is missing is None. `payload` and `metadata` are the very bytes that
+    stand in the record; times are ms since 1970.
+    """
 
 
 _decoder, _encoder = Decoder(Event), Encoder()

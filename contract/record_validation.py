@@ -20,7 +20,6 @@ from axonstream.contract.event_record import SCHEMA_VERSION
 from axonstream.contract.json_shape import JsonShapeError, read_json, too_many_values
 from axonstream.contract.slices import slices
 from axonstream.event_contract import (
-    EVENT_TYPE_PATTERN,
     MAX_DEPTH,
     MAX_NAME_BYTES,
     MAX_VALUES,
@@ -28,14 +27,12 @@ from axonstream.event_contract import (
     EventType,
     unit_instead_of_ms,
 )
+from axonstream.event_fields import EVENT_TYPE_PATTERN, FIELDS, ForeignId, Text
 from axonstream.names import NameFault, name_fault
 
 MAX_RECORD_BYTES = 2 << 20  # an event of 1 MiB, its metadata and the fields that the server adds
 
-_NAMES = (
-    *("tenant_id", "trace_id", "identifier", "event_type", "source"),
-    *("span_id", "parent_event_id", "parent_span_id", "agent_id", "dedup_key", "environment"),
-)
+_NAMES = tuple(field.name for field in FIELDS if isinstance(field.kind, Text | ForeignId))
 _NUMBERS = ("event_id", "channel_id", "occurred_at", "received_at")
 _EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN[:-1] + r"\Z")
 _KNOWN_TYPES = frozenset(kind.value for kind in EventType)

@@ -103,10 +103,11 @@ def http() -> str:
         "|---|---|",
         *(f"| {code} | {_cell(common[code])} |" for code in sorted(common)),
         "\n## The event\n\n`POST /event` takes one, `POST /events` many. Fields that are not named here are ignored.\n",
-        "| field | form | |",
+        "| field | form | what it is |",
         "|---|---|---|",
         *(
-            f"| `{name}` | {_cell(_kind(form))} | {'required' if name in event.get('required', []) else ''} |"
+            f"| `{name}` | {_cell(_kind(form))} | {'required; ' * (name in event.get('required', []))}"
+            f"{_cell(form['description'])} |"
             for name, form in event["properties"].items()
         ),
     ]

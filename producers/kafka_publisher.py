@@ -6,9 +6,8 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from axonstream.calls import tenant_of
 from axonstream.contract.event_ids import EventIds
@@ -17,9 +16,17 @@ from axonstream.contract.json_shape import too_many_values
 from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.errors import AxonStreamError, ClientClosedError, ValidationError
 from axonstream.event_contract import MAX_EVENT_BYTES, MAX_VALUES, EventInput, trace_id_of
+from axonstream.event_fields import EventFields
 from axonstream.kafka.errors import NotAcknowledgedError
 from axonstream.kafka.topics import event_key
-from axonstream.outgoing_event import OutgoingEvent, nothing_left, outgoing_batch, outgoing_event, too_large
+from axonstream.outgoing_event import (
+    OutgoingEvent,
+    given_event,
+    nothing_left,
+    outgoing_batch,
+    outgoing_event,
+    too_large,
+)
 from axonstream.producers.event_log import EventLog
 from axonstream.results import BatchResult, RefusedEvent
 
@@ -104,17 +111,8 @@ class KafkaPublisher:
         payload: Mapping[str, Any],
         channel_id: int | str,
         *,
-        agent_id: str | None = None,
-        trace_id: str | None = None,
-        span_id: str | None = None,
-        parent_event_id: int | str | None = None,
-        parent_span_id: str | None = None,
-        event_type: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        dedup_key: str | None = None,
-        environment: str | None = None,
-        occurred_at: datetime | str | int | None = None,
         wait: bool = True,
+        **fields: Unpack[EventFields],
     ) -> EventRecord:
         """Publish one event; without `trace_id` in the current trace, or else in a trace of its own.
 
@@ -122,24 +120,9 @@ class KafkaPublisher:
         Raises axonstream's ValidationError and PayloadTooLargeError for an event that breaks the contract, and
         NotAcknowledgedError (when waiting).
         """
-        given = {
-            "identifier": identifier,
-            "payload": payload,
-            "channel_id": channel_id,
-            "agent_id": agent_id,
-            "trace_id": trace_id,
-            "span_id": span_id,
-            "parent_event_id": parent_event_id,
-            "parent_span_id": parent_span_id,
-            "event_type": event_type,
-            "metadata": metadata,
-            "dedup_key": dedup_key,
-            "environment": environment,
-            "occurred_at": occurred_at,
-        }
         self._not_closed()
-        fields = {name: value for name, value in given.items() if value is not None}
-        record = self._encode(outgoing_event(fields, self._environment))
+        given = given_event(identifier, payload, channel_id, fields)
+        record = self._encode(outgoing_event(given, self._environment))
         if not wait:
             await self._buffer(record)
             return record

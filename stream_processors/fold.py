@@ -14,10 +14,13 @@ from axonstream.kafka.topics import state_key
 from axonstream.stream_processors.name_list import with_name
 from axonstream.stream_processors.trace_state import LIST_CAP, FirstError, TraceState, tombstone_records
 from axonstream.stream_processors.trace_states import TraceStates
+from axonstream.summary_counters import COUNTERS, ERRORS
 
 _ERROR = EventType.AGENT_ERROR.value  # looking up the member of an enum takes longer than comparing two strings
-_HANDOFF = EventType.AGENT_HANDOFF.value
-_TOOL_CALL = EventType.AGENT_TOOL_CALL_START.value
+_COUNTED: dict[str, list[int]] = {}  # the places of the counters of an event type
+for _at, _counter in enumerate(COUNTERS):
+    for _type in _counter.event_types:
+        _COUNTED.setdefault(_type, []).append(_at)
 
 
 ChangelogRecord = tuple[bytes, bytes] | tuple[bytes, None, tuple[str, bytes]]
@@ -133,17 +136,12 @@ def fold_event(state: TraceState, event: Event, offset: int) -> None:
         if not state.ids.complete:
             state.exact = False
     state.event_count += 1
-    event_type: str = event.event_type
-    if event_type == _TOOL_CALL:
-        state.tool_call_count += 1
-    elif event_type == _HANDOFF:
-        state.handoff_count += 1
-    elif event_type == _ERROR:
-        state.error_count += 1
-    if state.error_count:
+    for at in _COUNTED.get(event.event_type, ()):
+        state.counts[at] += 1
+    if state.counts[ERRORS]:
         _fold_first_error(state, event)
     _fold_names(state, event)
-    at: int = event.occurred_at
+    at = event.occurred_at
     if at < state.first_at:
         state.first_at = at
     if at > state.last_at:

@@ -15,14 +15,15 @@ from axonstream.kafka.topics import FOLDED_KEY, WATERMARK_KEY
 from axonstream.stream_processors.name_list import names_json
 from axonstream.stream_processors.output_record import OutputRecord
 from axonstream.stream_processors.trace_state import FirstError, TraceState
+from axonstream.summary_counters import NAMES
 
 RECORD_VERSION = 1
 Record = tuple[bytes, bytes]
 ONE_BATCH = 200  # records that are surely in one batch, of which Kafka has all or nothing
 _SUMMARY = (
-    b'{"v":%d,"tenant_id":%b,"trace_id":%b,"first_offset":%d,"last_offset":%d,"event_count":%d,"error_count":%d,'
-    b'"tool_call_count":%d,"handoff_count":%d,"first_at":%d,"last_at":%d,"last_received_at":%d,"agents":%b,'
-    b'"event_types":%b,%b,"exact":%d}'
+    b'{"v":%d,"tenant_id":%b,"trace_id":%b,"first_offset":%d,"last_offset":%d,"event_count":%d,'
+    + b"".join(b'"%b":%%d,' % name.encode() for name in NAMES)
+    + b'"first_at":%d,"last_at":%d,"last_received_at":%d,"agents":%b,"event_types":%b,%b,"exact":%d}'
 )
 _FIRST_ERROR = (
     b'"first_error_event_id":%d,"first_error_step":%d,"first_error_span_id":%b,"first_error_identifier":%b,'
@@ -42,9 +43,7 @@ def summary_record(key: bytes, state: TraceState) -> tuple[bytes, bytes]:
         state.first_offset,
         state.last_offset,
         state.event_count,
-        state.error_count,
-        state.tool_call_count,
-        state.handoff_count,
+        *state.counts,
         state.first_at,
         state.last_at,
         state.last_received_at,

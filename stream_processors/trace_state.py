@@ -10,20 +10,28 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import NamedTuple
 
+import orjson
+
 from axonstream.event_contract import MAX_ID
 from axonstream.stream_processors.errors import StateFormatError
-from axonstream.stream_processors.name_list import NO_NAMES
+from axonstream.stream_processors.name_list import NO_NAMES, names_json
 from axonstream.stream_processors.remembered_ids import RememberedIds
+from axonstream.summary_counters import COUNTERS, OLDEST, lacks_counts
 
-FORMAT = 2
+_OLDEST_FORMAT = 2  # which has the oldest counters; each later counter makes the next format
+FORMAT = _OLDEST_FORMAT + len(COUNTERS) - OLDEST
 FORMAT_AT = 8
-_FORMAT_BYTE = bytes([FORMAT])
 LIST_CAP = 64
 FENCE_HEADER = "last_offset"
 
-# last_offset, which is the fence; format; flags; first_offset; first_at, last_at, last_received_at; events, errors,
-# tool calls, handoffs; sealed pages; the bytes of agents, event types and first error, which follow, and then the ids
-_FIXED = Struct(">QBBQQQQQQQQHHHH")
+# last_offset, which is the fence; format; flags; first_offset; first_at, last_at, last_received_at; events; counters;
+# sealed pages; the bytes of agents, event types and first error, which follow, and then the ids
+_LAYOUTS = {
+    _OLDEST_FORMAT + later: Struct(f">QBB5Q{OLDEST + later}QHHHH") for later in range(len(COUNTERS) - OLDEST + 1)
+}
+_FIXED = _LAYOUTS[FORMAT]
+_pack = _FIXED.pack
+_FORMATS = frozenset(bytes([number]) for number in _LAYOUTS)
 _ERROR = Struct(">QQQ")  # occurred_at, event_id, step; then its three names, a NUL between them
 _EXACT, _COMPLETE = 1, 2
 
@@ -43,7 +51,8 @@ class FirstError(NamedTuple):
 class TraceState:
     """Everything known of one segment of a trace; times are ms since 1970.
 
-    `last_offset` is the fence (I1). `exact` says that the counts are those of a recomputation from all events.
+    `last_offset` is the fence (I1). `counts` is in the order of COUNTERS. `exact` says that the counts
+    are those of a recomputation from all events.
     `agents` and `event_types` are lists of names (see name_list), at most LIST_CAP each.
     """
 
@@ -53,9 +62,7 @@ class TraceState:
     last_at: int
     last_received_at: int
     event_count: int = 0
-    error_count: int = 0
-    tool_call_count: int = 0
-    handoff_count: int = 0
+    counts: list[int] = field(default_factory=lambda: [0] * len(COUNTERS))
     exact: bool = True
     first_error: FirstError | None = None
     agents: bytes = NO_NAMES
@@ -114,7 +121,7 @@ def packed_fence(packed: bytes) -> int:
 
 def format_error(packed: bytes) -> StateFormatError | None:
     """What is wrong with a state of another format; the first one was a JSON array."""
-    if packed[FORMAT_AT : FORMAT_AT + 1] == _FORMAT_BYTE:
+    if packed[FORMAT_AT : FORMAT_AT + 1] in _FORMATS:
         return None
     return StateFormatError(
         f"the changelog holds a state of another format; this processor reads format {FORMAT}. To have it fold again "
@@ -128,7 +135,7 @@ def pack_state(state: TraceState) -> bytes:
     if state.first_error is not None:
         at, event_id, step, *names = state.first_error
         error = _ERROR.pack(at, event_id, step) + "\x00".join(names).encode()
-    fixed = _FIXED.pack(
+    fixed = _pack(
         state.last_offset,
         FORMAT,
         state.exact * _EXACT + ids.complete * _COMPLETE,
@@ -137,9 +144,7 @@ def pack_state(state: TraceState) -> bytes:
         state.last_at,
         state.last_received_at,
         state.event_count,
-        state.error_count,
-        state.tool_call_count,
-        state.handoff_count,
+        *state.counts,
         ids.sealed_pages,
         len(agents),
         len(event_types),
@@ -152,10 +157,23 @@ def unpack_state(key: bytes, packed: bytes, pages: Mapping[bytes, bytes]) -> Tra
     """The state of `key`; `pages` holds its sealed pages. Should one be missing after all, ids are forgotten, and the
     state says so.
     """
-    fields = _FIXED.unpack_from(packed)
-    last_offset, _, flags, first_offset, first_at, last_at, received_at, events, errors, calls, handoffs = fields[:11]
-    sealed, agents_size, types_size, error_size = fields[11:]
-    agents_end = _FIXED.size + agents_size
+    layout = _LAYOUTS[packed[FORMAT_AT]]
+    (
+        last_offset,
+        _,
+        flags,
+        first_offset,
+        first_at,
+        last_at,
+        received_at,
+        events,
+        *counts,
+        sealed,
+        agents_size,
+        types_size,
+        error_size,
+    ) = layout.unpack_from(packed)
+    agents_end = layout.size + agents_size
     types_end = agents_end + types_size
     error_end = types_end + error_size
     complete, own_pages = flags & _COMPLETE != 0, ()
@@ -163,6 +181,10 @@ def unpack_state(key: bytes, packed: bytes, pages: Mapping[bytes, bytes]) -> Tra
         found = [pages.get(page) for page in page_keys(key, first_offset, sealed)]
         complete = None not in found
         own_pages = tuple(page for page in found if page) if complete else ()
+    exact = flags & _EXACT != 0 and (complete or flags & _COMPLETE == 0)
+    if layout is not _FIXED:  # of an earlier version
+        exact = exact and not lacks_counts(len(counts), orjson.loads(names_json(packed[agents_end:types_end])))
+        counts += [0] * (len(COUNTERS) - len(counts))
     return TraceState(
         first_offset,
         last_offset,
@@ -170,12 +192,10 @@ def unpack_state(key: bytes, packed: bytes, pages: Mapping[bytes, bytes]) -> Tra
         last_at,
         received_at,
         events,
-        errors,
-        calls,
-        handoffs,
-        flags & _EXACT != 0 and (complete or flags & _COMPLETE == 0),
+        counts,
+        exact,
         _first_error(packed[types_end:error_end]) if error_size else None,
-        packed[_FIXED.size : agents_end],
+        packed[layout.size : agents_end],
         packed[agents_end:types_end],
         RememberedIds(packed[error_end:], own_pages, sealed, complete),
     )

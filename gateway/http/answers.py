@@ -8,42 +8,76 @@ milliseconds. Payload and metadata are the sender's bytes, put in as they came (
 
 from __future__ import annotations
 
+from collections import namedtuple
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import (
+    TYPE_CHECKING,
     Any,
-    NamedTuple,
     NotRequired,  # pydantic makes schemas of typing.TypedDict from Python 3.12 on
     cast,
 )
 
 import orjson
+from msgspec import UnsetType
 from typing_extensions import TypedDict
 
+from axonstream.contract.event import Event
+from axonstream.contract.event_record import EventRecord
+from axonstream.event_contract import EventInput
+from axonstream.event_fields import CARRIED, LISTED, EventAttributes, Whole
 from axonstream.gateway.access.credentials import ApiVersion
 from axonstream.gateway.http.wire_values import iso_time, opaque_id, wire_id, with_id_texts
+from axonstream.summary_counters import COUNTERS
 
 WireId = int | str
+_COUNT_NAMES = tuple(counter.wire for counter in COUNTERS)
 
 
-class StoredEvent(NamedTuple):
-    """One event as Kafka or ClickHouse holds it: '' stands for what was not given, times are ms since 1970."""
+# Payload and metadata, what the server knows of it, then what the sender said.
+_OBJECTS = ("payload", "metadata")
+_OF_RECORD = ("event_id", "trace_id", "source", "occurred_at", "received_at")
+_OF_SENDER = tuple(field for field in LISTED if field.name not in (*_OBJECTS, *_OF_RECORD))
+_MISSING = tuple(field.missing for field in _OF_SENDER)
+_NAMES_OF_ROW = (*_OBJECTS, *_OF_RECORD, *(field.name for field in _OF_SENDER))
+_Row = namedtuple("_Row", _NAMES_OF_ROW)  # pyright: ignore[reportUntypedNamedTuple]  StoredEvent has the types
+_of_record = attrgetter(*_Row._fields[2:])
+_of_sender = attrgetter(*(field.name for field in _OF_SENDER))
 
-    event_id: int
-    identifier: str
+
+class StoredEvent(_Row, EventAttributes[str]):
+    """One event as Kafka or ClickHouse holds it: '' stands for a text that was not given, times are ms since 1970."""
+
+    __slots__ = ()
+
     payload: bytes
     metadata: bytes
-    channel_id: int
-    agent_id: str
+    event_id: int
     trace_id: str
-    span_id: str
-    parent_event_id: str
-    parent_span_id: str
-    event_type: str
-    dedup_key: str
-    environment: str
     source: str
     occurred_at: int
     received_at: int
+    identifier: str
+    channel_id: int
+    parent_event_id: str
+    event_type: str
+
+    @classmethod
+    def of_record(cls, event: Event) -> StoredEvent:
+        """Of an event that was read from Kafka."""
+        metadata = b"" if isinstance(event.metadata, UnsetType) else bytes(event.metadata)
+        return cls(bytes(event.payload), metadata, *_of_record(event))
+
+    @classmethod
+    def of_sent(
+        cls, event: EventInput, payload: bytes, metadata: bytes, record: EventRecord, *, received_at: int
+    ) -> StoredEvent:
+        """Of one that was published just now, as reads will show it. Where Kafka does not say when it took it,
+        `received_at` is the gateway's own time.
+        """
+        said = [lack if value is None else value for value, lack in zip(_of_sender(event), _MISSING, strict=True)]
+        return cls(payload, metadata, record.event_id, record.trace_id, "app", record.occurred_at, received_at, *said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +93,11 @@ class FirstError:
 
 @dataclass(frozen=True, slots=True)
 class TraceFigures:
-    """What is counted of one trace; times are ms since 1970."""
+    """What is counted of one trace, `counts` in the order of COUNTERS; times are ms since 1970."""
 
     trace_id: str
     event_count: int
-    error_count: int
-    tool_call_count: int
-    handoff_count: int
+    counts: Sequence[int]
     first_at: int
     last_at: int
     agents: list[str]
@@ -74,8 +106,8 @@ class TraceFigures:
     environment: str = ""
 
 
-class EventAnswer(TypedDict):
-    """One event: the answer to a publish, and a row of a trace's events."""
+class _OldAnswer(TypedDict):
+    """Of the fields that `event_answer` writes out."""
 
     id: WireId
     eventId: WireId
@@ -112,6 +144,23 @@ class EventAnswer(TypedDict):
     appIdText: NotRequired[str]
 
 
+_LATER = tuple(field for field in CARRIED if field.wire not in _OldAnswer.__annotations__)
+_LATER_NAMES = [(field.name, field.wire) for field in _LATER]
+
+if TYPE_CHECKING:
+
+    class _LaterAnswer(TypedDict): ...
+
+else:
+    _LaterAnswer = TypedDict(
+        "_LaterAnswer", {field.wire: int | None if isinstance(field.kind, Whole) else str | None for field in _LATER}
+    )
+
+
+class EventAnswer(_OldAnswer, _LaterAnswer):
+    """One event: the answer to a publish, and a row of a trace's events."""
+
+
 class RefusedEventAnswer(TypedDict):
     """Why one event of a bulk request was not taken; `index` counts from 0."""
 
@@ -139,17 +188,25 @@ class FirstErrorAnswer(TypedDict):
     agentId: str | None
 
 
-class TraceAnswer(TypedDict):
-    """The figures of one trace. `environment` is the one that its first event with one names; what follows
-    `firstErrorType` is there for v1 clients, which require the fields, and null: this server does not know it."""
-
+class _Events(TypedDict):
     traceId: str
     totalEvents: int
     eventCount: int
     spanCount: int
-    errorCount: int
-    toolCallCount: int
-    handoffCount: int
+
+
+if TYPE_CHECKING:
+
+    class _Counts(TypedDict): ...
+
+else:
+    _Counts = TypedDict("_Counts", dict.fromkeys(_COUNT_NAMES, int))
+
+
+class TraceAnswer(_Events, _Counts):
+    """The figures of one trace. `environment` is the one that its first event with one names; what follows
+    `firstErrorType` is there for v1 clients, which require the fields, and null: this server does not know it."""
+
     duration: int
     durationMs: int
     startTime: str
@@ -240,6 +297,8 @@ def event_answer(event: StoredEvent, tenant_id: str, generation: ApiVersion, app
         "duplicate": False,
         "status": "stored",
     }
+    if _LATER:
+        answer.update(_later_fields(event))
     if generation is ApiVersion.V0:  # written out, as this runs for every event
         answer["idText"] = answer["eventIdText"] = str(event_id)
         answer["channelIdText"] = str(event.channel_id)
@@ -249,6 +308,11 @@ def event_answer(event: StoredEvent, tenant_id: str, generation: ApiVersion, app
         if app_id is not None:
             answer["appIdText"] = str(app_id)
     return answer
+
+
+def _later_fields(event: StoredEvent) -> Any:
+    """The fields that came after the first versions: as they are, null where they were not given."""
+    return {wire: None if (value := getattr(event, name)) == "" else value for name, wire in _LATER_NAMES}
 
 
 def trace_answer(figures: TraceFigures, generation: ApiVersion) -> TraceAnswer:
@@ -261,9 +325,7 @@ def trace_answer(figures: TraceFigures, generation: ApiVersion) -> TraceAnswer:
         "totalEvents": figures.event_count,
         "eventCount": figures.event_count,
         "spanCount": figures.event_count,
-        "errorCount": figures.error_count,
-        "toolCallCount": figures.tool_call_count,
-        "handoffCount": figures.handoff_count,
+        **_counts(figures),
         "duration": duration,
         "durationMs": duration,
         "startTime": start,
@@ -287,6 +349,10 @@ def trace_answer(figures: TraceFigures, generation: ApiVersion) -> TraceAnswer:
         "totalTokens": None,
         "workflow": None,
     }
+
+
+def _counts(figures: TraceFigures) -> _Counts:
+    return cast("_Counts", dict(zip(_COUNT_NAMES, figures.counts, strict=True)))
 
 
 def summary_answer(figures: TraceFigures, events: list[EventAnswer], generation: ApiVersion) -> SummaryAnswer:

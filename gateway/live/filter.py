@@ -9,7 +9,8 @@ from typing import NamedTuple
 from starlette.datastructures import QueryParams
 
 from axonstream.contract.event import Event
-from axonstream.event_contract import EVENT_TYPE_PATTERN, EventType
+from axonstream.event_contract import EventType
+from axonstream.event_fields import EVENT_TYPE_PATTERN
 from axonstream.gateway.http.errors import RefusedError
 from axonstream.gateway.live.position import Kind
 from axonstream.names import MAX_NAME_BYTES, name_fault

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import orjson
-from msgspec import UnsetType
 
 from axonstream.contract.event import Event
 from axonstream.gateway.access.credentials import ApiVersion
@@ -29,24 +28,7 @@ def event_data(event: Event, generation: ApiVersion, app_of: AppOf) -> bytes:
     Payload and metadata are the sender's bytes, but for line ends: those between values become line feeds, and the odd
     ones within strings are escaped.
     """
-    stored = StoredEvent(
-        event_id=event.event_id,
-        identifier=event.identifier,
-        payload=bytes(event.payload),
-        metadata=b"" if isinstance(event.metadata, UnsetType) else bytes(event.metadata),
-        channel_id=event.channel_id,
-        agent_id=event.agent_id,
-        trace_id=event.trace_id,
-        span_id=event.span_id,
-        parent_event_id=event.parent_event_id,
-        parent_span_id=event.parent_span_id,
-        event_type=event.event_type,
-        dedup_key=event.dedup_key,
-        environment=event.environment,
-        source=event.source,
-        occurred_at=event.occurred_at,
-        received_at=event.received_at,
-    )
+    stored = StoredEvent.of_record(event)
     app_id = app_of(event.tenant_id, event.channel_id)
     return _one_line_each(orjson.dumps(event_answer(stored, event.tenant_id, generation, app_id)))
 

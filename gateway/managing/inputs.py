@@ -8,7 +8,8 @@ import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from axonstream.event_contract import EVENT_TYPE_PATTERN, MAX_ID, MAX_NAME_BYTES
+from axonstream.event_contract import MAX_ID, MAX_NAME_BYTES
+from axonstream.event_fields import EVENT_TYPE_PATTERN
 from axonstream.gateway.http.errors import RefusedError
 from axonstream.gateway.managing.webhook_urls import host_of
 

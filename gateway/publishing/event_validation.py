@@ -6,23 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from axonstream.event_contract import MAX_ID, MAX_NAME_BYTES, EventInput
+from axonstream.event_contract import EventInput
+from axonstream.event_fields import SENT
 from axonstream.traceparent import Traceparent
 
-_NAME = f"must be a string of at most {MAX_NAME_BYTES} bytes without NUL"
-_NON_EMPTY_NAME = f"must be a non-empty string of at most {MAX_NAME_BYTES} bytes without NUL"
-_MUST_BE = {
-    "identifier": _NON_EMPTY_NAME,
-    "payload": "must be a JSON object",
-    "metadata": "must be a JSON object, or left out",
-    "channel_id": f"must be a whole number from 0 to {MAX_ID}, or its digits in a string",
-    "traceId": f"{_NON_EMPTY_NAME}, or left out for the server to make one",
-    "parentEventId": f"must be a number, or a string of at most {MAX_NAME_BYTES} bytes without NUL",
-    "eventType": "must be 1 to 64 characters of a-z, 0-9, _ and ., as agent.tool_call.start",
-    "occurredAt": "must be ISO 8601 with a zone, as 2026-01-31T12:00:00.000Z, or whole milliseconds since 1970",
-}
-
-
+_MUST_BE = {field.sent_as or field.wire: field.words for field in SENT}
 _OWN_WORDS = "Value error, must be "  # of a validator of the event contract, as pydantic reports them
 _validate = EventInput.__pydantic_validator__.validate_python  # model_validate, without its options
 
@@ -66,7 +54,7 @@ def _messages(error: ValidationError) -> list[str]:
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         field = str(problem["loc"][0])
         missing = " (it is missing)" if problem["type"] == "missing" else ""
-        must_be = _MUST_BE.get(field, _NAME)
+        must_be = _MUST_BE[field]
         if field == "occurredAt" and problem["msg"].startswith(_OWN_WORDS):
             must_be = problem["msg"].removeprefix("Value error, ")  # which name this very time, and its unit
         messages[f"{field} {must_be}{missing}"] = None

@@ -128,7 +128,14 @@ class Ingest:
         else:
             self._late_reads.published(identity.tenant_id, 1)
             at_ms = await self._log.append((record,))
-        stored, app_id = _stored(event, record, sent, at_ms), identity.channels.get(event.channel_id)
+        stored = StoredEvent.of_sent(
+            event,
+            sent.payload,
+            b"" if event.metadata is None else sent.metadata,
+            record,
+            received_at=record.received_at if at_ms is None else at_ms,
+        )
+        app_id = identity.channels.get(event.channel_id)
         answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
         status = 201 if identity.generation is ApiVersion.V0 else 200
         return status, orjson.dumps(answer)
@@ -276,25 +283,3 @@ async def _split(body: bytes, share: LoopShare) -> list[bytes]:
     if not raw_events:
         raise RefusedError(400, "the body holds no event", "Send a JSON array of events, or one event a line (NDJSON).")
     return raw_events
-
-
-def _stored(event: EventInput, record: EventRecord, sent: SentEvent, at_ms: int | None) -> StoredEvent:
-    """As reads show it. Kafka took it at `at_ms`; where Kafka does not say, the gateway's own time stands in."""
-    return StoredEvent(
-        event_id=record.event_id,
-        identifier=event.identifier,
-        payload=sent.payload,
-        metadata=b"" if event.metadata is None else sent.metadata,
-        channel_id=event.channel_id,
-        agent_id=event.agent_id or "",
-        trace_id=record.trace_id,
-        span_id=event.span_id or "",
-        parent_event_id=event.parent_event_id or "",
-        parent_span_id=event.parent_span_id or "",
-        event_type=event.event_type,
-        dedup_key=event.dedup_key or "",
-        environment=event.environment or "",
-        source="app",
-        occurred_at=record.occurred_at,
-        received_at=record.received_at if at_ms is None else at_ms,
-    )

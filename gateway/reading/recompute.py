@@ -7,9 +7,10 @@ by offset of first appearance, the first error is the earliest agent.error by (t
 
 from __future__ import annotations
 
+from axonstream.summary_counters import COUNTED
+
 # The columns as in `trace_queries`. `step` is an event's place in time, `arrival` its place in the log.
-RECOMPUTED = """SELECT trace_id, count(), countIf(event_type = 'agent.error'),
-  countIf(event_type = 'agent.tool_call.start'), countIf(event_type = 'agent.handoff'),
+RECOMPUTED = """SELECT trace_id, count(), <counted>,
   toUnixTimestamp64Milli(min(occurred_at)), toUnixTimestamp64Milli(max(occurred_at)),
   arraySort((name, at) -> at, (minMapIf([agent_id], [arrival], agent_id != '') AS seen_agents).1, seen_agents.2),
   arraySort((name, at) -> at, (minMap([event_type], [arrival]) AS seen_types).1, seen_types.2),
@@ -21,4 +22,4 @@ FROM (
     row_number() OVER (PARTITION BY trace_id ORDER BY _topic_epoch, _partition, _offset) AS arrival
   FROM events WHERE tenant_id = {tenant:String} AND trace_id IN {traces:Array(String)}
 )
-GROUP BY trace_id"""
+GROUP BY trace_id""".replace("<counted>", COUNTED)

@@ -11,16 +11,18 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from axonstream.event_contract import MAX_TIME_MS
+from axonstream.event_fields import LISTED, Time
 from axonstream.gateway.http.answers import FirstError, StoredEvent, TraceFigures
 from axonstream.gateway.reading.bound_values import pieces
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.recompute import RECOMPUTED
 from axonstream.settings.settings import Settings
+from axonstream.summary_counters import COLUMNS, COUNTERS
 
 STREAM_BLOCK_BYTES = 4 << 20  # of payload and metadata, by the mean of the trace: what one reader holds
 _MOST_BLOCK_ROWS = 1000
 
-_FIGURES = """trace_id, event_count, error_count, tool_call_count, handoff_count,
+_FIGURES = f"""trace_id, event_count, {COLUMNS},
   toUnixTimestamp64Milli(first_at), toUnixTimestamp64Milli(last_at), agents, event_types,
   first_error_step, first_error_event_id, first_error_span_id, first_error_identifier, first_error_agent_id"""
 
@@ -63,10 +65,8 @@ ORDER BY last_received_at DESC, trace_id DESC LIMIT 1 BY trace_id LIMIT {limit:U
 _LAST_ACTIVITY = """SELECT trace_id, toUnixTimestamp64Milli(max(last_received_at)) FROM trace_summaries
 WHERE tenant_id = {tenant:String} AND trace_id IN {traces:Array(String)} GROUP BY trace_id"""
 
-# In the order of StoredEvent's fields.
-EVENT_COLUMNS = """event_id, identifier, payload, metadata, channel_id, agent_id, trace_id, span_id, parent_event_id,
-  parent_span_id, event_type, dedup_key, environment, source,
-  toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(received_at)"""
+_TIMES = {field.name: f"toUnixTimestamp64Milli({field.name})" for field in LISTED if isinstance(field.kind, Time)}
+EVENT_COLUMNS = ", ".join(_TIMES.get(name, name) for name in StoredEvent._fields)
 
 _EVENTS = f"""SELECT {EVENT_COLUMNS} FROM events
 WHERE tenant_id = {{tenant:String}} AND trace_id = {{trace:String}}
@@ -192,6 +192,18 @@ class TraceQueries:
 
 
 def _figures(row: Sequence[Any]) -> TraceFigures:
-    step, event_id, span_id, identifier, agent_id = row[9:14]
+    trace_id, event_count, *counts = row[: 2 + len(COUNTERS)]
+    first_at, last_at, agents, event_types, step, *of_error, environment = row[2 + len(COUNTERS) :][:10]
+    event_id, span_id, identifier, agent_id = of_error
     error = FirstError(event_id, step, span_id, identifier, agent_id) if step else None
-    return TraceFigures(*row[:9], first_error=error, environment=row[14])
+    return TraceFigures(
+        trace_id,
+        event_count,
+        counts,
+        first_at,
+        last_at,
+        agents,
+        event_types,
+        first_error=error,
+        environment=environment,
+    )

@@ -13,6 +13,7 @@ from aiokafka import OffsetAndMetadata, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.contract.slices import slices
+from axonstream.event_fields import FIELDS
 from axonstream.process.boot_clock import boot_clock
 from axonstream.settings.settings import Settings
 from axonstream.sinks.dead_letters.dead_letter import DeadLetter
@@ -33,11 +34,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TABLE = "events_log"
-COLUMNS = (
-    "v, tenant_id, trace_id, event_id, span_id, parent_event_id, parent_span_id, channel_id, agent_id, event_type, "
-    "identifier, payload, metadata, dedup_key, environment, source, occurred_at, received_at, "
-    "_topic_epoch, _partition, _offset, _insert_by"
-)
+COLUMNS = ", ".join(["v", *(field.name for field in FIELDS), "_topic_epoch", "_partition", "_offset", "_insert_by"])
 
 
 @dataclass(frozen=True, slots=True)

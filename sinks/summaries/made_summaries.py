@@ -11,6 +11,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.sinks.deleting.rows_to_go import NONE
 from axonstream.sinks.summaries.summary_lines import COLUMNS
+from axonstream.summary_counters import COUNTED
 
 OFFSETS_AT_A_TIME = 1_000_000
 _MOST_NAMES = 64  # as in the fold
@@ -23,8 +24,7 @@ _LONG_STATEMENT = {
 }
 
 _OF_ROWS = f"""SELECT 1, tenant_id, trace_id, min(_offset), max(_offset), count(),
-  countIf(event_type = 'agent.error'), countIf(event_type = 'agent.tool_call.start'),
-  countIf(event_type = 'agent.handoff'), min(occurred_at), max(occurred_at), max(received_at),
+  {COUNTED}, min(occurred_at), max(occurred_at), max(received_at),
   arraySlice(arrayDistinct(arrayMap(x -> x.2,
     arraySort(groupArrayIf((_offset, toString(agent_id)), agent_id != '')))), 1, {_MOST_NAMES}),
   arraySlice(arrayDistinct(arrayMap(x -> x.2, arraySort(groupArray((_offset, toString(event_type)))))), 1,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from axonstream.contract.deleted_traces import DeletedTraces
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
@@ -15,15 +15,14 @@ from axonstream.kafka.record_identity import RecordMark, mark_from
 from axonstream.kafka.topics import WATERMARK_KEY, state_key
 from axonstream.sinks.dead_letters.dead_letter import DeadLetter
 from axonstream.sinks.read_record import ReadRecord
+from axonstream.summary_counters import NAMES, OLDEST, lacks_counts
 
 Count = Annotated[int, Field(ge=0, le=MAX_ID)]
 Milliseconds = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
 _TIMES = ("first_at", "last_at", "last_received_at")
 
 
-class TraceSummary(BaseModel):
-    """A snapshot of one segment of a trace, as the processor writes it; times are ms since 1970."""
-
+class _Start(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     v: Annotated[int, Field(ge=1, le=1)]
@@ -32,9 +31,21 @@ class TraceSummary(BaseModel):
     first_offset: Count
     last_offset: Count
     event_count: Count
-    error_count: Count
-    tool_call_count: Count
-    handoff_count: Count
+
+
+# A processor of an earlier version does not say the later counters.
+_DEFAULTS: dict[str, Any] = {name: (Count, ... if at < OLDEST else 0) for at, name in enumerate(NAMES)}
+if TYPE_CHECKING:
+
+    class _Counted(_Start): ...
+
+else:
+    _Counted = create_model("_Counted", __base__=_Start, **_DEFAULTS)
+
+
+class TraceSummary(_Counted):
+    """A snapshot of one segment of a trace, as the processor writes it; times are ms since 1970."""
+
     first_at: Milliseconds
     last_at: Milliseconds
     last_received_at: Milliseconds
@@ -149,6 +160,9 @@ class SummaryBatch:
             return
         if self.hidden is not None and self.hidden.hides(summary, record.partition):
             return
+        told = len(summary.model_fields_set) - len(TraceSummary.model_fields) + len(NAMES)
+        if told < len(NAMES) and lacks_counts(told, summary.event_types):
+            summary = summary.model_copy(update={"exact": 0})
         segment = (record.partition, key, summary.first_offset)
         known = self.newest.get(segment)
         if known is None or summary.last_offset >= known.last_offset:

@@ -13,6 +13,7 @@ import msgspec
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.contract.record_validation import runs
+from axonstream.event_fields import FIELDS, ChannelNumber, ForeignId, Object, Text, Time, Whole
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
 from axonstream.sinks.dead_letters.dead_letter import DeadLetter
@@ -24,13 +25,10 @@ from axonstream.sinks.verification.log_state import EventsLog, PartitionState
 ENDS = 500  # offsets at either end of a partition that are always compared
 OFFSETS_AT_A_TIME = 50_000  # of a partition; the hashes of as many are in memory
 
-_TEXTS = (
-    *("tenant_id", "trace_id", "span_id", "parent_event_id", "parent_span_id", "agent_id", "event_type", "identifier"),
-    *("dedup_key", "environment", "source"),
-)
-_OBJECTS = ("payload", "metadata")  # kept as the very bytes that were sent
-_NUMBERS = ("event_id", "channel_id")
-_TIMES = ("occurred_at", "received_at")
+_TEXTS = tuple(field.name for field in FIELDS if isinstance(field.kind, Text | ForeignId))
+_OBJECTS = tuple(field.name for field in FIELDS if isinstance(field.kind, Object))  # kept as the bytes that were sent
+_NUMBERS = tuple(field.name for field in FIELDS if isinstance(field.kind, Whole | ChannelNumber))
+_TIMES = tuple(field.name for field in FIELDS if isinstance(field.kind, Time))
 _LINE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT = msgspec.json.Decoder(str)
 
@@ -38,7 +36,7 @@ _TEXT = msgspec.json.Decoder(str)
 _FIELDS = [
     *_TEXTS,
     *_OBJECTS,
-    *(f"toString({name})" for name in _NUMBERS),
+    *(f"ifNull(toString({name}), '')" for name in _NUMBERS),
     *(f"toString(toUnixTimestamp64Milli({name}))" for name in _TIMES),
 ]
 _HASHED = "SHA256(concat(" + ", ".join(f"toString(length({field})), ':', {field}" for field in _FIELDS) + "))"
@@ -57,7 +55,7 @@ def hash_of_line(line: bytes) -> bytes:
     fields = _LINE.decode(line)
     parts: list[bytes] = [_TEXT.decode(fields[name]).encode() if name in fields else b"" for name in _TEXTS]
     parts += [bytes(fields[name]) if name in fields else b"" for name in _OBJECTS]
-    parts += [bytes(fields[name]) for name in _NUMBERS]
+    parts += [bytes(fields[name]) if name in fields else b"" for name in _NUMBERS]
     for name in _TIMES:
         seconds, _, milliseconds = bytes(fields[name])[1:-1].partition(b".")
         parts.append(b"%d" % (int(seconds) * 1000 + int(milliseconds)))

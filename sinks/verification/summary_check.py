@@ -16,12 +16,13 @@ from axonstream.settings.settings import Settings
 from axonstream.sinks.verification.deleted import KnownDeletions
 from axonstream.sinks.verification.findings import Finding, Kind, Verification
 from axonstream.sinks.verification.log_state import EventsLog, PartitionState
+from axonstream.summary_counters import COUNTED_BY_NAME, NAMES
 
 ROWS_AT_A_TIME = 500_000  # of either table, about what one query holds in memory; a larger trace comes alone
 _DAY_MS = 24 * 3600 * 1000
 
 _COMPARED = (
-    "event_count", "error_count", "tool_call_count", "handoff_count", "first_at", "last_at", "last_received_at",
+    "event_count", *NAMES, "first_at", "last_at", "last_received_at",
     "agents", "event_types", "first_error_step", "first_error_event_id", "first_error_span_id",
     "first_error_identifier", "first_error_agent_id",
 )  # fmt: skip
@@ -58,9 +59,7 @@ counted AS (
 recomputed AS (
   SELECT {_SEGMENT},
     count() AS event_count,
-    countIf(event_type = 'agent.error') AS error_count,
-    countIf(event_type = 'agent.tool_call.start') AS tool_call_count,
-    countIf(event_type = 'agent.handoff') AS handoff_count,
+    {COUNTED_BY_NAME},
     min(occurred_at) AS first_at, max(occurred_at) AS last_at, max(received_at) AS last_received_at,
     min(_offset) AS lowest,
     arraySort((name, at) -> at, (minMapIf([agent_id], [_offset], agent_id != '') AS a).1, a.2) AS agents,

@@ -28,14 +28,14 @@ def test_answers_fit_their_forms(offline: OfflineGateway) -> None:
     event = offline.send("POST", "/event", json={"identifier": "a", "payload": {}, "channel_id": 1}).json()
     strict = with_config(ConfigDict(extra="forbid", strict=True))
     TypeAdapter(strict(EventAnswer)).validate_python(event)
-    figures = TraceFigures("tr_1", 1, 1, 0, 0, 5, 9, ["a"], ["agent.error"], FirstError(1, 1, "", "b", ""))
+    figures = TraceFigures("tr_1", 1, [1, 0, 0], 5, 9, ["a"], ["agent.error"], FirstError(1, 1, "", "b", ""))
     summary = summary_answer(figures, [event], ApiVersion.V0)
     assert TypeAdapter(strict(SummaryAnswer)).validate_python(summary)["durationMs"] == 4
 
 
 def test_what_is_not_known_of_a_trace_is_null() -> None:
     """0 tokens, no cost and no session are answers; nobody has counted them."""
-    figures = TraceFigures("tr_1", 1, 0, 0, 0, 5, 9, ["a"], ["agent.start"], None, "production")
+    figures = TraceFigures("tr_1", 1, [0, 0, 0], 5, 9, ["a"], ["agent.start"], None, "production")
     row = trace_answer(figures, ApiVersion.V1)
     unknown = (
         "costUsd customer models outcome providers release rootSpanName serviceName sessionId totalTokens workflow"

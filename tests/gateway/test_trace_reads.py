@@ -199,9 +199,9 @@ def test_an_inexact_summary_is_recomputed_from_the_events(server_settings: Setti
         error = found.first_error
         return {
             "totalEvents": found.event_count,
-            "errorCount": found.error_count,
-            "toolCallCount": found.tool_call_count,
-            "handoffCount": found.handoff_count,
+            "errorCount": found.counts[0],
+            "toolCallCount": found.counts[1],
+            "handoffCount": found.counts[2],
             "durationMs": found.last_at - found.first_at,
             "agents": found.agents,
             "eventTypes": found.event_types,

@@ -15,6 +15,7 @@ from axonstream.gateway.reading.event_queries import EventFilter, events_page_sq
 from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import MigrationError
 from axonstream.sinks.schema import Migration, migrate, read_migrations
+from axonstream.sinks.shown_schema import SCHEMA, schema_text
 from kit.until import until
 
 HOUR_MS = 3_600_000
@@ -31,9 +32,10 @@ def test_the_migrations_are_numbered_without_a_gap(tmp_path: Path) -> None:
 
 
 def test_every_statement_may_run_again() -> None:
+    again = ("IF NOT EXISTS", "IF EXISTS", "MODIFY SETTING", "CREATE OR REPLACE VIEW", "UPDATE exact = 0")
     for migration in read_migrations():
         for statement in migration.statements(dict.fromkeys(names(migration.text), "x")):
-            assert any(words in statement for words in ("IF NOT EXISTS", "IF EXISTS", "MODIFY SETTING"))
+            assert any(words in statement for words in again)
 
 
 def names(text: str) -> list[str]:
@@ -71,6 +73,16 @@ def test_a_changed_or_unknown_migration_is_refused_and_a_new_one_applied(server_
         migrate(server_settings, [*known, new])
     finally:
         client.command(f"DROP DATABASE {database}")
+        client.close()
+
+
+@pytest.mark.services
+def test_the_schema_that_is_shown_is_what_the_migrations_make(server_settings: Settings) -> None:
+    client = connect_blocking(server_settings)
+    try:
+        assert schema_text(client, server_settings.clickhouse_database) == SCHEMA.read_text(), "run `make docs`"
+    finally:
+        client.command(f"DROP DATABASE {server_settings.clickhouse_database}")
         client.close()
 
 

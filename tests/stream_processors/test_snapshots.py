@@ -44,7 +44,7 @@ def test_the_summary_is_the_json_of_the_state(names: list[str], numbers: list[in
     error = FirstError(1, numbers[9], numbers[10], *error_names) if failed else None
     agents, event_types = with_name(NO_NAMES, agent, 1) or b"", with_name(NO_NAMES, event_type, 1) or b""
     state = TraceState(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4])
-    state.event_count, state.error_count, state.tool_call_count, state.handoff_count = numbers[5:9]
+    state.event_count, state.counts = numbers[5], numbers[6:9]
     state.exact, state.first_error = exact, error
     state.agents, state.event_types = agents, event_types
     key, value = summary_record(state_key(tenant_id, trace_id), state)
@@ -58,9 +58,9 @@ def test_the_summary_is_the_json_of_the_state(names: list[str], numbers: list[in
             "first_offset": state.first_offset,
             "last_offset": state.last_offset,
             "event_count": state.event_count,
-            "error_count": state.error_count,
-            "tool_call_count": state.tool_call_count,
-            "handoff_count": state.handoff_count,
+            "error_count": state.counts[0],
+            "tool_call_count": state.counts[1],
+            "handoff_count": state.counts[2],
             "first_at": state.first_at,
             "last_at": state.last_at,
             "last_received_at": state.last_received_at,

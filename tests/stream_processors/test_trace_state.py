@@ -19,6 +19,7 @@ from axonstream.stream_processors.trace_state import (
     pack_state,
     unpack_state,
 )
+from axonstream.summary_counters import COUNTERS
 
 COUNTS = st.integers(0, (1 << 63) - 1)
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
@@ -45,12 +46,10 @@ NAME_LISTS = st.lists(NAMES.filter(bool), max_size=5).map(name_list)
                 "last_at",
                 "last_received_at",
                 "event_count",
-                "error_count",
-                "tool_call_count",
-                "handoff_count",
             ),
             COUNTS,
         ),
+        counts=st.lists(COUNTS, min_size=len(COUNTERS), max_size=len(COUNTERS)),
         exact=st.booleans(),
         first_error=st.none() | st.builds(FirstError, COUNTS, COUNTS, COUNTS, NAMES, NAMES, NAMES),
         agents=NAME_LISTS,
