@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
-from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import EventInput
@@ -19,6 +18,7 @@ from axonstream.gateway.managing import openapi as management
 from axonstream.gateway.managing.openapi import management_paths
 from axonstream.gateway.openapi_errors import errors, errors_without_key
 from axonstream.gateway.reading.list_cursor import MOST_SKIPPED, NEXT_CURSOR
+from axonstream.gateway.request import Request
 
 _ANSWERS: tuple[Any, ...] = (
     forms.BulkAnswer,

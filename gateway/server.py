@@ -101,7 +101,7 @@ def run(settings: Settings) -> None:
         host=settings.gateway_host,
         port=settings.gateway_port,
         loop="uvloop",
-        http=cast("type[asyncio.Protocol]", http_protocol(tls, app.state.connections)),
+        http=cast("type[asyncio.Protocol]", http_protocol(tls, app.connections)),
         ws="none",
         lifespan="on",
         access_log=False,
@@ -111,7 +111,7 @@ def run(settings: Settings) -> None:
         timeout_keep_alive=round(KEEP_ALIVE_S),
         timeout_graceful_shutdown=_DRAIN_S,
     )
-    _Server(config, app.state.connected, app.state.drain).run()
+    _Server(config, app.connected, app.drain).run()
 
 
 def http_protocol(tls: SSLContext | None, connections: Connections) -> Callable[..., asyncio.Protocol]:

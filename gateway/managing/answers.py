@@ -149,7 +149,7 @@ def channel_answer(channel: Channel, identity: Identity) -> ChannelAnswer:
 
 def endpoint_answer(endpoint: WebhookEndpoint, identity: Identity) -> EndpointAnswer:
     """With the whole URL for a key of scope admin alone: who knows a receiver's URL can often send to it."""
-    whole = identity.credential is not None and KeyScope.ADMIN in identity.credential.scopes
+    whole = KeyScope.ADMIN in identity.credential.scopes
     number = wire_id(endpoint.id, identity.generation)
     answer: EndpointAnswer = {
         "id": number,

@@ -19,12 +19,12 @@ DEADLINE_S = 120.0  # for the whole of it, however it comes
 
 
 class RequestBody:
-    """The body of one request; `at_hand` is all of it where it has come already, `client` who sends it: host, port.
+    """The body of one request; `at_hand` is all of it where it has come already.
 
     What it holds, `close` gives back.
     """
 
-    __slots__ = ("_at_hand", "_headers", "_held", "_receive", "_room", "_tenant_id", "client", "packed")
+    __slots__ = ("_at_hand", "_headers", "_held", "_receive", "_room", "_tenant_id", "packed")
 
     def __init__(
         self,
@@ -32,9 +32,7 @@ class RequestBody:
         receive: Receive,
         room: BodyRoom,
         at_hand: bytes | None = None,
-        client: tuple[str, int] | None = None,
     ) -> None:
-        self.client = client
         self._headers = headers
         self._receive = receive
         self._room = room

@@ -7,13 +7,12 @@ from collections.abc import AsyncGenerator, Collection
 from contextlib import AsyncExitStack, suppress
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
 from axonstream.gateway.answers import StoredEvent, summary_answer, trace_answer
-from axonstream.gateway.authentication import Authentication
 from axonstream.gateway.control.credentials import Generation, Identity
 from axonstream.gateway.deleting.being_deleted import BeingDeleted
 from axonstream.gateway.errors import RefusedError, UnavailableError
@@ -25,6 +24,7 @@ from axonstream.gateway.reading.query_values import MAX_LIMIT, positive, time_ms
 from axonstream.gateway.reading.read_handler import Reads, read_handler
 from axonstream.gateway.reading.trace_queries import TracePlace, TraceQueries
 from axonstream.gateway.reading.visibility import Freshness, Visibility
+from axonstream.gateway.request import Request
 from axonstream.gateway.sealed_texts import SealedTexts
 
 READER_STALL_S = 30.0  # a reader that takes nothing for so long is cut off: it holds a query open
@@ -45,7 +45,6 @@ class TraceReads(Reads):
 
     def __init__(
         self,
-        authentication: Authentication,
         late_reads: LateReads,
         visibility: Visibility,
         queries: TraceQueries,
@@ -53,7 +52,7 @@ class TraceReads(Reads):
         stream_timeout_s: float,
         being_deleted: BeingDeleted,
     ) -> None:
-        super().__init__(authentication, late_reads)
+        super().__init__(late_reads)
         self._cursors = ListCursors(sealed, "traces")
         self._stream_timeout_s = stream_timeout_s
         self._visibility = visibility

@@ -11,15 +11,18 @@ from typing import Any, cast
 
 import uvicorn
 
-from axonstream.gateway.authentication import Headers
+from axonstream.gateway.authentication import Authentication
 from axonstream.gateway.connections import Connections
-from axonstream.gateway.direct_call import DirectCall, DirectlyCalled
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.dispatcher import Dispatcher
 from axonstream.gateway.errors import RefusedError
 from axonstream.gateway.http_protocol import GatewayProtocol
 from axonstream.gateway.publishing.body_room import BodyRoom
-from axonstream.gateway.publishing.request_body import RequestBody
+from axonstream.gateway.rate_limits import RateLimits
+from axonstream.gateway.request import Answer, Request
 from axonstream.gateway.request_counts import RequestCounts
 from axonstream.gateway.request_head import RequestHead
+from axonstream.gateway.route import Route
 from kit.until import until
 
 PATIENCE_S = 60.0
@@ -32,14 +35,14 @@ async def let_go() -> None:
     held.pop().set_result(None)
 
 
-async def echo(_: Headers, body: RequestBody) -> tuple[int, bytes]:
-    sent = await body.read(1 << 20, "1")
+async def echo(request: Request) -> Answer:
+    sent = await request.body.read(1 << 20, "1")
     if sent == b"slow":
         held.append(asyncio.get_running_loop().create_future())
         await held[-1]
     if sent == b"refuse":
         raise RefusedError(400, "refused", "send something else")
-    return 201, b'{"bytes":%d,"last":"%b"}' % (len(sent), sent[-3:])
+    return Answer(201, b'{"bytes":%d,"last":"%b"}' % (len(sent), sent[-3:]))
 
 
 @asynccontextmanager
@@ -47,9 +50,10 @@ async def serving(connections: Connections | None = None, protocol: Any = None) 
     """The port of a server that answers POST /event with the number of bytes that came and the last three of them."""
     if protocol is None:
         protocol = partial(GatewayProtocol, connections=connections or Connections(100, 100))
-    head = RequestHead(None)
+    nobody = Authentication({}, ControlData(), b"", lambda: 0, RateLimits(0, 0, 1, lambda: 0.0))
+    routes = [Route("POST", "/event", echo, fast=True)]
     config = uvicorn.Config(
-        DirectlyCalled({"/event": DirectCall(echo, head, BodyRoom(), lambda _: None)}, RequestCounts(), head),
+        Dispatcher(routes, RequestHead(None), nobody, BodyRoom(), RequestCounts()),
         port=0,
         http=cast("type[asyncio.Protocol]", protocol),
         ws="none",

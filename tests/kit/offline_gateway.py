@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from starlette.routing import Route
 
 from axonstream.gateway.app import create_app
 from axonstream.gateway.control.data import ControlData
@@ -100,7 +99,7 @@ class OfflineGateway:
 
     def paths(self) -> set[str]:
         """The paths of every route, as OpenAPI writes them."""
-        return {route.path.replace(":trace_id", "") for route in self._app.routes if isinstance(route, Route)}
+        return self._app.dispatcher.table.labels
 
     async def _send(self, method: str, path: str, request: dict[str, Any]) -> httpx.Response:
         async with self.client() as client:
