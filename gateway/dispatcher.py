@@ -58,57 +58,58 @@ class Dispatcher:
         else:
             began, exchange, found = monotonic(), None, self.table.find(*asked)
             asked = method if method in METHODS else OTHER_METHOD, found.label
-        page = None
-        answer: Answer | ASGIApp | Exception
+        route, page, ignored = found.route, None, ()
         try:
             headers = self._head.headers(scope)
-            if found.route.pages and ORIGIN in headers:
+            if route.pages and ORIGIN in headers:
                 page = self._authentication.page_of(headers)
             at_hand = None if exchange is None else exchange.body_at_hand()
             body = RequestBody(headers, receive, self._room, at_hand)
+            request = Request(scope, receive, headers, found.path_params, body)
             try:
-                answer = await self._answer(Request(scope, receive, headers, found.path_params, body), found.route)
+                if (query := scope.get("query_string")) and route.takes is not None:
+                    ignored = check_query(query, route.takes, route.ignored)
+                if route.scope is not None:
+                    shown = with_bearer(headers) if route.bearer else headers
+                    request.identity = self._authentication.identify(shown, route.scope)
+                answer = await route.handler(request)
             finally:
                 body.close()
-        except Exception as error:  # noqa: BLE001  the error table answers it
-            answer = error
-        if exchange is not None and page is None and isinstance(answer, Answer) and exchange.answer(*answer):
-            self._counts.add(asked, answer.status)
+        except Exception as error:
+            sending = CountedSend(self._counts, asked, send, began)
+            if await _tell(error, scope, receive, _for_page(sending, page)):
+                raise
             return
-        sending = CountedSend(self._counts, asked, send, began)
-        await _send(answer, scope, receive, sending, page)
-
-    async def _answer(self, request: Request, route: Route) -> Answer | ASGIApp:
-        ignored: Sequence[str] = ()
-        if (query := request.query) and route.takes is not None:
-            ignored = check_query(query, route.takes, route.ignored)
-        if route.scope is not None:
-            headers = with_bearer(request.headers) if route.bearer else request.headers
-            request.identity = self._authentication.identify(headers, route.scope)
-        answer = await route.handler(request)
+        if isinstance(answer, Answer):
+            if exchange is not None and page is None and exchange.answer(*answer):
+                self._counts.answers[asked][answer.status] += 1
+                return
+            answer = Response(answer.body, answer.status, media_type=answer.media_type.decode())
         if ignored and isinstance(answer, Response):
             answer.headers[IGNORED] = ", ".join(ignored)
-        return answer
+        await _send(answer, scope, receive, CountedSend(self._counts, asked, send, began), page)
 
 
-async def _send(
-    answer: Answer | ASGIApp | Exception, scope: Scope, receive: Receive, sending: CountedSend, page: bytes | None
-) -> None:
-    """Send by ASGI's messages. An error that comes after the answer has begun breaks the connection off."""
-    send: Send = sending if page is None else _with_headers(sending, cors_headers(page))
+async def _send(answer: ASGIApp, scope: Scope, receive: Receive, sending: CountedSend, page: bytes | None) -> None:
+    """By ASGI's messages. An error that comes after the answer has begun breaks the connection off."""
+    send = _for_page(sending, page)
     try:
-        if isinstance(answer, Exception):
-            raise answer
-        if isinstance(answer, Answer):
-            answer = Response(answer.body, answer.status, media_type=answer.media_type.decode())
         await answer(scope, receive, send)
     except Exception as error:
-        if sending.begun:
+        if sending.begun or await _tell(error, scope, receive, send):
             raise  # a part is never taken for the whole
-        refusal = answer_to(error)
-        await refusal.response(scope)(scope, receive, send)
-        if refusal.is_of_a_defect:
-            raise  # the server logs it
+
+
+async def _tell(error: Exception, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Answer by the error table. Whether the server has to log the error, too."""
+    answer = answer_to(error)
+    await answer.response(scope)(scope, receive, send)
+    return answer.is_of_a_defect
+
+
+def _for_page(send: Send, page: bytes | None) -> Send:
+    """`send`, which lets the web page of this origin read the answer."""
+    return send if page is None else _with_headers(send, cors_headers(page))
 
 
 def _with_headers(send: Send, headers: dict[str, str]) -> Send:
