@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from axonstream.gateway.authentication import Authentication
 from axonstream.gateway.connections import Connections
@@ -46,14 +47,16 @@ async def echo(request: Request) -> Answer:
 
 
 @asynccontextmanager
-async def serving(connections: Connections | None = None, protocol: Any = None) -> AsyncGenerator[int]:
-    """The port of a server that answers POST /event with the number of bytes that came and the last three of them."""
+async def serving(
+    connections: Connections | None = None, protocol: Any = None, app: ASGIApp | None = None
+) -> AsyncGenerator[int]:
+    """The port of a server; by default POST /event gives the number of bytes that came and the last three of them."""
     if protocol is None:
         protocol = partial(GatewayProtocol, connections=connections or Connections(100, 100))
     nobody = Authentication({}, ControlData(), b"", lambda: 0, RateLimits(0, 0, 1, lambda: 0.0))
     routes = [Route("POST", "/event", echo, fast=True)]
     config = uvicorn.Config(
-        Dispatcher(routes, RequestHead(None), nobody, BodyRoom(), RequestCounts()),
+        app or Dispatcher(routes, RequestHead(None), nobody, BodyRoom(), RequestCounts()),
         port=0,
         http=cast("type[asyncio.Protocol]", protocol),
         ws="none",
