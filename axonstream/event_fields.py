@@ -5,7 +5,7 @@
 - the check of what a sender gives (`event_contract.EventInput`), and with it /openapi.json and docs/http.md,
 - the Kafka record and its type (`contract/event_record.py`, `contract/event.py`),
 - the columns of an INSERT, of the reads and of `axonstream verify`,
-- the answers over HTTP (`gateway/http/answers.py`) and the results of the SDK (`results.py`).
+- the answers over HTTP (`gateway/routing/answers.py`) and the results of the SDK (`results.py`).
 
 To add an optional field, write a row in `FIELDS`, a line in `EventFields` and one in `EventAttributes` (type checkers
 and editors read these two), and a migration that adds the column. `tests/axonstream/test_event_fields.py` names what is
@@ -164,11 +164,9 @@ FIELDS = (
         "parent_event_id",
         ForeignId(),
         _STRING,
-        "the event that it stands below, as the sender named it; need not exist",
+        "its parent event, as the sender named it; need not exist",
     ),
-    EventField(
-        "parent_span_id", Text(), _STRING, "the span that it stands below, as the sender named it; need not exist"
-    ),
+    EventField("parent_span_id", Text(), _STRING, "its parent span, as the sender named it; need not exist"),
     EventField(
         "event_type",
         Text(1, EVENT_TYPE_PATTERN),

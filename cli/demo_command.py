@@ -13,7 +13,7 @@ from axonstream.cli.demo_run import play, show
 from axonstream.cli.terminal_text import say
 from axonstream.cli.up_command import run_stack
 from axonstream.errors import ValidationError
-from axonstream.gateway.access.credentials import new_key
+from axonstream.gateway.control.credentials import new_key
 from axonstream.http_environment import connecting
 from axonstream.local.endpoints import Endpoints, api_key, no_key, read_endpoints
 from axonstream.local.stack import LocalStack, StackOptions

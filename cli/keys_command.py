@@ -18,9 +18,9 @@ from axonstream.cli.checked_settings import checked_settings
 from axonstream.cli.command_actor import command_actor, user_name
 from axonstream.cli.terminal_text import HarmlessGroup, harmless, print_table, say, say_json
 from axonstream.cli.time_text import span_ms
-from axonstream.gateway.access.api_keys import KeyRefusedError, make_key, revocation
-from axonstream.gateway.access.credentials import KeyDigests, KeyScope
+from axonstream.gateway.control.api_keys import KeyRefusedError, make_key, revocation
 from axonstream.gateway.control.audit_entry import Action, entry, shown
+from axonstream.gateway.control.credentials import KeyDigests, KeyScope
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.log import ControlLog
 from axonstream.gateway.control.records import ApiKey

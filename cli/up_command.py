@@ -12,7 +12,7 @@ import click
 
 from axonstream.cli.terminal_text import say
 from axonstream.deploy.errors import DeployError
-from axonstream.gateway.access.api_keys import MAKE_A_KEY
+from axonstream.gateway.control.api_keys import MAKE_A_KEY
 from axonstream.kafka.errors import ProducerError
 from axonstream.local.data_directory import DataDirectory
 from axonstream.local.pipeline_watch import watch_pipeline

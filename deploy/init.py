@@ -14,9 +14,9 @@ from axonstream.kafka.cluster_id import cluster_id
 from axonstream.kafka.topic_admin import make_topics, partitions_of_the_pipeline
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
-from axonstream.sinks.positions.incarnations import ensure_epoch
 from axonstream.sinks.positions.known_cluster import check_cluster
 from axonstream.sinks.schema import migrate
+from axonstream.sinks.starting.epochs import ensure_epoch
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from sdk_reference import sdk_reference
 
 from axonstream.cli.main import main
-from axonstream.gateway.http.openapi import document
+from axonstream.gateway.openapi import document
 from axonstream.settings.settings import PARTS, Settings
 
 DOCS = Path(__file__).parent

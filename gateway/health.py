@@ -11,7 +11,6 @@ import logging
 from collections.abc import Awaitable
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.gateway.control.log import Control
@@ -19,6 +18,7 @@ from axonstream.gateway.http.errors import RETRY_AFTER_S, UnavailableError
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.pipeline_lag import PipelineLag
 from axonstream.gateway.reading.pipeline_offsets import PipelineOffsetsError
+from axonstream.gateway.routing.request import Request
 from axonstream.gateway.shared_look import SharedLook
 
 log = logging.getLogger(__name__)

@@ -17,21 +17,20 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
-from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.gateway.access.concurrency_limits import ConcurrencyLimit
 from axonstream.gateway.access.rate_limits import RateLimits
 from axonstream.gateway.control.log import Control
+from axonstream.gateway.http.body_room import BodyRoom
 from axonstream.gateway.http.connections import Connections
-from axonstream.gateway.http.fast_path import DirectCall
 from axonstream.gateway.http.request_counts import RequestCounts
 from axonstream.gateway.live.tail import LiveTail
-from axonstream.gateway.publishing.body_room import BodyRoom
 from axonstream.gateway.publishing.ingest import Ingest, Log
 from axonstream.gateway.reading.late_reads import LateReads
 from axonstream.gateway.reading.pipeline_lag import PipelineLag
 from axonstream.gateway.reading.visibility import Visibility
+from axonstream.gateway.routing.request import Request
 from axonstream.gateway.shared_look import SharedLook
 from axonstream.process.durations import Durations
 
@@ -41,11 +40,10 @@ Labelled = Iterable[tuple[tuple[str, ...], float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """The parts of the gateway that count; `direct` by path, `turns` by the work they are for."""
+class Counted:
+    """The parts of the gateway that count; `turns` by the work they are for."""
 
     requests: RequestCounts
-    direct: Mapping[str, DirectCall]
     ingest: Ingest
     log: Log
     limits: RateLimits
@@ -65,7 +63,7 @@ class Metrics:
     They are counted together at most once a second, whoever asks.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Counted) -> None:
         self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
@@ -83,7 +81,7 @@ class Metrics:
 class GatewayCollector(Collector):
     """Makes the metrics from what the parts have counted."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Counted) -> None:
         self._parts = parts
         self._version = version("axonstream")
 
@@ -101,12 +99,9 @@ class GatewayCollector(Collector):
     def _requests(self) -> Iterator[Metric]:
         requests = self._parts.requests
         answers = [
-            (("POST", path, str(status)), number)
-            for path, call in self._parts.direct.items()
-            for status, number in call.answers.items()
-        ]
-        answers += [
-            ((method, path, str(status)), number) for (method, path, status), number in requests.answers.items()
+            ((*asked, str(status)), number)
+            for asked, by_status in requests.answers.items()
+            for status, number in by_status.items()
         ]
         yield _counters("http_requests", "Requests answered.", ["method", "route", "status"], answers)
         yield _histograms(

@@ -20,8 +20,8 @@ from typing import cast
 
 import uvicorn
 
-from axonstream.gateway.access.api_keys import MAKE_A_KEY
 from axonstream.gateway.app import create_app
+from axonstream.gateway.control.api_keys import MAKE_A_KEY
 from axonstream.gateway.http.connections import KEEP_ALIVE_S, Connections
 from axonstream.gateway.http.fast_path_check import FastPathError, check_fast_path
 from axonstream.gateway.http.protocol import GatewayProtocol
@@ -108,7 +108,7 @@ def run(settings: Settings) -> None:
         host=settings.gateway_host,
         port=settings.gateway_port,
         loop="uvloop",
-        http=cast("type[asyncio.Protocol]", http_protocol(tls, app.state.connections)),
+        http=cast("type[asyncio.Protocol]", http_protocol(tls, app.connections)),
         ws="none",
         lifespan="on",
         access_log=False,
@@ -118,7 +118,7 @@ def run(settings: Settings) -> None:
         timeout_keep_alive=round(KEEP_ALIVE_S),
         timeout_graceful_shutdown=_DRAIN_S,
     )
-    _Server(config, app.state.connected, app.state.drain).run()
+    _Server(config, app.connected, app.drain).run()
 
 
 def http_protocol(tls: SSLContext | None, connections: Connections) -> Callable[..., asyncio.Protocol]:

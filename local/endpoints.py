@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from axonstream.gateway.access.api_keys import MAKE_A_KEY
+from axonstream.gateway.control.api_keys import MAKE_A_KEY
 from axonstream.local.private_file import write_private
 from axonstream.process.exit_codes import NoSecretError
 from axonstream.settings.settings import Settings

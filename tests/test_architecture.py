@@ -113,3 +113,53 @@ def test_no_server_part_reads_the_environment_outside_of_the_settings() -> None:
         if "os.environ" in file.read_text() and str(file.relative_to(ROOT)) not in allowed
     ]
     assert wrong == []
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the layers, by its full name."""
+    found = {f"axonstream.{path.stem}": path for path in (ROOT / "axonstream").glob("*.py")}
+    for layer in SERVER_ROOMS:
+        for path in (ROOT / layer).rglob("*.py"):
+            found[".".join(("axonstream", *path.relative_to(ROOT).with_suffix("").parts))] = path
+    return {name.removesuffix(".__init__"): path for name, path in found.items()}
+
+
+def arrows() -> dict[str, set[str]]:
+    """Module -> the modules that it imports, for types alone too."""
+    known = modules()
+    found: dict[str, set[str]] = {}
+    for name, path in known.items():
+        imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        named = {(node.module or "", alias.name) for node in imports for alias in node.names}
+        found[name] = {f"{m}.{a}" if f"{m}.{a}" in known else m for m, a in named} & known.keys() - {name}
+    return found
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """What is left when all that leads nowhere, and all that nothing leads to, is taken away."""
+    left = {one: set(others) for one, others in graph.items()}
+    while True:
+        led_to = {other for others in left.values() for other in others}
+        gone = {one for one, others in left.items() if not others & left.keys() or one not in led_to}
+        if not gone:
+            return sorted(left)
+        left = {one: others - gone for one, others in left.items() if one not in gone}
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert circle(arrows()) == []
+
+
+def test_no_part_of_a_room_imports_itself_by_way_of_others() -> None:
+    parts: dict[str, set[str]] = {}
+    for name, others in arrows().items():
+        part = name.rpartition(".")[0]
+        below = {other.rpartition(".")[0] for other in others if other.count(".") > 2}
+        if name.count(".") > 2:
+            parts.setdefault(part, set()).update(below - {part})
+    assert "axonstream.gateway.reading" in parts
+    assert circle(parts) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == ["b", "c"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from axonstream.gateway.http.openapi import document
+from axonstream.gateway.openapi import document
 from kit.named_in_documents import ROOT, Named, names
 from kit.offline_gateway import OfflineGateway
 from kit.scraped import Scraped

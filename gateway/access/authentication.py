@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from secrets import token_bytes
 
-from starlette.datastructures import Address
-from starlette.requests import Request
-
-from axonstream.gateway.access.credentials import (
+from axonstream.gateway.access.rate_limits import RateLimits
+from axonstream.gateway.control.credentials import (
     ApiVersion,
     Credential,
     Identity,
@@ -16,21 +14,13 @@ from axonstream.gateway.access.credentials import (
     KeyScope,
     static_key_name,
 )
-from axonstream.gateway.access.rate_limits import RateLimits
-from axonstream.gateway.control.audit_entry import Actor
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.http.errors import RefusedError, UnavailableError
-
-EARLY_KEY = b"x-api-key"
-RECENT_KEY = b"x-axonpush-api-key"
-PUBLIC_TOKEN = b"x-public-token"
-TENANT = b"x-tenant-id"
-ORIGIN = b"origin"
-
-Headers = dict[bytes, bytes]  # names in lower case
+from axonstream.gateway.http.header_names import EARLY_KEY, ORIGIN, PUBLIC_TOKEN, RECENT_KEY, TENANT, Headers
 
 MOST_SHOWN = 10_000  # valid keys whose HMAC need not be made again
 
+_BEARER = b"bearer "
 _ASK_FOR_KEY = "Send your key in the header X-API-Key, and its tenant in x-tenant-id."
 
 
@@ -60,15 +50,11 @@ class Authentication:
             credential = Credential(tenant_id, control.tenant(tenant_id).channel_apps, name=name)
             control.credentials[self._digests.of(key.encode())] = credential
 
-    def identify(self, request: Request, scope: KeyScope) -> Identity:
-        """The sender's identity; raises as `identify_by` does."""
-        return self.identify_by(dict(request.scope["headers"]), scope)
-
-    def check_again(self, request: Request, scope: KeyScope) -> Identity:
+    def check_again(self, headers: Headers, scope: KeyScope) -> Identity:
         """As `identify`, for a request that goes on and is not a new one: it does not count for the rate limits."""
-        return self.identify_by(dict(request.scope["headers"]), scope, new=False)
+        return self.identify(headers, scope, new=False)
 
-    def identify_by(self, headers: Headers, scope: KeyScope, *, new: bool = True) -> Identity:
+    def identify(self, headers: Headers, scope: KeyScope, *, new: bool = True) -> Identity:
         """The identity that the headers of a request show, by their names in lower case.
 
         Raises RefusedError: 400 for two key headers at once and for a missing tenant, 401 for a missing, unknown,
@@ -106,7 +92,7 @@ class Authentication:
 
     def charge(self, identity: Identity, number: int) -> None:
         """Count so many requests more: those of a bulk request."""
-        if self._limits is not None and identity.credential is not None:
+        if self._limits is not None:
             self._limits.take_more(identity.credential, number)
 
     def _check(self, credential: Credential, tenant: bytes | None, generation: ApiVersion, scope: KeyScope) -> None:
@@ -143,10 +129,12 @@ class Authentication:
         raise RefusedError(401, "the API key is not known here", "Check the key; it may be revoked.")
 
 
-def actor_of(identity: Identity, client: tuple[str, int] | Address | None) -> Actor:
-    """Who the audit log says a sender is. `client` is the other end of the connection; a proxy's where there is one."""
-    name = "" if identity.credential is None else identity.credential.name
-    return Actor(name, "" if client is None else client[0])
+def with_bearer(headers: Headers) -> Headers:
+    """The headers, with the key of `Authorization: Bearer` as that of a v1 client where none is sent otherwise."""
+    bearer = headers.get(b"authorization", b"")
+    if bearer[: len(_BEARER)].lower() != _BEARER or {EARLY_KEY, RECENT_KEY, PUBLIC_TOKEN} & headers.keys():
+        return headers
+    return {**headers, RECENT_KEY: bearer[len(_BEARER) :].strip()}
 
 
 def _check_page(origin: bytes, headers: Headers, credential: Credential) -> None:

@@ -14,9 +14,9 @@ from collections.abc import Set as AbstractSet
 
 from axonstream.contract.deleted_traces import DeletedTraces
 from axonstream.contract.deletion import Deletion
-from axonstream.gateway.access.credentials import Credential, KeyDigests
 from axonstream.gateway.control.audit_entry import is_entry
 from axonstream.gateway.control.audit_trail import AuditTrail
+from axonstream.gateway.control.credentials import Credential, KeyDigests
 from axonstream.gateway.control.records import (
     ApiKey,
     App,

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from axonstream.contract.deletion import Late
 from axonstream.event_contract import MAX_NAME_BYTES
-from axonstream.gateway.access.authentication import actor_of
-from axonstream.gateway.access.credentials import Identity
-from axonstream.gateway.deleting.being_deleted import HEADER
+from axonstream.gateway.control.credentials import Identity
 from axonstream.gateway.deleting.deletions import Deletions
 from axonstream.gateway.deleting.late_events import SELECTIONS
 from axonstream.gateway.http.errors import GatewayError, RefusedError
 from axonstream.gateway.managing.routes import Managing, json_answer
+from axonstream.gateway.reading.being_deleted import HEADER
 from axonstream.gateway.reading.trace_queries import TraceQueries
 from axonstream.gateway.reading.trace_reads import nothing_yet
 from axonstream.gateway.reading.visibility import Visibility
+from axonstream.gateway.routing.request import Request
 
 MOST_TRACES_OF_A_REQUEST = 10_000
 _LATE = "late"
@@ -67,7 +65,8 @@ class Deleting:
 
     async def trace(self, request: Request) -> Response:
         """DELETE /traces/{id}?late=refused|stored."""
-        identity, _ = self._managing.admin(request)
+        identity = request.identity
+        self._managing.tenant(request)  # raises while the control data has not been read
         trace_id: str = request.path_params["trace_id"]
         if "\x00" in trace_id or not trace_id or len(trace_id.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
             raise RefusedError(404, "no trace can have this id", "Check the trace id.")
@@ -79,7 +78,8 @@ class Deleting:
 
     async def traces(self, request: Request) -> Response:
         """DELETE /traces?sessionId=, ?userId= or ?tenant=: exactly one of them."""
-        identity, _ = self._managing.admin(request)
+        identity = request.identity
+        self._managing.tenant(request)  # raises while the control data has not been read
         query = request.query_params
         chosen = [name for name in (_TENANT, *SELECTIONS) if name in query]
         if len(chosen) != 1 or len(query.getlist(chosen[0])) != 1 or not query[chosen[0]]:
@@ -136,8 +136,9 @@ class Deleting:
         before: dict[str, object],
         selected: tuple[str, str] | None = None,
     ) -> Response:
-        actor = actor_of(identity, request.client)
-        made = await self._deletions.delete(identity.tenant_id, trace_ids, late, actor, subject, before, selected)
+        made = await self._deletions.delete(
+            identity.tenant_id, trace_ids, late, request.actor, subject, before, selected
+        )
         answer: DeletionAnswer = {
             "ok": True,
             "message": "deleted: nothing of it is shown from now on; ClickHouse deletes the rows in the background",
@@ -157,15 +158,3 @@ class Deleting:
                 400, f"late must be refused or stored, not {text[:32]!r}", "Correct it, or leave it out."
             )
         return Late(text)
-
-
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-def by_method(read: Handler, delete: Handler) -> Handler:
-    """One handler for a path that is read and deleted."""
-
-    async def handle(request: Request) -> Response:
-        return await (delete if request.method == "DELETE" else read)(request)
-
-    return handle

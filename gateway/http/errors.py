@@ -1,4 +1,4 @@
-"""What the gateway answers when it cannot do what it was asked, as one JSON form.
+"""What the gateway answers when it cannot do what it was asked: one table, and one JSON form.
 
 GatewayError
 +- RefusedError         the request is wrong, and the sender can put it right: 4xx, and 501
@@ -6,22 +6,21 @@ GatewayError
 +- UnavailableError     Kafka or ClickHouse cannot answer in time: 503 with Retry-After; ask again
 
 `axonstream.kafka.errors.NotAcknowledgedError` is answered as 503, too. Any other exception is a defect: 500,
-logged by the server with its traceback, of which the sender sees nothing.
+logged by the server with its traceback, of which the sender sees nothing. `ERRORS` is the table.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from secrets import token_hex
 from time import monotonic
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from axonstream.kafka.errors import NotAcknowledgedError, PartitionsChangedError
 
@@ -47,20 +46,22 @@ _CODES = {
     501: "not_implemented",
     503: "unavailable",
 }
-_HINTS = {
-    404: "The calls that this server answers are listed at /openapi.json.",
-    405: "The header Allow names the methods that this path answers.",
+_HEADERS = {
+    415: {"Accept-Encoding": "gzip"},  # RFC 9110 15.5.16
+    503: {"Retry-After": str(RETRY_AFTER_S)},
 }
 _PUBLISH_AGAIN = (
     "Publish again: with the same dedupKey and traceId the event counts once, whether or not it was stored already."
 )
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class GatewayError(Exception):
-    """Root of this package's errors."""
+    """Root of this package's errors. The answer has `headers` beside those of its status, and `details` in its body."""
 
     status = 500
-    details: Mapping[str, Any] = MappingProxyType({})  # further members of the answer
+    headers: Mapping[str, str] = _NOTHING
+    details: Mapping[str, Any] = _NOTHING
 
     def __init__(self, message: str | Sequence[str], hint: str) -> None:
         super().__init__(message)
@@ -76,7 +77,6 @@ class RefusedError(GatewayError):
     ) -> None:
         super().__init__(message, hint)
         self.status = status
-        self.headers: dict[str, str] = {}
         self.details = details or {}
 
 
@@ -86,12 +86,42 @@ class RateLimitedError(RefusedError):
     def __init__(self, message: str, hint: str, retry_after_s: int) -> None:
         super().__init__(429, message, hint)
         self.retry_after_s = retry_after_s
+        self.headers = {"Retry-After": str(retry_after_s)}
 
 
 class UnavailableError(GatewayError):
     """A part behind the gateway cannot answer in time; nothing is wrong with the request."""
 
     status = 503
+
+
+class ErrorAnswer(NamedTuple):
+    """What the sender of a request is told of an error."""
+
+    status: int
+    message: str | Sequence[str]
+    hint: str
+    headers: Mapping[str, str] = _NOTHING
+    details: Mapping[str, Any] = _NOTHING
+
+    @property
+    def is_of_a_defect(self) -> bool:
+        """Whether the log needs the traceback."""
+        return self.status == 500
+
+    def response(self, scope: Scope) -> Response:
+        """For a request. `requestId` is the sender's X-Request-Id where it is a sane one."""
+        request_id = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+        if not 0 < len(request_id) <= 128 or not request_id.isascii() or not request_id.isprintable():
+            request_id = fresh_request_id()
+        body = error_body(self.status, self.message, self.hint, request_id, self.details)
+        headers = {**self.headers, "X-Request-Id": request_id, **_HEADERS.get(self.status, _NOTHING)}
+        return Response(body, self.status, headers, media_type="application/json")
+
+
+def answer_to(error: Exception) -> ErrorAnswer:
+    """By the table: what it has for the nearest class of the error."""
+    return next(ERRORS[kind] for kind in type(error).__mro__ if kind in ERRORS)(error)
 
 
 def fresh_request_id() -> str:
@@ -113,55 +143,6 @@ def error_body(
     return orjson.dumps(body | dict(details) if details else body)
 
 
-def error_response(
-    request: Request,
-    status: int,
-    message: str | Sequence[str],
-    hint: str,
-    headers: Mapping[str, str] | None = None,
-    details: Mapping[str, Any] | None = None,
-) -> Response:
-    """The JSON answer for an error. `requestId` is the sender's X-Request-Id where it is a sane one."""
-    request_id = request.headers.get("x-request-id", "")
-    if not 0 < len(request_id) <= 128 or not request_id.isascii() or not request_id.isprintable():
-        request_id = fresh_request_id()
-    body = error_body(status, message, hint, request_id, details)
-    answer_headers = {**(headers or {}), "X-Request-Id": request_id}
-    if status == 503:
-        answer_headers["Retry-After"] = str(RETRY_AFTER_S)
-    return Response(body, status, answer_headers, media_type="application/json")
-
-
-async def answer_gateway_error(request: Request, error: GatewayError) -> Response:
-    """For RefusedError and UnavailableError."""
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, RateLimitedError) else None
-    if isinstance(error, RefusedError) and error.headers:
-        headers = error.headers
-    if error.status == 415:
-        headers = {"Accept-Encoding": "gzip"}  # RFC 9110 15.5.16
-    return error_response(request, error.status, error.message, error.hint, headers, error.details)
-
-
-async def answer_not_acknowledged(request: Request, error: NotAcknowledgedError) -> Response:
-    """For an append that Kafka did not acknowledge: never a false 2xx (guarantee G1). The log has the cause."""
-    _not_acknowledged.tell(error)
-    if isinstance(error, PartitionsChangedError):
-        return error_response(request, 503, str(error), _PUBLISH_AGAIN)
-    return error_response(request, 503, "Kafka did not acknowledge in time", _PUBLISH_AGAIN)
-
-
-async def answer_http_exception(request: Request, error: HTTPException) -> Response:
-    """For what the router itself refuses: an unknown path, a wrong method."""
-    hint = _HINTS.get(error.status_code, "See /openapi.json.")
-    return error_response(request, error.status_code, error.detail, hint, error.headers)
-
-
-async def answer_defect(request: Request, _: Exception) -> Response:
-    """For everything else; the server logs the traceback after this answer."""
-    message = "the server failed on this request"
-    return error_response(request, 500, message, "Report the requestId; the server's log has the cause.")
-
-
 class _Told:
     """Tells the log of causes that senders are not told: of many at once one, with the number of those before it."""
 
@@ -178,11 +159,35 @@ class _Told:
         self._last_at, self._untold = monotonic(), 0
 
 
-_not_acknowledged = _Told()
+_untold_causes = _Told()
 
-HANDLERS: dict[Any, Any] = {
-    GatewayError: answer_gateway_error,
-    NotAcknowledgedError: answer_not_acknowledged,
-    HTTPException: answer_http_exception,
-    Exception: answer_defect,
+
+def _as_it_says(error: GatewayError) -> ErrorAnswer:
+    return ErrorAnswer(error.status, error.message, error.hint, error.headers, error.details)
+
+
+def _not_acknowledged(error: NotAcknowledgedError) -> ErrorAnswer:
+    """Never a false 2xx (guarantee G1). The log has the cause."""
+    _untold_causes.tell(error)
+    return ErrorAnswer(503, "Kafka did not acknowledge in time", _PUBLISH_AGAIN)
+
+
+def _partitions_changed(error: PartitionsChangedError) -> ErrorAnswer:
+    """Its words may be told."""
+    _untold_causes.tell(error)
+    return ErrorAnswer(503, str(error), _PUBLISH_AGAIN)
+
+
+def _defect(_: Exception) -> ErrorAnswer:
+    """The server logs the traceback after this answer."""
+    hint = "Report the requestId; the server's log has the cause."
+    return ErrorAnswer(500, "the server failed on this request", hint)
+
+
+ERRORS: dict[type[BaseException], Callable[[Any], ErrorAnswer]] = {
+    GatewayError: _as_it_says,
+    NotAcknowledgedError: _not_acknowledged,
+    PartitionsChangedError: _partitions_changed,
+    Exception: _defect,
 }
+"""An exception -> its answer. What is not here is answered as its base class is."""

@@ -32,8 +32,8 @@ class Exchange:
         body, cycle.body = bytes(cycle.body), bytearray()  # a connection without a request holds nothing
         return body
 
-    def answer(self, status: int, body: bytes) -> bool:
-        """Send the whole answer, which is JSON. False when it cannot be written at once: then it has to be sent."""
+    def answer(self, status: int, body: bytes, media_type: bytes) -> bool:
+        """Send the whole answer. False when it cannot be written at once: then it has to be sent."""
         cycle = self._cycle
         if cycle.flow.write_paused or cycle.disconnected or cycle.response_started:
             return False
@@ -42,7 +42,7 @@ class Exchange:
         head = [STATUS_LINE[status]]
         for name, value in cycle.default_headers:
             head += (name, b": ", value, b"\r\n")
-        head.append(b"content-length: %d\r\ncontent-type: application/json\r\n" % len(body))
+        head.append(b"content-length: %d\r\ncontent-type: %b\r\n" % (len(body), media_type))
         head.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
         head.append(body)
         cycle.transport.write(b"".join(head))

@@ -49,7 +49,7 @@ async def check_fast_path() -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
-        offered.append(exchange is not None and exchange.answer(200, b"{}"))
+        offered.append(exchange is not None and exchange.answer(200, b"{}", b"application/json"))
         if not offered[0]:
             await Response(b"{}")(scope, receive, send)
 

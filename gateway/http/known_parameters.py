@@ -7,13 +7,9 @@ X-Axonstream-Ignored names those.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from difflib import get_close_matches
-from typing import TypeVar
 from urllib.parse import parse_qsl
-
-from starlette.requests import Request
-from starlette.responses import Response
 
 from axonstream.gateway.http.errors import RefusedError
 
@@ -21,30 +17,15 @@ IGNORED = "X-Axonstream-Ignored"
 _MOST_SHOWN = 64  # characters of a name
 _NEAR = 0.6  # of 1, by difflib
 
-Answer = TypeVar("Answer")
 
+def check_query(query: bytes, names: Collection[str], ignored: Collection[str] = ()) -> list[str]:
+    """The parameters of `query` that do nothing, once it is sure that it has no others than `names` and those.
 
-def takes(
-    handler: Callable[[Request], Awaitable[Answer]], *names: str, ignored: Collection[str] = ()
-) -> Callable[[Request], Awaitable[Answer]]:
-    """`handler`, for requests whose query has no names but these. `ignored` are of public clients, and do nothing."""
-
-    async def handle(request: Request) -> Answer:
-        given = request.query_params.keys()
-        if not given:
-            return await handler(request)
-        refuse_unknown([name for name in given if name not in ignored], names)
-        answer = await handler(request)
-        if isinstance(answer, Response) and (left_out := [name for name in given if name in ignored]):
-            answer.headers[IGNORED] = ", ".join(left_out)
-        return answer
-
-    return handle
-
-
-def refuse_query(query: bytes) -> None:
-    """For a call that takes no parameters. Raises RefusedError 400 unless `query` is empty of them."""
-    refuse_unknown([name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)], ())
+    Raises RefusedError 400.
+    """
+    given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    refuse_unknown([name for name in given if name not in ignored], names)
+    return [name for name in given if name in ignored]
 
 
 def refuse_unknown(given: Collection[str], names: Collection[str]) -> None:

@@ -10,8 +10,8 @@ from collections import Counter
 
 from starlette.types import Scope
 
-from axonstream.gateway.access.authentication import EARLY_KEY, ORIGIN, PUBLIC_TOKEN, RECENT_KEY, TENANT, Headers
 from axonstream.gateway.http.errors import RefusedError
+from axonstream.gateway.http.header_names import EARLY_KEY, ORIGIN, PUBLIC_TOKEN, RECENT_KEY, TENANT, Headers
 from axonstream.settings.loopback import LOOPBACK_NAMES, is_loopback
 
 _HOST = b"host"

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from axonstream.contract.event import Event
-from axonstream.gateway.access.credentials import ApiVersion
+from axonstream.gateway.control.credentials import ApiVersion
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.ring import Feed
 from axonstream.kafka.topics import event_key

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import orjson
 
 from axonstream.contract.event import Event
-from axonstream.gateway.access.credentials import ApiVersion
-from axonstream.gateway.http.answers import StoredEvent, event_answer
+from axonstream.gateway.control.credentials import ApiVersion
+from axonstream.gateway.routing.answers import StoredEvent, event_answer
 
 AppOf = Callable[[str, int], int | None]  # of a tenant's channel
 

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from axonstream.contract.deleted_traces import DeletedTraces
-from axonstream.gateway.access.credentials import ApiVersion
+from axonstream.gateway.control.credentials import ApiVersion
 from axonstream.gateway.http.errors import UnavailableError
 from axonstream.gateway.live.delivery import Delivery
 from axonstream.gateway.live.filter import LiveFilter

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import NamedTuple
 
-from axonstream.gateway.access.credentials import ApiVersion
+from axonstream.gateway.control.credentials import ApiVersion
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.position import Kind
 

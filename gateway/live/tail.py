@@ -1,4 +1,4 @@
-"""Live streams over HTTP: who may open which, and from where; see live_stream for what then comes.
+"""Live streams over HTTP: who may open which, and from where; see stream for what then comes.
 
 GET /channel/{id}/subscribe, /channel/{id}/{identifier}/subscribe   the contract's
 GET /traces/{id}/live, /live                                        ours: a trace, all of the tenant
@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.contract.deleted_traces import DeletedTraces
 from axonstream.event_contract import MAX_ID
 from axonstream.gateway.access.authentication import Authentication
-from axonstream.gateway.access.credentials import Identity, KeyScope
 from axonstream.gateway.access.shares import Shares
+from axonstream.gateway.control.credentials import Identity, KeyScope
 from axonstream.gateway.http.errors import RateLimitedError, RefusedError, UnavailableError
 from axonstream.gateway.live.catch_up import CatchUps
 from axonstream.gateway.live.counts import LiveCounts
@@ -26,6 +25,7 @@ from axonstream.gateway.live.log import ReadSoFar
 from axonstream.gateway.live.position import Kind, Place, Position, PositionError, is_plain_position, read_position
 from axonstream.gateway.live.reader import LiveReader
 from axonstream.gateway.live.stream import HEADERS, LiveStream
+from axonstream.gateway.routing.request import Request
 from axonstream.gateway.sealed_texts import NotSealedHereError
 from axonstream.names import name_fault
 from axonstream.settings.settings import Settings
@@ -68,7 +68,7 @@ class LiveTail:
 
     async def channel(self, request: Request) -> Response | LiveStream:
         """A channel's events, of one identifier where the path names it."""
-        identity = self._authentication.identify(request, KeyScope.READ)
+        identity = request.identity
         channel_id = await self._channel(identity, request.path_params["channel_id"])
         identifier = request.path_params.get("identifier")
         wanted = read_filter(request.query_params, identity.tenant_id, channel_id=channel_id, identifier=identifier)
@@ -76,7 +76,7 @@ class LiveTail:
 
     async def trace(self, request: Request) -> Response | LiveStream:
         """A trace's events. It need not have any yet: a stream may be opened before its agents start."""
-        identity = self._authentication.identify(request, KeyScope.READ)
+        identity = request.identity
         trace_id: str = request.path_params["trace_id"]
         if name_fault(trace_id) is not None:
             raise RefusedError(404, "no trace can have this id", "Check the trace id.")
@@ -87,7 +87,7 @@ class LiveTail:
 
     async def tenant(self, request: Request) -> Response | LiveStream:
         """All events of the tenant."""
-        identity = self._authentication.identify(request, KeyScope.READ)
+        identity = request.identity
         wanted = read_filter(request.query_params, identity.tenant_id)
         return await self._open(request, identity, wanted, positions=True)
 
@@ -151,7 +151,7 @@ class LiveTail:
             self.reader,
             cursor,
             None if since is None else self.catch_ups.begin(cursor, since, positions=positions),
-            lambda: self._authentication.check_again(request, KeyScope.READ),
+            lambda: self._authentication.check_again(request.headers, KeyScope.READ),
             partial(self._closed, identity.tenant_id),
             self.counts,
             positions=positions,
@@ -198,5 +198,5 @@ def _resumed(read: ReadSoFar, wanted: LiveFilter, named: Position) -> Position:
 
 
 def _last_event_id(request: Request) -> str | None:
-    header, query = request.headers.get("last-event-id"), request.query_params.get("lastEventId")
-    return header or query or None
+    header, query = request.headers.get(b"last-event-id", b""), request.query_params.get("lastEventId")
+    return header.decode("latin-1") or query or None

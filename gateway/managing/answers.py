@@ -6,11 +6,11 @@ from typing import NotRequired
 
 from typing_extensions import TypedDict
 
-from axonstream.gateway.access.credentials import Identity, KeyScope
+from axonstream.gateway.control.credentials import Identity, KeyScope
 from axonstream.gateway.control.records import App, Channel, WebhookEndpoint
 from axonstream.gateway.control.shown_url import shown_url
-from axonstream.gateway.http.answers import WireId
-from axonstream.gateway.http.wire_values import iso_time, opaque_id, wire_id, with_id_texts
+from axonstream.gateway.routing.answers import WireId
+from axonstream.gateway.routing.wire_values import iso_time, opaque_id, wire_id, with_id_texts
 
 
 class AppAnswer(TypedDict):
@@ -149,7 +149,7 @@ def channel_answer(channel: Channel, identity: Identity) -> ChannelAnswer:
 
 def endpoint_answer(endpoint: WebhookEndpoint, identity: Identity) -> EndpointAnswer:
     """With the whole URL for a key of scope admin alone: who knows a receiver's URL can often send to it."""
-    whole = identity.credential is not None and KeyScope.ADMIN in identity.credential.scopes
+    whole = KeyScope.ADMIN in identity.credential.scopes
     number = wire_id(endpoint.id, identity.generation)
     answer: EndpointAnswer = {
         "id": number,

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import Response
 
-from axonstream.gateway.access.credentials import Identity
 from axonstream.gateway.control.audit_entry import MOST_SHOWN, Action, shown
 from axonstream.gateway.control.data import BUILT_IN, MAX_CHANNELS, Tenant
 from axonstream.gateway.control.records import Channel, ControlRecord, Kind, Place, new_id
@@ -26,6 +24,7 @@ from axonstream.gateway.managing.routes import (
     listed,
     records_gone,
 )
+from axonstream.gateway.routing.request import Request
 
 _ROWS_OF_A_TURN = 200
 
@@ -58,19 +57,21 @@ class Channels:
 
     async def create(self, request: Request) -> Response:
         """POST /channel: 201, 400 for an app that is none, 409 at the limit."""
-        identity, tenant = self._managing.admin(request)
-        given = await self._managing.input(request, identity, ChannelInput)
+        tenant = self._managing.tenant(request)
+        given = await self._managing.input(request, ChannelInput)
         app = await self._managing.referred(given.app_id, "app", tenant.apps.get)
-        return await self._create(request, identity, tenant, app.id, given.name)
+        return await self._create(request, tenant, app.id, given.name)
+
+    async def create_in_app(self, request: Request) -> Response:
+        """POST /apps/{app}/channels: 201, and 409 at the limit."""
+        tenant = self._managing.tenant(request)
+        app = await self._managing.named(request, "app", tenant.apps.get)
+        given = await self._managing.input(request, AppChannelInput)
+        return await self._create(request, tenant, app.id, given.name)
 
     async def of_app(self, request: Request) -> Response:
-        """GET /apps/{app}/channels, the oldest first; POST: 201, and 409 at the limit."""
-        if request.method == "POST":
-            identity, tenant = self._managing.admin(request)
-            app = await self._managing.named(request, "app", tenant.apps.get)
-            given = await self._managing.input(request, identity, AppChannelInput)
-            return await self._create(request, identity, tenant, app.id, given.name)
-        identity, tenant = self._managing.reader(request)
+        """GET /apps/{app}/channels, the oldest first."""
+        identity, tenant = request.identity, self._managing.tenant(request)
         app = await self._managing.named(request, "app", tenant.apps.get)
         rows: list[ChannelAnswer] = []
         for at, channel in enumerate(tenant.channels(app.id)):
@@ -80,34 +81,15 @@ class Channels:
         return listed(rows, "channels", identity)
 
     async def one(self, request: Request) -> Response:
-        """GET, PUT, DELETE /channel/{id}, and the same below an app, which then has to be the channel's."""
-        reads = request.method in ("GET", "HEAD")
-        identity, tenant = (self._managing.reader if reads else self._managing.admin)(request)
-        app = None
-        if "app_id" in request.path_params:
-            app = await self._managing.named(request, "app", tenant.apps.get)
+        """GET /channel/{id}, and the same below an app, which then has to be the channel's."""
+        channel = await self._named(request, self._managing.tenant(request))
+        return json_answer(channel_answer(channel, request.identity))
 
-        def find(number: int) -> Channel | None:
-            channel = tenant.channel(number)
-            return None if channel is None or (app is not None and channel.app_id != app.id) else channel
-
-        channel = await self._managing.named(request, "channel", find)
-        if reads:
-            return json_answer(channel_answer(channel, identity))
-        if request.method == "PUT":
-            return await self._change(request, identity, tenant, channel)
-        if channel.id in BUILT_IN[Kind.CHANNEL]:
-            raise built_in("channel")
-        gone = channel_places(tenant, channel.id)
-        before = shown(channel) | gone_with_it([place for place in gone if place.kind is Kind.WEBHOOK])
-        subject = f"channel {channel.id}"
-        await self._managing.change(
-            request, identity, Action.CHANNEL_DELETE, subject, records_gone(gone), before=before
-        )
-        return done("the channel is deleted; its events stay, and publishing to it makes it again")
-
-    async def _change(self, request: Request, identity: Identity, tenant: Tenant, channel: Channel) -> Response:
-        given = await self._managing.input(request, identity, ChannelChange)
+    async def change(self, request: Request) -> Response:
+        """PUT, as `one`."""
+        tenant = self._managing.tenant(request)
+        channel = await self._named(request, tenant)
+        given = await self._managing.input(request, ChannelChange)
         if given.name is None and given.app_id is None:
             raise RefusedError(400, "there is nothing to change", "Send name, or appId to move the channel.")
         app_id = channel.app_id
@@ -119,16 +101,39 @@ class Channels:
         changed = [ControlRecord(Place(Kind.CHANNEL, tenant.id, channel.id), channel)]
         subject = f"channel {channel.id}"
         await self._managing.change(
-            request, identity, Action.CHANNEL_CHANGE, subject, changed, before=before, after=shown(channel)
+            request, Action.CHANNEL_CHANGE, subject, changed, before=before, after=shown(channel)
         )
-        return json_answer(channel_answer(channel, identity))
+        return json_answer(channel_answer(channel, request.identity))
 
-    async def _create(self, request: Request, identity: Identity, tenant: Tenant, app_id: int, name: str) -> Response:
+    async def delete(self, request: Request) -> Response:
+        """DELETE, as `one`: with a channel go its webhook endpoints."""
+        tenant = self._managing.tenant(request)
+        channel = await self._named(request, tenant)
+        if channel.id in BUILT_IN[Kind.CHANNEL]:
+            raise built_in("channel")
+        gone = channel_places(tenant, channel.id)
+        before = shown(channel) | gone_with_it([place for place in gone if place.kind is Kind.WEBHOOK])
+        subject = f"channel {channel.id}"
+        await self._managing.change(request, Action.CHANNEL_DELETE, subject, records_gone(gone), before=before)
+        return done("the channel is deleted; its events stay, and publishing to it makes it again")
+
+    async def _named(self, request: Request, tenant: Tenant) -> Channel:
+        app = None
+        if "app_id" in request.path_params:
+            app = await self._managing.named(request, "app", tenant.apps.get)
+
+        def find(number: int) -> Channel | None:
+            channel = tenant.channel(number)
+            return None if channel is None or (app is not None and channel.app_id != app.id) else channel
+
+        return await self._managing.named(request, "channel", find)
+
+    async def _create(self, request: Request, tenant: Tenant, app_id: int, name: str) -> Response:
         if len(tenant.made_channels) >= MAX_CHANNELS:
             raise limit_reached("channels", MAX_CHANNELS)
         now = self._managing.clock()
         channel = Channel(new_id(), app_id, name, now, now)
         made = [ControlRecord(Place(Kind.CHANNEL, tenant.id, channel.id), channel)]
         subject = f"channel {channel.id}"
-        await self._managing.change(request, identity, Action.CHANNEL_CREATE, subject, made, after=shown(channel))
-        return json_answer(channel_answer(channel, identity), 201)
+        await self._managing.change(request, Action.CHANNEL_CREATE, subject, made, after=shown(channel))
+        return json_answer(channel_answer(channel, request.identity), 201)

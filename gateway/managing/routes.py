@@ -1,4 +1,4 @@
-"""What the management calls share: who asks, which object the path names, and how a change is made.
+"""What the management calls share: which object the path names, and how a change is made.
 
 A change is answered once it has been read back from the control topic, and the last change of an object wins. An
 object that is not found is looked for again after catching up with the topic: another gateway may have made it just
@@ -12,21 +12,18 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import MAX_EVENT_BYTES, MAX_ID
-from axonstream.gateway.access.authentication import Authentication, actor_of
-from axonstream.gateway.access.credentials import ApiVersion, Identity, KeyScope
 from axonstream.gateway.control.audit_entry import Action, entry
+from axonstream.gateway.control.credentials import ApiVersion, Identity
 from axonstream.gateway.control.data import Tenant
 from axonstream.gateway.control.log import Control, not_caught_up
 from axonstream.gateway.control.records import ControlRecord
 from axonstream.gateway.http.errors import RefusedError, UnavailableError
 from axonstream.gateway.managing.answers import DoneAnswer
 from axonstream.gateway.managing.inputs import Input, read_input
-from axonstream.gateway.publishing.body_room import BodyRoom
-from axonstream.gateway.publishing.request_body import RequestBody
+from axonstream.gateway.routing.request import Request
 
 T = TypeVar("T")
 
@@ -36,26 +33,20 @@ _MOST_DIGITS = 19
 class Managing:
     """Handed to the handlers of apps, channels and webhook endpoints; `clock` gives ms since 1970."""
 
-    def __init__(
-        self, authentication: Authentication, control: Control, room: BodyRoom, clock: Callable[[], int]
-    ) -> None:
-        self._authentication = authentication
-        self._room = room
+    def __init__(self, control: Control, clock: Callable[[], int]) -> None:
         self._control = control
         self.clock = clock
 
-    def reader(self, request: Request) -> tuple[Identity, Tenant]:
-        """Who asks to read. Raises UnavailableError while the control data has not been read."""
-        return self._who(request, KeyScope.READ)
+    def tenant(self, request: Request) -> Tenant:
+        """What the tenant that asks has. Raises UnavailableError while the control data has not been read."""
+        if not self._control.data.loaded:
+            raise UnavailableError("the control data has not been read from Kafka yet", "Send the request again.")
+        return self._control.data.tenant(request.identity.tenant_id)
 
-    def admin(self, request: Request) -> tuple[Identity, Tenant]:
-        """Who asks to change something. Raises as `reader` does."""
-        return self._who(request, KeyScope.ADMIN)
-
-    async def input(self, request: Request, identity: Identity, form: type[Input]) -> Input:
+    async def input(self, request: Request, form: type[Input]) -> Input:
         """The body, as the form says."""
-        with closing(RequestBody(dict(request.scope["headers"]), request.receive, self._room)) as body:
-            sent = await body.read(MAX_EVENT_BYTES, identity.tenant_id)
+        with closing(request.body) as body:
+            sent = await body.read(MAX_EVENT_BYTES, request.identity.tenant_id)
             return read_input(await body.content(sent, MAX_EVENT_BYTES), form)
 
     async def named(self, request: Request, what: str, find: Callable[[int], T | None]) -> T:
@@ -88,7 +79,6 @@ class Managing:
     async def change(
         self,
         request: Request,
-        identity: Identity,
         action: Action,
         subject: str,
         records: Sequence[ControlRecord],
@@ -98,21 +88,15 @@ class Managing:
     ) -> None:
         """Write the records and who changed what. Raises UnavailableError when Kafka does not acknowledge in time."""
         made = entry(
-            actor_of(identity, request.client),
+            request.actor,
             action,
             subject,
             at=self.clock(),
-            tenant_id=identity.tenant_id,
+            tenant_id=request.identity.tenant_id,
             before=before,
             after=after,
         )
         await self._control.write(records, made)
-
-    def _who(self, request: Request, scope: KeyScope) -> tuple[Identity, Tenant]:
-        identity = self._authentication.identify(request, scope)
-        if not self._control.data.loaded:
-            raise UnavailableError("the control data has not been read from Kafka yet", "Send the request again.")
-        return identity, self._control.data.tenant(identity.tenant_id)
 
 
 def json_answer(contents: object, status: int = 200) -> Response:

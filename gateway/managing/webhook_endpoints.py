@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.gateway.control.audit_entry import Action, shown
@@ -19,6 +18,7 @@ from axonstream.gateway.managing.answers import NewEndpointAnswer, endpoint_answ
 from axonstream.gateway.managing.inputs import EndpointInput
 from axonstream.gateway.managing.routes import Managing, done, json_answer, limit_reached, listed
 from axonstream.gateway.managing.webhook_urls import host_of, why_not_public
+from axonstream.gateway.routing.request import Request
 
 
 class WebhookEndpoints:
@@ -31,8 +31,8 @@ class WebhookEndpoints:
 
     async def create(self, request: Request) -> Response:
         """201 with the secret, which is told only here; 400 for a URL that nothing can be sent to, 409 at the limit."""
-        identity, tenant = self._managing.admin(request)
-        given = await self._managing.input(request, identity, EndpointInput)
+        identity, tenant = request.identity, self._managing.tenant(request)
+        given = await self._managing.input(request, EndpointInput)
         if not self._private_addresses and (why := why_not_public(host_of(given.url))):
             raise RefusedError(
                 400,
@@ -60,15 +60,13 @@ class WebhookEndpoints:
             made.append(ControlRecord(Place(Kind.WEBHOOK, tenant.id, given_up.id), None))
             before = {"deleted_for_room": given_up.id, **shown(given_up)}
         subject = f"webhook endpoint {endpoint.id}"
-        await self._managing.change(
-            request, identity, Action.WEBHOOK_CREATE, subject, made, before=before, after=shown(endpoint)
-        )
+        await self._managing.change(request, Action.WEBHOOK_CREATE, subject, made, before=before, after=shown(endpoint))
         answer: NewEndpointAnswer = {**endpoint_answer(endpoint, identity), "secret": secret, "rawSecret": secret}
         return json_answer(answer, 201)
 
     async def of_channel(self, request: Request) -> Response:
         """The endpoints of a channel, the oldest first, with those that were deactivated."""
-        identity, tenant = self._managing.reader(request)
+        identity, tenant = request.identity, self._managing.tenant(request)
         channel = await self._managing.named(request, "channel", tenant.channel)
         found = [endpoint for endpoint in tenant.webhooks.values() if endpoint.channel_id == channel.id]
         found.sort(key=lambda endpoint: (endpoint.created_at, endpoint.id))
@@ -76,14 +74,13 @@ class WebhookEndpoints:
 
     async def deactivate(self, request: Request) -> Response:
         """Nothing will be sent to it any more, and its secret is forgotten; doing it again changes nothing."""
-        identity, tenant = self._managing.admin(request)
+        tenant = self._managing.tenant(request)
         endpoint = await self._managing.named(request, "endpoint", tenant.webhooks.get)
         if endpoint.active:
             ended = replace(endpoint, active=False, sealed_secret="", updated_at=self._managing.clock())
             changed = [ControlRecord(Place(Kind.WEBHOOK, tenant.id, endpoint.id), ended)]
             await self._managing.change(
                 request,
-                identity,
                 Action.WEBHOOK_DEACTIVATE,
                 f"webhook endpoint {endpoint.id}",
                 changed,
@@ -94,7 +91,7 @@ class WebhookEndpoints:
 
     async def deliveries(self, request: Request) -> Response:
         """An empty list."""
-        identity, tenant = self._managing.reader(request)
+        identity, tenant = request.identity, self._managing.tenant(request)
         await self._managing.named(request, "endpoint", tenant.webhooks.get)
         return listed([], "data", identity)
 

@@ -18,20 +18,23 @@ from axonstream.contract.deleted_traces import DeletedTraces
 from axonstream.contract.event_ids import EventIds
 from axonstream.contract.event_record import EventRecord, encode_event
 from axonstream.event_contract import MAX_EVENT_BYTES, EventInput, trace_id_of
-from axonstream.gateway.access.authentication import Authentication, Headers, actor_of
+from axonstream.gateway.access.authentication import Authentication
 from axonstream.gateway.access.concurrency_limits import ConcurrencyLimit
-from axonstream.gateway.access.credentials import ApiVersion, Identity, KeyScope
+from axonstream.gateway.control.audit_entry import Actor
+from axonstream.gateway.control.credentials import ApiVersion, Identity
 from axonstream.gateway.control.published_channels import PublishedChannels
 from axonstream.gateway.deleting.late_events import LateEvents
-from axonstream.gateway.http.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
 from axonstream.gateway.http.errors import RefusedError
-from axonstream.gateway.http.wire_values import wire_id
+from axonstream.gateway.http.header_names import Headers
+from axonstream.gateway.http.request_body import MAX_BULK_BYTES
 from axonstream.gateway.publishing.bulk_body import TooLargeError, split_events
 from axonstream.gateway.publishing.event_validation import InvalidEventError, joined, validate_event
 from axonstream.gateway.publishing.repeated_bodies import Attempt, Drawn, RepeatedBodies, Sender
-from axonstream.gateway.publishing.request_body import MAX_BULK_BYTES, RequestBody
 from axonstream.gateway.publishing.sender_bytes import BodyError, SentEvent, read_event
 from axonstream.gateway.reading.late_reads import LateReads
+from axonstream.gateway.routing.answers import BulkAnswer, RefusedEventAnswer, StoredEvent, event_answer
+from axonstream.gateway.routing.request import Answer, Request
+from axonstream.gateway.routing.wire_values import wire_id
 from axonstream.process.loop_share import LoopShare
 from axonstream.producers.append_counts import AppendCounts, Backlog
 from axonstream.traceparent import Traceparent, read_traceparent
@@ -92,21 +95,19 @@ class Ingest:
         self.repeats = RepeatedBodies(time.monotonic, publish_timeout_ms / 1000)
         self.refused_of_bulks = 0  # events, while others of their request were looked at
 
-    async def publish(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
+    async def publish(self, request: Request) -> Answer:
         """POST /event: 201 for a v0 client, 200 for a v1 client, with the event as it is stored.
 
         An event without a trace joins that of the header `traceparent`.
         """
-        identity = self._authentication.identify_by(headers, KeyScope.INGEST)
-        raw = await body.read(MAX_EVENT_BYTES, identity.tenant_id)
+        body = request.body
+        raw = await body.read(MAX_EVENT_BYTES, request.identity.tenant_id)
         if body.packed:
             raw = await body.content(raw, MAX_EVENT_BYTES)
-        sender = _sender("/event", identity, headers)
-        return await self.repeats.once(sender, raw, partial(self._publish, headers, body, identity, raw))
+        return await self.repeats.once(_sender("/event", request), raw, partial(self._publish, request, raw))
 
-    async def _publish(
-        self, headers: Headers, body: RequestBody, identity: Identity, raw: bytes, attempt: Attempt
-    ) -> tuple[int, bytes]:
+    async def _publish(self, request: Request, raw: bytes, attempt: Attempt) -> Answer:
+        identity, headers = request.identity, request.headers
         try:
             sent = read_event(raw)
             parent = _parent(headers)
@@ -121,7 +122,7 @@ class Ingest:
         if drawn is not None:
             attempt.drawn = {0: drawn}
         if event.channel_id not in identity.channels:
-            await self._channels.make(identity.tenant_id, event.channel_id, actor_of(identity, body.client))
+            await self._channels.make(identity.tenant_id, event.channel_id, request.actor)
         await self._late_reads.before_publishing(identity.tenant_id)
         if attempt.stored:
             at_ms = attempt.stored[0]
@@ -138,26 +139,24 @@ class Ingest:
         app_id = identity.channels.get(event.channel_id)
         answer = event_answer(stored, identity.tenant_id, identity.generation, app_id)
         status = 201 if identity.generation is ApiVersion.V0 else 200
-        return status, orjson.dumps(answer)
+        return Answer(status, orjson.dumps(answer))
 
-    async def publish_many(self, headers: Headers, body: RequestBody) -> tuple[int, bytes]:
+    async def publish_many(self, request: Request) -> Answer:
         """POST /events: 200; the valid events are stored although others are refused. 400 when none is stored.
 
         When Kafka does not acknowledge, the answer is 503 for the whole request, of which a part may be stored.
         """
-        identity = self._authentication.identify_by(headers, KeyScope.INGEST)
+        identity, body = request.identity, request.body
         await self._late_reads.before_publishing(identity.tenant_id)
         sent = await body.read(MAX_BULK_BYTES, identity.tenant_id)  # before the turn: a slow sender holds none
-        sender = _sender("/events", identity, headers)
-        return await self.repeats.once(sender, sent, partial(self._publish_many, headers, body, identity, sent))
+        return await self.repeats.once(_sender("/events", request), sent, partial(self._publish_many, request, sent))
 
-    async def _publish_many(
-        self, headers: Headers, body: RequestBody, identity: Identity, sent: bytes, attempt: Attempt
-    ) -> tuple[int, bytes]:
+    async def _publish_many(self, request: Request, sent: bytes, attempt: Attempt) -> Answer:
+        identity, headers = request.identity, request.headers
         environment, parent = _environment(headers), _parent(headers)
         async with self.turns.turn(identity.tenant_id):
             share = LoopShare()
-            raw_events = await _split(await body.content(sent, MAX_BULK_BYTES), share)
+            raw_events = await _split(await request.body.content(sent, MAX_BULK_BYTES), share)
             self._authentication.charge(identity, len(raw_events) - 1)
             taken: list[_Taken] = []
             rejected: list[RefusedEventAnswer] = []
@@ -169,7 +168,7 @@ class Ingest:
                     taken.append(_Taken(index, *self._record_of(raw, identity, environment, parent, first)))
                 except (BodyError, InvalidEventError) as error:
                     rejected.append({"index": index, "message": str(error)})
-            taken = await self._of_known_channels(identity, body, taken, rejected)
+            taken = await self._of_known_channels(identity, request.actor, taken, rejected)
             records = [one.record for one in taken]
             attempt.drawn = {one.place: one.drawn for one in taken if one.drawn is not None}
             attempt.sent = [one.place for one in taken if one.place not in attempt.stored]
@@ -183,16 +182,16 @@ class Ingest:
         answer: BulkAnswer = {"accepted": len(records), "rejected": rejected, "ids": ids}
         if identity.generation is ApiVersion.V0:
             answer["idTexts"] = [str(number) for number in ids]
-        return 200, orjson.dumps(answer)
+        return Answer(200, orjson.dumps(answer))
 
     async def _of_known_channels(
-        self, identity: Identity, body: RequestBody, taken: list[_Taken], rejected: list[RefusedEventAnswer]
+        self, identity: Identity, actor: Actor, taken: list[_Taken], rejected: list[RefusedEventAnswer]
     ) -> list[_Taken]:
         """Those whose channel exists, or was made; the others are rejected."""
         unknown = {one.channel_id for one in taken} - identity.channels.keys()
         if not unknown:
             return taken
-        refused = await self._channels.make_all(identity.tenant_id, unknown, actor_of(identity, body.client))
+        refused = await self._channels.make_all(identity.tenant_id, unknown, actor)
         if not refused:
             return taken
         known: list[_Taken] = []
@@ -240,11 +239,11 @@ class Ingest:
         return record, None if event.dedup_key else first
 
 
-def _sender(call: str, identity: Identity, headers: Headers) -> Sender:
+def _sender(call: str, request: Request) -> Sender:
     """What must be equal beside the body, for it to be the same publish."""
-    key = "" if identity.credential is None else identity.credential.name
+    identity, headers = request.identity, request.headers
     of_event = (headers.get(b"x-axonpush-environment"), headers.get(b"traceparent"), headers.get(b"content-encoding"))
-    return call, identity.tenant_id, key, identity.generation, *of_event
+    return call, identity.tenant_id, identity.credential.name, identity.generation, *of_event
 
 
 def _environment(headers: Headers) -> str | None:

@@ -22,6 +22,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple
 
+from axonstream.gateway.routing.request import Answer
 from axonstream.kafka.errors import Fate, NotAcknowledgedError
 from axonstream.process.loop_share import LoopShare
 from axonstream.producers.batcher import LATE_S
@@ -31,7 +32,6 @@ MOST_EVENTS = 100_000  # some 20 MB; of more, the publishes that are oldest are 
 _NOT_IN_TIME = "Kafka did not acknowledge the first publish of this body in time"
 _LONG = 256 << 10  # bytes that take longer than a switch to a thread
 
-Answer = tuple[int, bytes]
 Sender = tuple[object, ...]  # what must be equal beside the body: call, tenant, key, headers that have a say
 _Key = tuple[Sender, bytes]
 

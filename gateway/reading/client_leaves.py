@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
-from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from axonstream.gateway.routing.request import Answer, Handler, Request
 
 _CLIENT_CLOSED_REQUEST = 499  # nginx's, for its logs and our counts: nobody gets this answer
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 def ends_with_its_client(handler: Handler) -> Handler:
     """`handler`, which is cancelled when the client of its request closes the connection before there is an answer."""
 
-    async def handle(request: Request) -> Response:
+    async def handle(request: Request) -> Answer | ASGIApp:
         answering = asyncio.ensure_future(handler(request))
         leaving = asyncio.ensure_future(_until_gone(request))
         try:

@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from starlette.datastructures import QueryParams
-from starlette.requests import Request
 from starlette.responses import Response
 
-from axonstream.gateway.access.authentication import Authentication
-from axonstream.gateway.access.credentials import Identity
+from axonstream.gateway.control.credentials import Identity
 from axonstream.gateway.control.log import Control, not_caught_up
-from axonstream.gateway.deleting.being_deleted import BeingDeleted
 from axonstream.gateway.http.errors import RefusedError
+from axonstream.gateway.reading.being_deleted import BeingDeleted
 from axonstream.gateway.reading.event_queries import EventFilter, EventPlace, EventQueries
 from axonstream.gateway.reading.event_rows import event_rows_in_turns
 from axonstream.gateway.reading.late_reads import LateReads
@@ -22,6 +20,7 @@ from axonstream.gateway.reading.query_values import MAX_LIMIT, entity_id, positi
 from axonstream.gateway.reading.read_handler import Reads, read_handler
 from axonstream.gateway.reading.trace_reads import nothing_yet, stale_headers
 from axonstream.gateway.reading.visibility import Freshness, Visibility
+from axonstream.gateway.routing.request import Request
 from axonstream.gateway.sealed_texts import SealedTexts
 from axonstream.names import MAX_NAME_BYTES, name_fault
 
@@ -45,7 +44,6 @@ class EventLists(Reads):
 
     def __init__(
         self,
-        authentication: Authentication,
         late_reads: LateReads,
         visibility: Visibility,
         queries: EventQueries,
@@ -54,7 +52,7 @@ class EventLists(Reads):
         clock: Callable[[], int],
         being_deleted: BeingDeleted,
     ) -> None:
-        super().__init__(authentication, late_reads)
+        super().__init__(late_reads)
         self._visibility = visibility
         self._queries = queries
         self._cursors = ListCursors(sealed, "events by first arrival")

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from axonstream.gateway.http.answers import StoredEvent
 from axonstream.gateway.reading.bound_values import pieces
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.trace_queries import EVENT_COLUMNS, RAW
+from axonstream.gateway.routing.answers import StoredEvent
 
 _HOUR_MS = 3_600_000
 _MOST_CANDIDATES = 10_000

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from axonstream.gateway.access.credentials import Identity
-from axonstream.gateway.http.answers import EventAnswer, StoredEvent, event_answer
+from axonstream.gateway.control.credentials import Identity
+from axonstream.gateway.routing.answers import EventAnswer, StoredEvent, event_answer
 
 _ROWS_OF_A_TURN = 100  # 1 ms
 

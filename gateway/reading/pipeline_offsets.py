@@ -18,7 +18,6 @@ from functools import partial
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import OffsetAndMetadata
 
 from axonstream.gateway.reading.lag_history import Progress
@@ -28,12 +27,12 @@ from axonstream.kafka.client import kafka_options
 from axonstream.kafka.committed_offsets import group_offsets
 from axonstream.kafka.leader_watch import Leader
 from axonstream.kafka.log_trust import LogTrust
+from axonstream.kafka.partitioner import partition_of
 from axonstream.kafka.record_identity import RecordMark, decode_note, standings
 from axonstream.kafka.topics import Topics, event_key
 from axonstream.settings.settings import Settings
 
 _METADATA_MS = 1000  # partitions that were added are known after it
-_partition_of_key = DefaultPartitioner()
 
 
 class PipelineOffsetsError(Exception):
@@ -59,8 +58,7 @@ class PipelineOffsets:
 
     def partition_of(self, trace_id: str) -> int:
         """The partition that the producers put this trace's events on."""
-        partitions = list(self.partitions)
-        return _partition_of_key(event_key(trace_id), partitions, partitions)
+        return partition_of(event_key(trace_id), len(self.partitions))
 
     async def ends(self) -> dict[int, int]:
         """Partition -> the offset that its next event will have; of every partition."""

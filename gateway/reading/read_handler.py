@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import TypeVar
 
-from starlette.requests import Request
 from starlette.responses import Response
 
-from axonstream.gateway.access.authentication import Authentication
-from axonstream.gateway.access.credentials import Identity, KeyScope
+from axonstream.gateway.control.credentials import Identity
 from axonstream.gateway.reading.late_reads import LateReads
+from axonstream.gateway.routing.request import Request
 
 Of = TypeVar("Of", bound="Reads")
 
@@ -19,8 +18,7 @@ Of = TypeVar("Of", bound="Reads")
 class Reads:
     """A class whose methods are handlers of reads."""
 
-    def __init__(self, authentication: Authentication, late_reads: LateReads) -> None:
-        self.authentication = authentication
+    def __init__(self, late_reads: LateReads) -> None:
         self.late_reads = late_reads
 
 
@@ -31,8 +29,7 @@ def read_handler(
 
     @wraps(handler)
     async def handle(self: Of, request: Request) -> Response:
-        identity = self.authentication.identify(request, KeyScope.READ)
-        async with self.late_reads.reading(identity.tenant_id):
-            return await handler(self, request, identity)
+        async with self.late_reads.reading(request.identity.tenant_id):
+            return await handler(self, request, request.identity)
 
     return handle

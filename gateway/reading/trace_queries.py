@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 
 from axonstream.event_contract import MAX_TIME_MS
 from axonstream.event_fields import LISTED, Time
-from axonstream.gateway.http.answers import FirstError, StoredEvent, TraceFigures
 from axonstream.gateway.reading.bound_values import pieces
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.recompute import RECOMPUTED
-from axonstream.settings.settings import Settings
+from axonstream.gateway.routing.answers import FirstError, StoredEvent, TraceFigures
 from axonstream.summary_counters import COLUMNS, COUNTERS
 
 STREAM_BLOCK_BYTES = 4 << 20  # of payload and metadata, by the mean of the trace: what one reader holds
@@ -99,8 +98,8 @@ class TracePage(NamedTuple):
 class TraceQueries:
     """What is asked of traces; `reads` says which errors calls raise."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.reads = ClickHouseReads(settings)
+    def __init__(self, reads: ClickHouseReads) -> None:
+        self.reads = reads
 
     async def trace(self, tenant_id: str, trace_id: str) -> TraceFigures | None:
         """The trace's figures, equal to their recomputation from its events (guarantee G3); None if there are none."""

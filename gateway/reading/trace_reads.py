@@ -7,16 +7,14 @@ from collections.abc import AsyncGenerator, Collection
 from contextlib import AsyncExitStack, suppress
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from axonstream.event_contract import MAX_TIME_MS
-from axonstream.gateway.access.authentication import Authentication
-from axonstream.gateway.access.credentials import ApiVersion, Identity
-from axonstream.gateway.deleting.being_deleted import BeingDeleted
-from axonstream.gateway.http.answers import StoredEvent, summary_answer, trace_answer
+from axonstream.gateway.control.credentials import ApiVersion, Identity
 from axonstream.gateway.http.errors import RefusedError, UnavailableError
+from axonstream.gateway.reading.being_deleted import BeingDeleted
 from axonstream.gateway.reading.event_rows import event_rows, event_rows_in_turns
 from axonstream.gateway.reading.late_reads import LateReads
 from axonstream.gateway.reading.list_cursor import ListCursors, skipped_rows
@@ -25,6 +23,8 @@ from axonstream.gateway.reading.query_values import MAX_LIMIT, positive, time_ms
 from axonstream.gateway.reading.read_handler import Reads, read_handler
 from axonstream.gateway.reading.trace_queries import TracePlace, TraceQueries
 from axonstream.gateway.reading.visibility import Freshness, Visibility
+from axonstream.gateway.routing.answers import StoredEvent, summary_answer, trace_answer
+from axonstream.gateway.routing.request import Request
 from axonstream.gateway.sealed_texts import SealedTexts
 from axonstream.names import name_fault
 
@@ -46,7 +46,6 @@ class TraceReads(Reads):
 
     def __init__(
         self,
-        authentication: Authentication,
         late_reads: LateReads,
         visibility: Visibility,
         queries: TraceQueries,
@@ -54,7 +53,7 @@ class TraceReads(Reads):
         stream_timeout_s: float,
         being_deleted: BeingDeleted,
     ) -> None:
-        super().__init__(authentication, late_reads)
+        super().__init__(late_reads)
         self._cursors = ListCursors(sealed, "traces")
         self._stream_timeout_s = stream_timeout_s
         self._visibility = visibility

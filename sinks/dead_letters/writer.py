@@ -22,9 +22,9 @@ from axonstream.contract.slices import slices
 from axonstream.kafka.client import kafka_options
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
+from axonstream.sinks.dead_letters.bad_event_rate import BadEventRate
 from axonstream.sinks.dead_letters.dead_letter import DeadLetter
 from axonstream.sinks.errors import DeadLettersError, TooManyBadEventsError
-from axonstream.sinks.events.bad_event_rate import BadEventRate
 from axonstream.sinks.membership.ownership import Ownership
 from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.sinks.repairing.gaps import OFFSETS_OF_A_RANGE
+from axonstream.sinks.offsets.gaps import OFFSETS_OF_A_RANGE
 
 ROWS_AT_A_TIME = 2_000_000  # of one statement, which sorts their offsets in memory
 

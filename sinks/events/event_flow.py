@@ -17,18 +17,18 @@ from axonstream.sinks.deleting.late_events import LateEvents
 from axonstream.sinks.errors import LostEndError
 from axonstream.sinks.events.event_batch import EventBatch
 from axonstream.sinks.events.event_store import TABLE, EventStore
-from axonstream.sinks.events.offset_ledger import NOTHING_STORED, OffsetLedger
+from axonstream.sinks.events.mending import Mending
 from axonstream.sinks.membership.ownership import Ownership
-from axonstream.sinks.positions.common_part import common_end
+from axonstream.sinks.offsets.comparison import SLOWEST_ANSWER_S, Comparison
+from axonstream.sinks.offsets.gaps import Gap
+from axonstream.sinks.offsets.offset_ledger import NOTHING_STORED, OffsetLedger
 from axonstream.sinks.positions.incarnations import current_epoch
 from axonstream.sinks.positions.installation import check_installation, installation_id
-from axonstream.sinks.positions.lost_ends import after_lost_end, summaries_again, unfinished
 from axonstream.sinks.positions.positions import Position, read_positions
-from axonstream.sinks.repairing.comparison import SLOWEST_ANSWER_S, Comparison
-from axonstream.sinks.repairing.gaps import Gap
-from axonstream.sinks.repairing.mending import Mending
 from axonstream.sinks.schema import check_schema
 from axonstream.sinks.sink_parts import SinkParts
+from axonstream.sinks.starting.common_part import common_end
+from axonstream.sinks.starting.lost_ends import after_lost_end, summaries_again, unfinished
 from axonstream.sinks.summaries.summary_store import TABLE as SUMMARIES
 from axonstream.sinks.topic_flow import Opened
 from axonstream.sinks.topic_reader import TopicReader

@@ -22,9 +22,9 @@ from axonstream.sinks.deleting.late_events import LateEvents
 from axonstream.sinks.errors import OutcomeUnknownError, OutOfTimeError, RowRefusedError
 from axonstream.sinks.events.event_batch import EventBatch, EventRow
 from axonstream.sinks.events.event_line import with_deadline
-from axonstream.sinks.events.offset_ledger import OffsetLedger, missing
 from axonstream.sinks.events.refusals import Refusals
 from axonstream.sinks.membership.ownership import Ownership
+from axonstream.sinks.offsets.offset_ledger import OffsetLedger, missing
 from axonstream.sinks.retry import Backoff
 from axonstream.sinks.writing.insert_size import InsertSize
 from axonstream.sinks.writing.server_clock import ServerClock, read_server_clock

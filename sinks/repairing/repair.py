@@ -19,10 +19,10 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from axonstream.clickhouse.client import connect
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
+from axonstream.sinks.offsets.comparison import SLOWEST_ANSWER_S, Comparison
+from axonstream.sinks.offsets.gaps import Gap
+from axonstream.sinks.offsets.log_times import summaries_since
 from axonstream.sinks.positions.incarnations import current_epoch
-from axonstream.sinks.repairing.comparison import SLOWEST_ANSWER_S, Comparison
-from axonstream.sinks.repairing.gaps import Gap
-from axonstream.sinks.repairing.log_times import summaries_since
 from axonstream.sinks.summaries.stored_summaries import store_summaries_from
 from axonstream.sinks.summaries.summary_lines import HiddenSummaries
 from axonstream.sinks.summaries.uncovered import first_uncovered

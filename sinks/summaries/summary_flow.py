@@ -17,10 +17,10 @@ from axonstream.kafka.record_identity import CommitNote, RecordMark, standings
 from axonstream.kafka.topic_identity import topic_identities
 from axonstream.kafka.topics import Topics
 from axonstream.sinks.membership.ownership import Ownership
+from axonstream.sinks.offsets.log_times import summaries_since
 from axonstream.sinks.positions.incarnations import current_epoch
 from axonstream.sinks.positions.installation import check_installation, installation_id
 from axonstream.sinks.positions.positions import Position, read_positions
-from axonstream.sinks.repairing.log_times import summaries_since
 from axonstream.sinks.sink_parts import SinkParts
 from axonstream.sinks.summaries.summary_lines import HiddenSummaries, SummaryBatch
 from axonstream.sinks.summaries.summary_store import SummaryStore

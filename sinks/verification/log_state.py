@@ -16,7 +16,7 @@ from axonstream.kafka.record_identity import decode_note
 from axonstream.kafka.topic_admin import partitions_of_the_pipeline
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
-from axonstream.sinks.repairing.log_records import FETCH_WAIT_MS, records_between
+from axonstream.sinks.offsets.log_records import FETCH_WAIT_MS, records_between
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
 from axonstream.sinks.dead_letters.replay import dedup_key_of
 from axonstream.sinks.dead_letters.store import Place
-from axonstream.sinks.repairing.comparison import gaps_sql
+from axonstream.sinks.offsets.comparison import gaps_sql
 from axonstream.sinks.verification.deleted import KnownDeletions
 from axonstream.sinks.verification.findings import Finding, Kind, Verification
 from axonstream.sinks.verification.log_state import EventsLog, PartitionState

@@ -8,7 +8,7 @@ from typing import get_type_hints
 from axonstream.contract.event import Event
 from axonstream.event_contract import EventInput
 from axonstream.event_fields import FIELDS, LISTED, OPTIONAL_IN_RECORD, SENT, EventAttributes, EventFields
-from axonstream.gateway.http.answers import EventAnswer, StoredEvent
+from axonstream.gateway.routing.answers import EventAnswer, StoredEvent
 from axonstream.results import Event as Result
 from axonstream.sinks.shown_schema import SCHEMA
 

@@ -62,9 +62,9 @@ from types import SimpleNamespace
 import orjson
 from axonstream.calls import publish_call
 from axonstream.event_fields import FIELDS
-from axonstream.gateway.http.answers import StoredEvent, event_answer, trace_answer
-from axonstream.gateway.access.credentials import Generation
-from axonstream.gateway.http.openapi import document
+from axonstream.gateway.routing.answers import StoredEvent, event_answer, trace_answer
+from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.openapi import document
 from axonstream.gateway.publishing.event_validation import InvalidEventError, validate_event
 from axonstream.gateway.reading import trace_queries
 from axonstream.gateway.reading.recompute import RECOMPUTED

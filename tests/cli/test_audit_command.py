@@ -106,7 +106,7 @@ def test_what_two_gateways_did_is_listed_also_after_both_have_ended(server_setti
                 app.router.lifespan_context(app),
                 httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client,
             ):
-                await app.state.connected.wait()
+                await app.connected.wait()
                 answer = await client.post("/apps", headers=HEADERS, json={"name": "a"})
                 made.append(answer.json()["id"])
                 event = {"identifier": "a", "payload": {}, "channel_id": 57}

@@ -57,7 +57,7 @@ async def gateway(settings: Settings) -> AsyncGenerator[httpx.AsyncClient]:
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
     ):
-        await app.state.connected.wait()
+        await app.connected.wait()
         yield client
 
 

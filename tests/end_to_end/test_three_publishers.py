@@ -24,7 +24,7 @@ from axonstream import (
     trace_scope,
 )
 from axonstream.event_contract import event_id_of
-from axonstream.gateway.http.wire_values import iso_time
+from axonstream.gateway.routing.wire_values import iso_time
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
 from kit.running_stack import HEADERS

@@ -13,8 +13,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from axonstream.contract.deletion import CONTROL_KEYS, DELETION_FORM, Deletion, Late
-from axonstream.gateway.access.api_keys import NewKey, make_key, revocation
-from axonstream.gateway.access.credentials import KeyScope
+from axonstream.gateway.control.api_keys import NewKey, make_key, revocation
+from axonstream.gateway.control.credentials import KeyScope
 from axonstream.gateway.control.log import ControlLog
 from axonstream.gateway.control.records import App, ControlRecord, Kind, Place
 from axonstream.kafka.client import kafka_options

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from axonstream.gateway.access.api_keys import make_key
-from axonstream.gateway.access.credentials import KeyScope
+from axonstream.gateway.control.api_keys import make_key
+from axonstream.gateway.control.credentials import KeyScope
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.log import ControlLog
 from axonstream.kafka.topic_admin import make_topics

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from axonstream.gateway.access.api_keys import make_key
-from axonstream.gateway.access.credentials import KeyScope
+from axonstream.gateway.control.api_keys import make_key
+from axonstream.gateway.control.credentials import KeyScope
 from kit.audit_entries import an_entry
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway
 

@@ -13,6 +13,7 @@ import pytest
 
 from axonstream.clickhouse.client import connect
 from axonstream.deploy.init import initialise
+from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.trace_queries import TraceQueries
 from axonstream.kafka.topics import Topics
 from axonstream.producers.kafka_publisher import KafkaPublisher
@@ -143,7 +144,7 @@ def test_late_events_of_evicted_traces_and_kills_in_between(
 
 async def readers_get_all_events(settings: Settings, expected: dict[str, int]) -> None:
     """By the gateway's queries: a trace alone, and the list."""
-    queries = TraceQueries(settings)
+    queries = TraceQueries(ClickHouseReads(settings))
     try:
         for trace_id, events in list(expected.items())[:50]:
             figures = await queries.trace("1", trace_id)
@@ -164,7 +165,7 @@ def test_a_dedup_key_ten_times_before_and_after_restart_and_eviction_counts_once
     topics = Topics(settings.topic_prefix)
 
     async def story() -> None:
-        started, queries = monotonic(), TraceQueries(settings)
+        started, queries = monotonic(), TraceQueries(ClickHouseReads(settings))
         async with (
             summaries_watch(settings) as watch,
             workers(settings) as group,

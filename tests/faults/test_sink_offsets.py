@@ -9,8 +9,8 @@ import pytest
 
 from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import EXIT_MISMATCH, EpochError
-from axonstream.sinks.positions.incarnations import ensure_epoch
 from axonstream.sinks.schema import migrate
+from axonstream.sinks.starting.epochs import ensure_epoch
 from kit.sink_load import ended, publish
 from kit.sink_process import LONGEST_S, pipeline, sink, start_sink
 from kit.soak_report import SoakReport

@@ -26,5 +26,5 @@ async def gateway_in_process(
         httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
     ):
         if connected:
-            await app.state.connected.wait()
+            await app.connected.wait()
         yield client

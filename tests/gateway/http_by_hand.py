@@ -10,16 +10,20 @@ from functools import partial
 from typing import Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from axonstream.gateway.access.authentication import Headers
+from axonstream.gateway.access.authentication import Authentication
+from axonstream.gateway.access.rate_limits import RateLimits
+from axonstream.gateway.control.data import ControlData
+from axonstream.gateway.http.body_room import BodyRoom
 from axonstream.gateway.http.connections import Connections
 from axonstream.gateway.http.errors import RefusedError
-from axonstream.gateway.http.fast_path import DirectCall, DirectlyCalled
 from axonstream.gateway.http.protocol import GatewayProtocol
 from axonstream.gateway.http.request_counts import RequestCounts
 from axonstream.gateway.http.request_head import RequestHead
-from axonstream.gateway.publishing.body_room import BodyRoom
-from axonstream.gateway.publishing.request_body import RequestBody
+from axonstream.gateway.routing.dispatcher import Dispatcher
+from axonstream.gateway.routing.request import Answer, Request
+from axonstream.gateway.routing.route import Route
 from kit.until import until
 
 PATIENCE_S = 60.0
@@ -32,24 +36,27 @@ async def let_go() -> None:
     held.pop().set_result(None)
 
 
-async def echo(_: Headers, body: RequestBody) -> tuple[int, bytes]:
-    sent = await body.read(1 << 20, "1")
+async def echo(request: Request) -> Answer:
+    sent = await request.body.read(1 << 20, "1")
     if sent == b"slow":
         held.append(asyncio.get_running_loop().create_future())
         await held[-1]
     if sent == b"refuse":
         raise RefusedError(400, "refused", "send something else")
-    return 201, b'{"bytes":%d,"last":"%b"}' % (len(sent), sent[-3:])
+    return Answer(201, b'{"bytes":%d,"last":"%b"}' % (len(sent), sent[-3:]))
 
 
 @asynccontextmanager
-async def serving(connections: Connections | None = None, protocol: Any = None) -> AsyncGenerator[int]:
-    """The port of a server that answers POST /event with the number of bytes that came and the last three of them."""
+async def serving(
+    connections: Connections | None = None, protocol: Any = None, app: ASGIApp | None = None
+) -> AsyncGenerator[int]:
+    """The port of a server; by default POST /event gives the number of bytes that came and the last three of them."""
     if protocol is None:
         protocol = partial(GatewayProtocol, connections=connections or Connections(100, 100))
-    head = RequestHead(None)
+    nobody = Authentication({}, ControlData(), b"", lambda: 0, RateLimits(0, 0, 1, lambda: 0.0))
+    routes = [Route("POST", "/event", echo, fast=True)]
     config = uvicorn.Config(
-        DirectlyCalled({"/event": DirectCall(echo, head, BodyRoom(), lambda _: None)}, RequestCounts(), head),
+        app or Dispatcher(routes, RequestHead(None), nobody, BodyRoom(), RequestCounts()),
         port=0,
         http=cast("type[asyncio.Protocol]", protocol),
         ws="none",

@@ -8,9 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from axonstream.gateway.access.api_keys import make_key
-from axonstream.gateway.access.credentials import KeyScope
 from axonstream.gateway.control import audit_trail
+from axonstream.gateway.control.api_keys import make_key
 from axonstream.gateway.control.audit_entry import (
     MOST_SHOWN,
     Action,
@@ -20,6 +19,7 @@ from axonstream.gateway.control.audit_entry import (
     is_entry,
 )
 from axonstream.gateway.control.audit_trail import AuditLimits, AuditTrail
+from axonstream.gateway.control.credentials import KeyScope
 from axonstream.gateway.control.records import ControlRecordError, Kind, decode_record
 from kit.audit_entries import an_entry
 from kit.offline_gateway import SERVER_SECRET, OfflineGateway

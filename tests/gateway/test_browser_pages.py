@@ -10,8 +10,8 @@ import httpx
 import orjson
 import pytest
 
-from axonstream.gateway.access.api_keys import MAX_ORIGINS, KeyRefusedError, make_key, revocation
-from axonstream.gateway.access.credentials import KeyScope
+from axonstream.gateway.control.api_keys import MAX_ORIGINS, KeyRefusedError, make_key, revocation
+from axonstream.gateway.control.credentials import KeyScope
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.origins import read_origin
 from axonstream.gateway.control.records import decode_record

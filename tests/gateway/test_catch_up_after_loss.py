@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndTimestamp
 
-from axonstream.gateway.access.credentials import ApiVersion
+from axonstream.gateway.control.credentials import ApiVersion
 from axonstream.gateway.live import catch_up
 from axonstream.gateway.live.catch_up import CatchUps
 from axonstream.gateway.live.counts import LiveCounts

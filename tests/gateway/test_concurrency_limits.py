@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from axonstream.gateway.access.concurrency_limits import ConcurrencyLimit
 from axonstream.gateway.access.shares import Shares
 from axonstream.gateway.http.errors import UnavailableError
+from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.trace_queries import TraceQueries
 from axonstream.settings.settings import Settings
 from kit.offline_gateway import OfflineGateway
@@ -115,7 +116,7 @@ def test_bulk_bodies_of_one_tenant_that_do_not_come_hold_up_no_other(offline: Of
 @pytest.mark.services
 def test_traces_that_one_tenant_reads_slowly_hold_up_no_other(server_settings: Settings) -> None:
     async def scenario() -> None:
-        queries, begun = TraceQueries(server_settings), list[int]()
+        queries, begun = TraceQueries(ClickHouseReads(server_settings)), list[int]()
 
         async def slow() -> None:
             async with queries.all_events("1", "t"):

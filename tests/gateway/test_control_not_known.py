@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from axonstream.gateway.access.api_keys import make_key
-from axonstream.gateway.access.credentials import KeyScope
+from axonstream.gateway.control.api_keys import make_key
 from axonstream.gateway.control.audit_entry import Actor, AuditEntry
+from axonstream.gateway.control.credentials import KeyScope
 from axonstream.gateway.control.published_channels import PublishedChannels
 from axonstream.gateway.control.records import ControlRecord
 from kit.audit_entries import an_entry

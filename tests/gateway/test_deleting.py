@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from axonstream.contract.deletion import MOST_TRACES, Deletion, Late
-from axonstream.gateway.access.api_keys import make_key
-from axonstream.gateway.access.credentials import KeyScope
+from axonstream.gateway.control.api_keys import make_key
 from axonstream.gateway.control.audit_entry import Actor
+from axonstream.gateway.control.credentials import KeyScope
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.records import ControlRecord, Kind, Place
 from axonstream.gateway.deleting import deletions as deletions_module
-from axonstream.gateway.deleting.being_deleted import BeingDeleted, BeingDeletedError
 from axonstream.gateway.deleting.deletions import Deletions
 from axonstream.gateway.http.errors import UnavailableError
+from axonstream.gateway.reading.being_deleted import BeingDeleted, BeingDeletedError
 from axonstream.settings.settings import Settings
 from kit.memory_control import MemoryControl
 from kit.offline_gateway import MemoryMarkers, OfflineGateway

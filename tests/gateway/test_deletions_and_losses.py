@@ -10,8 +10,8 @@ import pytest
 from test_deletions_end_to_end import WITHIN_S, Story, story
 
 from axonstream.settings.settings import Settings
-from axonstream.sinks.repairing.comparison import Comparison
-from axonstream.sinks.repairing.gaps import Gap
+from axonstream.sinks.offsets.comparison import Comparison
+from axonstream.sinks.offsets.gaps import Gap
 from axonstream.sinks.repairing.repair import Range, Repaired, repair
 from axonstream.sinks.verification import verify
 from axonstream.stream_processors.rebuild import order_rebuild

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
 
-from axonstream.gateway.access.api_keys import NewKey, make_key
-from axonstream.gateway.access.credentials import KeyScope
+from axonstream.gateway.control.api_keys import NewKey, make_key
+from axonstream.gateway.control.credentials import KeyScope
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.control.derived_keys import derived_key
 from axonstream.gateway.control.records import ControlRecord

@@ -8,6 +8,7 @@ import pytest
 
 from axonstream.event_contract import MAX_ID
 from axonstream.gateway.control.data import MAX_CHANNELS, MAX_PUBLISHED_CHANNELS
+from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.event_queries import EventFilter
 from axonstream.gateway.reading.trace_queries import TraceQueries
 from axonstream.settings.settings import Settings
@@ -29,7 +30,7 @@ def test_a_list_of_channels_of_any_length_is_asked_for(
     server_settings: Settings, channels: list[int], found: int
 ) -> None:
     async def scenario() -> None:
-        queries = TraceQueries(server_settings)
+        queries = TraceQueries(ClickHouseReads(server_settings))
         condition, given = EventFilter(channel_ids=channels).condition()
         numbers = "(SELECT arrayJoin([0, 1, 5])::UInt64 AS channel_id)"
         assert await queries.reads.rows("1", f"SELECT count() FROM {numbers} WHERE 1{condition}", given) == [(found,)]

@@ -12,8 +12,8 @@ import pytest
 from gateway_in_process import gateway_in_process
 from stored_by_hand import event, store, summary
 
-from axonstream.gateway.http.wire_values import iso_time
 from axonstream.gateway.reading.list_cursor import NEXT_CURSOR
+from axonstream.gateway.routing.wire_values import iso_time
 from axonstream.settings.settings import Settings
 from kit.offline_gateway import HEADERS, OfflineGateway
 

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from axonstream.gateway.http.errors import RefusedError
-from axonstream.gateway.publishing.gzip_body import unpacked
+from axonstream.gateway.http.gzip_body import unpacked
 from kit.offline_gateway import HEADERS, OfflineGateway
 
 EVENT: dict[str, Any] = {"identifier": "step", "payload": {"numbers": "1" * 5000}, "channel_id": 1}

@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 
 from axonstream.gateway import metrics
 from axonstream.gateway.http.errors import error_body
-from axonstream.gateway.http.openapi import document
+from axonstream.gateway.openapi import document
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.lag_history import Progress
 from axonstream.gateway.reading.leader_questions import ToldEnd

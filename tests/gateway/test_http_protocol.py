@@ -41,8 +41,8 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     taken: list[bool] = []
     answer = Exchange.answer
 
-    def watched(exchange: Exchange, status: int, body: bytes) -> bool:
-        taken.append(answer(exchange, status, body))
+    def watched(exchange: Exchange, status: int, body: bytes, media_type: bytes) -> bool:
+        taken.append(answer(exchange, status, body, media_type))
         return taken[-1]
 
     monkeypatch.setattr(Exchange, "answer", watched)

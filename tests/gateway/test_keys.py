@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from axonstream.gateway.access.api_keys import KeyRefusedError, NewKey, make_key, revocation
-from axonstream.gateway.access.credentials import KeyScope
+from axonstream.gateway.control.api_keys import KeyRefusedError, NewKey, make_key, revocation
+from axonstream.gateway.control.credentials import KeyScope
 from axonstream.gateway.control.data import MAX_KEYS, ControlData
 from axonstream.gateway.control.key_use import LEAST_BETWEEN_MS, KeyUses
 from axonstream.gateway.control.records import ControlRecord

@@ -6,7 +6,7 @@ import asyncio
 
 from axonstream.contract.deleted_traces import DeletedTraces
 from axonstream.contract.deletion import MARKER_KEY, Deletion, Late, marker_value
-from axonstream.gateway.access.credentials import ApiVersion
+from axonstream.gateway.control.credentials import ApiVersion
 from axonstream.gateway.live.counts import LiveCounts
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.log import ReadSoFar

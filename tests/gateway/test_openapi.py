@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from pydantic import ConfigDict, TypeAdapter, with_config
 
-from axonstream.gateway.access.credentials import ApiVersion
-from axonstream.gateway.http.answers import (
+from axonstream.gateway.control.credentials import ApiVersion
+from axonstream.gateway.routing.answers import (
     EventAnswer,
     FirstError,
     SummaryAnswer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from axonstream.gateway.access.credentials import ApiVersion
+from axonstream.gateway.control.credentials import ApiVersion
 from axonstream.gateway.live.counts import LiveCounts
 from axonstream.gateway.live.filter import LiveFilter
 from axonstream.gateway.live.log import ReadSoFar

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.gateway.access.credentials import Credential
 from axonstream.gateway.access.rate_limits import RateLimits
+from axonstream.gateway.control.credentials import Credential
 from axonstream.gateway.http.errors import RateLimitedError
 from kit.offline_gateway import OfflineGateway
 

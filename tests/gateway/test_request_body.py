@@ -9,10 +9,10 @@ import pytest
 from http_by_hand import PATIENCE_S
 from starlette.types import Message
 
+from axonstream.gateway.http.body_room import BodyRoom
 from axonstream.gateway.http.errors import RefusedError, UnavailableError
-from axonstream.gateway.publishing.body_room import BodyRoom
+from axonstream.gateway.http.request_body import RequestBody
 from axonstream.gateway.publishing.ingest import BULK_AT_ONCE
-from axonstream.gateway.publishing.request_body import RequestBody
 from kit.offline_gateway import HEADERS, OfflineGateway
 from kit.until import until
 
@@ -41,7 +41,7 @@ def body_of(sender: Sender, room: BodyRoom | None = None) -> RequestBody:
 
 
 def test_a_body_of_which_nothing_comes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axonstream.gateway.publishing.request_body.STALL_S", 0.05)
+    monkeypatch.setattr("axonstream.gateway.http.request_body.STALL_S", 0.05)
 
     async def scenario() -> None:
         with pytest.raises(RefusedError, match="nothing of the body came"):
@@ -51,7 +51,7 @@ def test_a_body_of_which_nothing_comes_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_body_that_trickles_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("axonstream.gateway.publishing.request_body.STALL_S", 0.2)
+    monkeypatch.setattr("axonstream.gateway.http.request_body.STALL_S", 0.2)
 
     async def scenario() -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -65,7 +65,7 @@ def test_a_body_that_never_ends_is_refused_at_its_deadline_however_fast_it_comes
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """S11: 16 KiB a second kept a turn for 34 minutes."""
-    monkeypatch.setattr("axonstream.gateway.publishing.request_body.DEADLINE_S", 0.3)
+    monkeypatch.setattr("axonstream.gateway.http.request_body.DEADLINE_S", 0.3)
 
     async def scenario() -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -77,9 +77,7 @@ def test_a_body_that_never_ends_is_refused_at_its_deadline_however_fast_it_comes
 
 def test_bulk_bodies_that_do_not_come_hold_no_turn(offline: OfflineGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """S11: three unfinished bodies of one tenant and one of another, and the next bulk request was 503."""
-    monkeypatch.setattr(
-        "axonstream.gateway.publishing.request_body.STALL_S", 2 * PATIENCE_S
-    )  # none is given up meanwhile
+    monkeypatch.setattr("axonstream.gateway.http.request_body.STALL_S", 2 * PATIENCE_S)  # none is given up meanwhile
     begun: list[int] = []
 
     async def never() -> AsyncGenerator[bytes]:

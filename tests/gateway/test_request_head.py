@@ -8,8 +8,8 @@ import httpx
 import pytest
 from http_by_hand import PATIENCE_S, answer, serving, statuses
 
-from axonstream.gateway.http.openapi import document
 from axonstream.gateway.http.request_head import allowed_hosts
+from axonstream.gateway.openapi import document
 from kit.offline_gateway import HEADERS, OfflineGateway
 
 CALLS = [(method.upper(), path) for path, calls in document()["paths"].items() for method in calls]

@@ -21,7 +21,7 @@ from schemathesis import Case, CheckFunction, SerializationContext
 from schemathesis.checks import CHECKS
 from schemathesis.core.parameters import ParameterLocation
 
-from axonstream.gateway.http.openapi import document
+from axonstream.gateway.openapi import document
 from axonstream.local.free_ports import free_port
 from axonstream.settings.settings import Settings
 from kit.gateway_process import gateway_process

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from stored_by_hand import commit, event, store, summary
 
 from axonstream.gateway.app import create_app
+from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.trace_queries import TraceQueries
 from axonstream.settings.settings import Settings
 from kit.offline_gateway import HEADERS
@@ -188,7 +189,7 @@ _ROWS = st.lists(
 def test_an_inexact_summary_is_recomputed_from_the_events(server_settings: Settings) -> None:
     async def read(trace_id: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         await store(server_settings, rows, [summary(trace_id, AT, exact=0, event_count=999)])
-        queries = TraceQueries(server_settings)
+        queries = TraceQueries(ClickHouseReads(server_settings))
         try:
             found = await queries.trace("1", trace_id)
             assert found is not None

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from axonstream.gateway.access.api_keys import make_key
-from axonstream.gateway.access.credentials import KeyScope
+from axonstream.gateway.control.api_keys import make_key
+from axonstream.gateway.control.credentials import KeyScope
 from axonstream.gateway.control.shown_url import shown_url
 from axonstream.gateway.managing.webhook_urls import host_of, why_not_public
 from kit.audit_entries import an_entry

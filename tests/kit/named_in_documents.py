@@ -100,6 +100,7 @@ class Named:
         folders = [*PROGRAM[1:], "tests", "docs"]
         found = [path for folder in folders for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts]
         found += [path for path in (ROOT / "axonstream").iterdir() if not path.is_symlink()]
+        found += (ROOT / "axonstream" / "testing").iterdir()
         return frozenset(path.relative_to(ROOT).as_posix() for path in found)
 
     @cached_property
@@ -120,7 +121,7 @@ class Named:
             found.update(_WORD.findall(re.sub(r"--.*", "", path.read_text())))
         for path in _sources(("tests",), "*.py"):
             found.update(_definitions(path.read_text()))
-        for path in (ROOT / "deploy").rglob("*.txt"):
+        for path in (ROOT / "local").rglob("*.txt"):
             found.update(path.read_text().split())
         for path in (ROOT / "pyproject.toml", ROOT / "Makefile"):
             found.update(_WORD.findall(re.sub(r"(?m)#.*", "", path.read_text())))
@@ -131,7 +132,7 @@ class Named:
 def _sources(folders: Iterable[str], pattern: str) -> Iterator[Path]:
     for folder in folders:
         for path in (ROOT / folder).rglob(pattern):
-            if folder != "axonstream" or path.parent == ROOT / "axonstream":
+            if not any(parent.is_symlink() for parent in path.parents):  # as rooms are in the package
                 yield path
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from starlette.routing import Route
 
 from axonstream.contract.deletion import Deletion
 from axonstream.contract.event_record import EventRecord
@@ -86,7 +85,7 @@ class OfflineGateway:
         self.log = MemoryLog() if log is None else log
         self.control = MemoryControl(ControlData(settings.server_secret.get_secret_value().encode()))
         self.markers = MemoryMarkers()
-        self._app = create_app(settings, self.log, self.control, self.markers)
+        self.app = create_app(settings, self.log, self.control, self.markers)
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         """The answer to one request; with the local key's headers unless others are given."""
@@ -95,12 +94,12 @@ class OfflineGateway:
 
     def client(self) -> httpx.AsyncClient:
         """For several requests at once, in an event loop of the caller's."""
-        transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
     def paths(self) -> set[str]:
         """The paths of every route, as OpenAPI writes them."""
-        return {route.path.replace(":trace_id", "") for route in self._app.routes if isinstance(route, Route)}
+        return self.app.dispatcher.table.labels
 
     async def _send(self, method: str, path: str, request: dict[str, Any]) -> httpx.Response:
         async with self.client() as client:

@@ -20,9 +20,9 @@ from axonstream.sinks.dead_letters.writer import DeadLetters
 from axonstream.sinks.events import event_flow
 from axonstream.sinks.events.event_flow import EventFlow
 from axonstream.sinks.events.event_store import EventStore
-from axonstream.sinks.events.offset_ledger import OffsetLedger
+from axonstream.sinks.events.mending import Mending
 from axonstream.sinks.membership.ownership import Ownership
-from axonstream.sinks.repairing.mending import Mending
+from axonstream.sinks.offsets.offset_ledger import OffsetLedger
 from axonstream.sinks.summaries import summary_flow
 from axonstream.sinks.summaries.summary_flow import SummaryFlow
 from axonstream.sinks.summaries.summary_store import SummaryStore

@@ -67,7 +67,7 @@ class OnePublisher:
 
     def _asynchronous(self) -> AsyncAxonPush | KafkaPublisher:
         if self.kind == "AsyncAxonPush":
-            transport = httpx.ASGITransport(self._gateway._app, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(self._gateway.app, raise_app_exceptions=False)
             return AsyncAxonPush("ak_local", 1, transport=transport, max_retries=0, **self._options)
         publisher = KafkaPublisher(bootstrap_servers="127.0.0.1:1", tenant_id=1, **self._options)
         publisher._log = self.log  # pyright: ignore[reportAttributeAccessIssue]  what it needs of an EventLog

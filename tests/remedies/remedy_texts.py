@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kit.rooms import ROOMS, ROOT
 
 # They describe what there is, and tell nobody what to do.
-DESCRIPTIONS = {"gateway/metrics.py", "gateway/http/openapi.py", "gateway/managing/openapi.py"}
+DESCRIPTIONS = {"sinks/shown_schema.py", "gateway/metrics.py", "gateway/openapi.py", "gateway/managing/openapi.py"}
 COMMAND = re.compile(
     r"(?<!an )axonstream (?:audit|clickhouse|dead-letters|demo|gateway|init|kafka|keys|processor|rebuild-summaries|"
     r"repair|sink|sql|trace|up|verify)\b(?!:)(?: (?:create|discard|list|replay|revoke|show)\b)?"

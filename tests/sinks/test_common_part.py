@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.sinks.positions.common_part import Comparison, Stored
+from axonstream.sinks.starting.common_part import Comparison, Stored
 
 
 def found(log: list[str], stored: dict[int, str], window: int, high: int) -> int:

@@ -18,8 +18,8 @@ from axonstream.settings.settings import Settings
 from axonstream.sinks.dead_letters.dead_letter import DeadLetter
 from axonstream.sinks.events.event_batch import EventBatch
 from axonstream.sinks.events.event_store import EventStore
-from axonstream.sinks.events.offset_ledger import OffsetLedger
 from axonstream.sinks.membership.ownership import Ownership
+from axonstream.sinks.offsets.offset_ledger import OffsetLedger
 from kit.sample_events import Record, event_record
 
 PARTITIONS: tuple[int, ...] = (0, 1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axonstream.sinks.repairing import gaps
-from axonstream.sinks.repairing.gaps import OFFSETS_OF_A_RANGE, Gap, ranges_of, split_at, whole, without
-from axonstream.sinks.repairing.mending import _within
+from axonstream.sinks.events.mending import _within
+from axonstream.sinks.offsets import gaps
+from axonstream.sinks.offsets.gaps import OFFSETS_OF_A_RANGE, Gap, ranges_of, split_at, whole, without
 from kit.sample_events import Record
 
 OFFSETS = st.sets(st.integers(0, 60))

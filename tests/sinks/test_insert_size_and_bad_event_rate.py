@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from axonstream.sinks.events.bad_event_rate import BadEventRate
+from axonstream.sinks.dead_letters.bad_event_rate import BadEventRate
 from axonstream.sinks.writing.insert_size import InsertSize
 
 

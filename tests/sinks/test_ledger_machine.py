@@ -14,7 +14,7 @@ from memory_table import CrashError, MemoryTable, Outcome, Place
 from test_event_store import PARTITIONS, SMALL, InstantOwnership, RememberedLetters, judged
 
 from axonstream.sinks.events.event_store import EventStore
-from axonstream.sinks.events.offset_ledger import OffsetLedger
+from axonstream.sinks.offsets.offset_ledger import OffsetLedger
 from kit.sample_events import event_record
 
 LOG_LENGTH = 40

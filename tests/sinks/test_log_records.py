@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError
 
 from axonstream.kafka.client import kafka_options
 from axonstream.settings.settings import Settings
-from axonstream.sinks.repairing import log_records
-from axonstream.sinks.repairing.log_records import records_between
+from axonstream.sinks.offsets import log_records
+from axonstream.sinks.offsets.log_records import records_between
 from kit.sink_process import pipeline
 
 pytestmark = pytest.mark.services

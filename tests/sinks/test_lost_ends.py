@@ -12,8 +12,8 @@ from aiokafka import TopicPartition
 from axonstream.kafka.record_identity import CommitNote, decode_note
 from axonstream.kafka.topics import WATERMARK_KEY, event_key, state_key
 from axonstream.settings.settings import Settings
-from axonstream.sinks.positions.lost_ends import after_lost_end
 from axonstream.sinks.positions.positions import Position
+from axonstream.sinks.starting.lost_ends import after_lost_end
 from axonstream.sinks.verification import verify
 from kit.sample_events import event_value
 from kit.sample_summaries import summary

@@ -18,8 +18,8 @@ from axonstream.event_contract import EventInput
 from axonstream.kafka.client import kafka_options
 from axonstream.kafka.topics import event_key
 from axonstream.settings.settings import Settings
-from axonstream.sinks.repairing.comparison import Comparison
-from axonstream.sinks.repairing.gaps import Gap
+from axonstream.sinks.offsets.comparison import Comparison
+from axonstream.sinks.offsets.gaps import Gap
 from axonstream.sinks.verification import verify
 from kit.log_ends import log_ends
 from kit.oracle import judge

@@ -15,8 +15,8 @@ from axonstream.kafka.record_identity import CommitNote
 from axonstream.kafka.topic_identity import topic_identities
 from axonstream.kafka.topics import WATERMARK_KEY, event_key
 from axonstream.settings.settings import Settings
-from axonstream.sinks.positions.lost_ends import after_lost_end
 from axonstream.sinks.positions.positions import Position
+from axonstream.sinks.starting.lost_ends import after_lost_end
 from kit.sample_events import event_value
 from kit.sink_process import Pipeline, pipeline, sink
 

@@ -18,7 +18,7 @@ from axonstream.kafka.topic_admin import make_topics
 from axonstream.kafka.topics import WATERMARK_KEY, Topics, event_key, state_key
 from axonstream.settings.settings import Settings
 from axonstream.sinks.errors import EXIT_MISMATCH, EpochError
-from axonstream.sinks.positions.incarnations import ensure_epoch
+from axonstream.sinks.starting.epochs import ensure_epoch
 from kit.sample_events import NOW_MS, event_value
 from kit.sample_summaries import summary
 from kit.sink_process import LONGEST_S, Pipeline, pipeline, sink, start_sink

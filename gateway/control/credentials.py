@@ -12,12 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING
 
 from axonstream.gateway.control.derived_keys import derived_key
-
-if TYPE_CHECKING:
-    from axonstream.gateway.access.rate_limits import TokenBucket
+from axonstream.gateway.control.token_bucket import TokenBucket
 
 PUBLIC_PREFIX = "pt_"
 _RANDOM_BYTES = 32
@@ -49,7 +46,7 @@ class Identity:
     tenant_id: str
     generation: ApiVersion
     channels: Mapping[int, int]
-    credential: Credential | None = None
+    credential: Credential
 
 
 class Credential:

@@ -7,10 +7,10 @@ import asyncio
 from starlette.types import Receive
 
 from axonstream.event_contract import MAX_EVENT_BYTES
-from axonstream.gateway.access.authentication import Headers
+from axonstream.gateway.http.body_room import BodyRoom, Held, no_room
 from axonstream.gateway.http.errors import RefusedError
-from axonstream.gateway.publishing.body_room import BodyRoom, Held, no_room
-from axonstream.gateway.publishing.gzip_body import is_gzip, unpacked
+from axonstream.gateway.http.gzip_body import is_gzip, unpacked
+from axonstream.gateway.http.header_names import Headers
 
 MAX_BULK_BYTES = 32 << 20
 STALL_S = 10.0
@@ -19,12 +19,12 @@ DEADLINE_S = 120.0  # for the whole of it, however it comes
 
 
 class RequestBody:
-    """The body of one request; `at_hand` is all of it where it has come already, `client` who sends it: host, port.
+    """The body of one request; `at_hand` is all of it where it has come already.
 
     What it holds, `close` gives back.
     """
 
-    __slots__ = ("_at_hand", "_headers", "_held", "_receive", "_room", "_tenant_id", "client", "packed")
+    __slots__ = ("_at_hand", "_headers", "_held", "_receive", "_room", "_tenant_id", "packed")
 
     def __init__(
         self,
@@ -32,9 +32,7 @@ class RequestBody:
         receive: Receive,
         room: BodyRoom,
         at_hand: bytes | None = None,
-        client: tuple[str, int] | None = None,
     ) -> None:
-        self.client = client
         self._headers = headers
         self._receive = receive
         self._room = room

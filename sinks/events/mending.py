@@ -12,10 +12,10 @@ from axonstream.contract.record_validation import runs
 from axonstream.settings.settings import Settings
 from axonstream.sinks.events.event_store import EventStore
 from axonstream.sinks.membership.ownership import Ownership
+from axonstream.sinks.offsets.comparison import Comparison
+from axonstream.sinks.offsets.gaps import Gap, split_at, without
 from axonstream.sinks.positions.positions import Position
 from axonstream.sinks.read_record import ReadRecord
-from axonstream.sinks.repairing.comparison import Comparison
-from axonstream.sinks.repairing.gaps import Gap, split_at, without
 from axonstream.sinks.topic_reader import TopicReader
 
 log = logging.getLogger(__name__)

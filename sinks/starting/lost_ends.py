@@ -19,10 +19,10 @@ from axonstream.kafka.record_identity import CommitNote, marks_before
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
 from axonstream.sinks.deleting.rows_to_go import NONE, rows_to_go
-from axonstream.sinks.positions.common_part import common_end
+from axonstream.sinks.offsets.comparison import SLOWEST_ANSWER_S
+from axonstream.sinks.offsets.log_times import summaries_since
 from axonstream.sinks.positions.positions import Position
-from axonstream.sinks.repairing.comparison import SLOWEST_ANSWER_S
-from axonstream.sinks.repairing.log_times import summaries_since
+from axonstream.sinks.starting.common_part import common_end
 from axonstream.sinks.summaries.made_summaries import fold_anew_from, summarise
 
 log = logging.getLogger(__name__)

@@ -8,17 +8,17 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
-from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.event_contract import EventInput
 from axonstream.gateway.deleting.routes import DeletionAnswer
-from axonstream.gateway.http import answers as forms
 from axonstream.gateway.http.openapi_errors import errors, errors_without_key
 from axonstream.gateway.live.openapi import live_paths
 from axonstream.gateway.managing import openapi as management
 from axonstream.gateway.managing.openapi import management_paths
 from axonstream.gateway.reading.list_cursor import MOST_SKIPPED, NEXT_CURSOR
+from axonstream.gateway.routing import answers as forms
+from axonstream.gateway.routing.request import Request
 
 _ANSWERS: tuple[Any, ...] = (
     forms.BulkAnswer,

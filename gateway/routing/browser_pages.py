@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from axonstream.gateway.control.data import ControlData
 from axonstream.gateway.http.errors import RefusedError, UnavailableError
+from axonstream.gateway.routing.request import Request
 
 _HEADERS_OF_A_PUBLISH = (
     "content-encoding, content-type, traceparent, tracestate, x-axonpush-api-key, x-axonpush-environment, "
@@ -32,8 +32,8 @@ class BrowserPages:
 
     async def preflight(self, request: Request) -> Response:
         """OPTIONS /event and /events: 204, or RefusedError 403 for an origin that no valid token names."""
-        origin = request.headers.get("origin", "")
-        if request.headers.get("access-control-request-method") != "POST" or not self._control.is_named(
+        origin = request.headers.get(b"origin", b"").decode("latin-1")
+        if request.headers.get(b"access-control-request-method") != b"POST" or not self._control.is_named(
             origin, self._clock()
         ):
             if not self._control.loaded:

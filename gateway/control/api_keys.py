@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from axonstream.event_contract import MAX_NAME_BYTES, MAX_TIME_MS
-from axonstream.gateway.access.credentials import KeyDigests, KeyScope, new_key
+from axonstream.gateway.control.credentials import KeyDigests, KeyScope, new_key
 from axonstream.gateway.control.data import MAX_KEYS, ControlData
 from axonstream.gateway.control.origins import read_origin
 from axonstream.gateway.control.records import ApiKey, ControlRecord, Kind, Place, new_id

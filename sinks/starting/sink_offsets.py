@@ -22,10 +22,10 @@ from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
 from axonstream.sinks.deleting.control_deletions import following
 from axonstream.sinks.errors import EpochError
-from axonstream.sinks.events.offset_ledger import NOTHING_STORED
-from axonstream.sinks.positions.common_part import common_end
-from axonstream.sinks.positions.lost_ends import after_lost_end, summaries_again
+from axonstream.sinks.offsets.offset_ledger import NOTHING_STORED
 from axonstream.sinks.positions.positions import Position
+from axonstream.sinks.starting.common_part import common_end
+from axonstream.sinks.starting.lost_ends import after_lost_end, summaries_again
 
 log = logging.getLogger(__name__)
 

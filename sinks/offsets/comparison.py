@@ -10,7 +10,7 @@ from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from axonstream.sinks.repairing.gaps import OFFSETS_OF_A_RANGE, Gap, ranges_of, whole
+from axonstream.sinks.offsets.gaps import OFFSETS_OF_A_RANGE, Gap, ranges_of, whole
 
 SLOWEST_ANSWER_S = 600  # counting reads three narrow columns of the whole table
 

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from axonstream.contract.record_validation import ValidationFailure, validate_record
 from axonstream.kafka.client import kafka_options
 from axonstream.settings.settings import Settings
-from axonstream.sinks.repairing.log_records import FETCH_WAIT_MS, records_between
+from axonstream.sinks.offsets.log_records import FETCH_WAIT_MS, records_between
 
 FIRST_WINDOW = 1000  # offsets that are compared at once; each following window is larger
 GROWTH = 4

@@ -27,8 +27,8 @@ from axonstream.contract.event import Event
 from axonstream.contract.event_record import EventRecord
 from axonstream.event_contract import EventInput
 from axonstream.event_fields import CARRIED, LISTED, EventAttributes, Whole
-from axonstream.gateway.access.credentials import ApiVersion
-from axonstream.gateway.http.wire_values import iso_time, opaque_id, wire_id, with_id_texts
+from axonstream.gateway.control.credentials import ApiVersion
+from axonstream.gateway.routing.wire_values import iso_time, opaque_id, wire_id, with_id_texts
 from axonstream.summary_counters import COUNTERS
 
 WireId = int | str
