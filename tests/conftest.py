@@ -21,6 +21,8 @@ from axonstream.producers.settings import Settings
 from kit.printed import end, read_on
 from kit.soak_report import SoakReport
 
+pytest_plugins = ["kit.run_ended"]
+
 # `make quick` draws fewer examples, so that it stays quick; `make test` draws the usual hundred, `make soak` more.
 settings.register_profile("quick", max_examples=15, deadline=None)
 settings.register_profile("full", deadline=None)
@@ -52,6 +54,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    used = os.times()
+    cpu_s = round(used.user + used.system + used.children_user + used.children_system)
+    terminalreporter.write_line(f"CPU of this run and of what it started: {cpu_s // 60} min {cpu_s % 60:02} s")
     report = config.stash[SOAK_REPORT]
     if config.getoption("--soak"):
         report.write()
