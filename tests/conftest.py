@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -31,6 +32,8 @@ settings.register_profile("soak", max_examples=2000, deadline=None)
 settings.load_profile("full")
 
 API_KEYS = "ak_local=1,ak_other=2"
+# In the order in which files are given to the processes of a run: what takes minutes first, so that all end together.
+LONG = ("faults", "remedies", "end_to_end", "sinks", "stream_processors", "deploy", "gateway")
 SOAK_REPORT = pytest.StashKey[SoakReport]()
 SOAK_REPORT_DIRECTORY = Path(__file__).parent.parent / "build" / "soak"
 
@@ -50,7 +53,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--soak"):
         long = [item for item in items if item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
+    if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> tuple[bool, int]:
+    """Files that need services come first; tests of one file stay together."""
+    folder = item.path.parent.name
+    return not _needs_services(item.path), LONG.index(folder) if folder in LONG else len(LONG)
+
+
+@cache
+def _needs_services(path: Path) -> bool:
+    return "pytest.mark.services" in path.read_text()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
