@@ -34,7 +34,7 @@ up: install
 # All tests run in JOBS processes at once. Each has a stack of its own and takes the next file when it is done with one.
 # ARGS are pytest's, for one process: make test ARGS="tests/sinks -k refused"
 ARGS ?=
-JOBS ?= 3
+JOBS ?= 2
 AT_ONCE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 test: install-test check
 	$(BIN)/python -m pytest --durations=20 $(if $(strip $(ARGS)),$(ARGS),$(AT_ONCE))

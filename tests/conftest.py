@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,10 +18,14 @@ from pydantic import SecretStr
 from axonstream.deploy.endpoints import Endpoints, read_endpoints
 from axonstream.deploy.init import initialise
 from axonstream.producers.settings import Settings
+from kit.java_archive import use_java_archive
 from kit.printed import end, read_on
 from kit.soak_report import SoakReport
 
-pytest_plugins = ["kit.run_ended"]
+# Some machines have it in their environment. Each process that a test starts would compile our modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+pytest_plugins = ["kit.parallel_run", "kit.run_ended"]
 
 # `make quick` draws fewer examples, so that it stays quick; `make test` draws the usual hundred, `make soak` more.
 settings.register_profile("quick", max_examples=15, deadline=None)
@@ -32,8 +35,6 @@ settings.register_profile("soak", max_examples=2000, deadline=None)
 settings.load_profile("full")
 
 API_KEYS = "ak_local=1,ak_other=2"
-# In the order in which files are given to the processes of a run: what takes minutes first, so that all end together.
-LONG = ("faults", "remedies", "end_to_end", "sinks", "stream_processors", "deploy", "gateway")
 SOAK_REPORT = pytest.StashKey[SoakReport]()
 SOAK_REPORT_DIRECTORY = Path(__file__).parent.parent / "build" / "soak"
 
@@ -54,19 +55,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if not item.get_closest_marker("soak")]
-    if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
-        items.sort(key=_rank)
-
-
-def _rank(item: pytest.Item) -> tuple[bool, int]:
-    """Files that need services come first; tests of one file stay together."""
-    folder = item.path.parent.name
-    return not _needs_services(item.path), LONG.index(folder) if folder in LONG else len(LONG)
-
-
-@cache
-def _needs_services(path: Path) -> bool:
-    return "pytest.mark.services" in path.read_text()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -95,6 +83,7 @@ def soak_report(request: pytest.FixtureRequest) -> SoakReport:
 @pytest.fixture(scope="session")
 def stack_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The data directory of a stack that is ready; it is stopped at the end of the session."""
+    use_java_archive()
     directory = tmp_path_factory.mktemp("stack")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AXONSTREAM_")}
     ports = ["--port", "0", "--kafka-port", "0", "--clickhouse-port", "0"]
