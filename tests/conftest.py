@@ -22,8 +22,9 @@ from kit.java_archive import use_java_archive
 from kit.printed import end, read_on
 from kit.soak_report import SoakReport
 
-# Some machines have it in their environment. Each process that a test starts would compile our modules again.
+# Where it is set, each run rewrites all files of tests, and each process that a test starts compiles our modules again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 pytest_plugins = ["kit.parallel_run", "kit.run_ended"]
 
