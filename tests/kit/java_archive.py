@@ -50,7 +50,7 @@ def use_java_archive() -> None:
         if not archive.exists():
             _make(archive)
     if archive.exists():
-        os.environ[OPTIONS] = f"-XX:AOTCache={archive} -Xlog:disable"
+        os.environ[OPTIONS] = f'"-XX:AOTCache={archive}" -Xlog:disable'
 
 
 def _digest() -> str:
