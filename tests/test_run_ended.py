@@ -37,11 +37,11 @@ def test_starts_two_processes():
 """
 
 
-def start(directory: Path, seconds: int) -> tuple[subprocess.Popen[str], list[int]]:
+def start(directory: Path, seconds: int, *options: str) -> tuple[subprocess.Popen[str], list[int]]:
     """A run, watched as our own are, whose only test takes so long; and the processes that it has started."""
     (directory / "test_it.py").write_text(PROGRAM.replace("SECONDS", str(seconds)))
     run = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-p", "kit.run_ended", "-p", "no:cacheprovider", "--rootdir=.", "test_it.py"],
+        [sys.executable, "-m", "pytest", "-p", "kit.run_ended", "-p", "no:cacheprovider", *options, "test_it.py"],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
         stdout=subprocess.PIPE,
@@ -62,6 +62,15 @@ def test_a_run_that_is_killed_takes_along_what_it_started(tmp_path: Path, how: s
     assert len(pids) == 2
     assert all(map(psutil.pid_exists, pids))
     run.send_signal(how)
+    run.communicate(timeout=ENDS_WITHIN_S)
+    must_end(pids)
+
+
+def test_so_does_a_run_of_several_processes(tmp_path: Path) -> None:
+    run, pids = start(tmp_path, LONG_S, "--numprocesses=2")
+    pids += [child.pid for child in psutil.Process(run.pid).children(recursive=True)]
+    assert len(pids) > 4
+    run.kill()
     run.communicate(timeout=ENDS_WITHIN_S)
     must_end(pids)
 
