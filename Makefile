@@ -31,10 +31,13 @@ demo: install
 up: install
 	@exec $(BIN)/axonstream up
 
-# ARGS are pytest's: make test ARGS="tests/sinks -k refused"
+# All tests run in JOBS processes at once. Each has a stack of its own and takes the next file when it is done with one.
+# ARGS are pytest's, for one process: make test ARGS="tests/sinks -k refused"
 ARGS ?=
+JOBS ?= 2
+AT_ONCE := --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 test: install-test check
-	$(BIN)/python -m pytest --durations=20 $(ARGS)
+	$(BIN)/python -m pytest --durations=20 $(if $(strip $(ARGS)),$(ARGS),$(AT_ONCE))
 
 # What needs no services and is soon done. Importing schemathesis alone takes longer than a fifth of the rest. Two halves at once.
 QUICK := $(BIN)/python -m pytest -m "not services and not slow" --hypothesis-profile=quick -p no:schemathesis \

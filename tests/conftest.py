@@ -18,8 +18,15 @@ from pydantic import SecretStr
 from axonstream.deploy.init import initialise
 from axonstream.local.endpoints import Endpoints, read_endpoints
 from axonstream.settings.settings import Settings
+from kit.java_archive import use_java_archive
 from kit.printed import end, read_on
 from kit.soak_report import SoakReport
+
+# Where it is set, each run rewrites all files of tests, and each process that a test starts compiles our modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+pytest_plugins = ["kit.parallel_run", "kit.run_ended"]
 
 # `make quick` draws fewer examples, so that it stays quick; `make test` draws the usual hundred, `make soak` more.
 settings.register_profile("quick", max_examples=15, deadline=None)
@@ -48,10 +55,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--soak"):
         long = [item for item in items if item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    used = os.times()
+    cpu_s = round(used.user + used.system + used.children_user + used.children_system)
+    terminalreporter.write_line(f"CPU of this run and of what it started: {cpu_s // 60} min {cpu_s % 60:02} s")
     report = config.stash[SOAK_REPORT]
     if config.getoption("--soak"):
         report.write()
@@ -74,6 +84,7 @@ def soak_report(request: pytest.FixtureRequest) -> SoakReport:
 @pytest.fixture(scope="session")
 def stack_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The data directory of a stack that is ready; it is stopped at the end of the session."""
+    use_java_archive()
     directory = tmp_path_factory.mktemp("stack")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AXONSTREAM_")}
     ports = ["--port", "0", "--kafka-port", "0", "--clickhouse-port", "0"]

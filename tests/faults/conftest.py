@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +16,19 @@ def one_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluste
     """A single broker that tests may freeze and kill; each leaves it running."""
     with kafka_cluster(tmp_path_factory.mktemp("one"), 1) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def cluster_of_three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    with kafka_cluster(tmp_path_factory.mktemp("three"), 3) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def three_brokers(cluster_of_three: KafkaCluster) -> KafkaCluster:
+    """Three that replicate everything, all well. A test may freeze and kill them; the next one has them well again."""
+    asyncio.run(cluster_of_three.until_well())
+    return cluster_of_three
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ with any one of them away, publishing and reading go on. One broker: they stop, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic
 from uuid import uuid4
@@ -45,12 +45,6 @@ def _settings(cluster: KafkaCluster, clickhouse_url: str, directory: Path) -> Se
         data_dir=directory,
         log_level="WARNING",
     )
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    with kafka_cluster(tmp_path_factory.mktemp("three"), 3) as cluster:
-        yield cluster
 
 
 class Fault:
@@ -130,10 +124,10 @@ async def _survives(
 
 
 def test_a_leader_that_is_killed_costs_nothing_acknowledged(
-    three: KafkaCluster, clickhouse_url: str, tmp_path: Path, soak: bool, soak_report: SoakReport
+    three_brokers: KafkaCluster, clickhouse_url: str, tmp_path: Path, soak: bool, soak_report: SoakReport
 ) -> None:
-    settings = _settings(three, clickhouse_url, tmp_path)
-    asyncio.run(_survives(kill_a_leader, 3 if soak else 1, three, settings, tmp_path, soak_report))
+    settings = _settings(three_brokers, clickhouse_url, tmp_path)
+    asyncio.run(_survives(kill_a_leader, 3 if soak else 1, three_brokers, settings, tmp_path, soak_report))
 
 
 @pytest.mark.soak
@@ -150,13 +144,13 @@ def test_a_leader_that_is_killed_costs_nothing_acknowledged(
 def test_any_broker_of_three_may_be_away(
     inject: Callable[[Fault], Awaitable[None]],
     times: int,
-    three: KafkaCluster,
+    three_brokers: KafkaCluster,
     clickhouse_url: str,
     tmp_path: Path,
     soak_report: SoakReport,
 ) -> None:
-    settings = _settings(three, clickhouse_url, tmp_path)
-    asyncio.run(_survives(inject, times, three, settings, tmp_path, soak_report))
+    settings = _settings(three_brokers, clickhouse_url, tmp_path)
+    asyncio.run(_survives(inject, times, three_brokers, settings, tmp_path, soak_report))
 
 
 @pytest.mark.soak  # its small instance is tests/end_to_end/test_kill_a_part.py

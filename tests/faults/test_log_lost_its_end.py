@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +16,7 @@ from axonstream.kafka.topics import Topics, event_key
 from axonstream.settings.settings import Settings
 from axonstream.sinks.verification import Verification, verify
 from kit.cut_logs import lose_the_end
-from kit.kafka_cluster import KafkaCluster, kafka_cluster
+from kit.kafka_cluster import KafkaCluster
 from kit.log_ends import log_ends
 from kit.running_stack import running_stack
 from kit.sample_events import event_value
@@ -30,18 +29,6 @@ pytestmark = pytest.mark.services
 CUT = 3  # batches of each partition; each is one event
 SETTLES_WITHIN_S = 60
 PARTITIONS = 2
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    with kafka_cluster(tmp_path_factory.mktemp("broker"), 1) as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
-    with kafka_cluster(tmp_path_factory.mktemp("brokers"), 3) as cluster:
-        yield cluster
 
 
 class Story:
@@ -123,12 +110,12 @@ def _settings(cluster: KafkaCluster, clickhouse_url: str, directory: Path) -> Se
 
 
 def test_new_events_at_offsets_of_lost_ones_are_stored_shown_and_summarised_once(
-    one: KafkaCluster, clickhouse_url: str, tmp_path: Path
+    one_broker: KafkaCluster, clickhouse_url: str, tmp_path: Path
 ) -> None:
-    settings = _settings(one, clickhouse_url, tmp_path)
+    settings = _settings(one_broker, clickhouse_url, tmp_path)
 
     async def story() -> None:
-        told = Story(one, settings)
+        told = Story(one_broker, settings)
         async with running_stack(settings, tmp_path) as stack:
             old = await told.publish("old")
             await told.must_be_shown(stack.urls[0], old)
@@ -150,12 +137,12 @@ def test_new_events_at_offsets_of_lost_ones_are_stored_shown_and_summarised_once
 
 
 def test_a_log_that_is_cut_under_a_running_stack_is_noticed_by_every_part(
-    one: KafkaCluster, clickhouse_url: str, tmp_path: Path
+    one_broker: KafkaCluster, clickhouse_url: str, tmp_path: Path
 ) -> None:
-    settings = _settings(one, clickhouse_url, tmp_path)
+    settings = _settings(one_broker, clickhouse_url, tmp_path)
 
     async def story() -> None:
-        told = Story(one, settings)
+        told = Story(one_broker, settings)
         async with running_stack(settings, tmp_path) as stack:
             old = await told.publish("old")
             await told.must_be_shown(stack.urls[0], old)
@@ -170,13 +157,13 @@ def test_a_log_that_is_cut_under_a_running_stack_is_noticed_by_every_part(
 
 
 def test_summaries_that_kafka_has_lost_under_a_running_stack_are_sent_and_stored_again(
-    one: KafkaCluster, clickhouse_url: str, tmp_path: Path
+    one_broker: KafkaCluster, clickhouse_url: str, tmp_path: Path
 ) -> None:
     """The events are all there; of the summaries that Kafka has lost, the sink has stored the first alone."""
-    settings = _settings(one, clickhouse_url, tmp_path)
+    settings = _settings(one_broker, clickhouse_url, tmp_path)
 
     async def story() -> None:
-        told = Story(one, settings)
+        told = Story(one_broker, settings)
         async with running_stack(settings, tmp_path) as stack:
             old = await told.publish("old")
             await told.must_be_shown(stack.urls[0], old)
@@ -195,36 +182,36 @@ def test_summaries_that_kafka_has_lost_under_a_running_stack_are_sent_and_stored
 
 @pytest.mark.timeout(600)
 def test_after_an_unclean_election_nothing_is_falsely_fresh_and_all_that_was_stored_stays(
-    three: KafkaCluster, clickhouse_url: str, tmp_path: Path
+    three_brokers: KafkaCluster, clickhouse_url: str, tmp_path: Path
 ) -> None:
     """A replica that has missed acknowledged events becomes the leader, and gives their offsets to others."""
-    settings = _settings(three, clickhouse_url, tmp_path).model_copy(
+    settings = _settings(three_brokers, clickhouse_url, tmp_path).model_copy(
         update={"topic_partitions": 1, "topic_replication_factor": 3}
     )
     topic = Topics(settings.topic_prefix).events
-    has_all, has_missed = three.brokers[1], three.brokers[2]
+    has_all, has_missed = three_brokers.brokers[1], three_brokers.brokers[2]
 
     async def story() -> None:
         await _with_an_unclean_leader(settings, topic)
-        told = Story(three, settings)
+        told = Story(three_brokers, settings)
         async with running_stack(settings, tmp_path) as stack:
             [url] = stack.urls
             old = await told.publish("old", traces=4)
             await told.must_be_shown(url, old)
-            await three.until_replicated(topic, 0, {1, 2})
+            await three_brokers.until_replicated(topic, 0, {1, 2})
             has_missed.kill()
-            await three.until_replicated(topic, 0, {1})
+            await three_brokers.until_replicated(topic, 0, {1})
             lost = await told.publish("lost", traces=4, each=2)
             await told.must_be_shown(url, lost)
             before = await log_ends(settings)
             has_all.kill()
             has_missed.start()
-            await three.until_led_by(topic, 0, has_missed)
+            await three_brokers.until_led_by(topic, 0, has_missed)
             new = await told.publish("new", traces=4)
             assert (await log_ends(settings))[0] > before[0], "the log has grown over what was lost"
             await told.must_be_shown(url, new)
             has_all.start()
-            await three.until_replicated(topic, 0, {1, 2})
+            await three_brokers.until_replicated(topic, 0, {1, 2})
             for traces in (lost, old, new):
                 await told.must_be_shown(url, traces)
             await told.must_be_clean()

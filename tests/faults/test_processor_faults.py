@@ -70,7 +70,7 @@ async def judged(
 
 
 def test_kills_and_zombies_lose_and_double_nothing(settings: Settings, soak: bool, soak_report: SoakReport) -> None:
-    kills, zombies = (100, 10) if soak else (6, 1)
+    kills, zombies = (100, 10) if soak else (2, 1)
 
     async def story() -> None:
         chance, started = random.Random(11), monotonic()

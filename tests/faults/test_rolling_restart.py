@@ -23,7 +23,7 @@ from kit.until import until
 
 pytestmark = pytest.mark.services
 
-EVENTS_PER_S = 500
+EVENTS_PER_S, IN_A_SOAK = 100, 500
 BULK = 10
 DEADLINE_S = 10.0  # AXONSTREAM_PUBLISH_TIMEOUT_MS, and what a sender that tries the other gateway has in all
 READ_P99_S = 2.0
@@ -33,10 +33,11 @@ Call = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 
 class PacedLoad:
-    """`EVENTS_PER_S` in bulks of BULK, and reads one after the other, as a load balancer sends them: a gateway that
+    """`events_per_s` in bulks of BULK, and reads one after the other, as a load balancer sends them: a gateway that
     does not take a request is passed over. Seconds of publishes and reads count from the first try."""
 
-    def __init__(self, urls: list[str]) -> None:
+    def __init__(self, urls: list[str], events_per_s: int) -> None:
+        self._bulk_s = BULK / events_per_s
         self._clients = [httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=DEADLINE_S) for url in urls]
         self._turns = itertools.count()
         self._numbers = itertools.count()
@@ -56,7 +57,7 @@ class PacedLoad:
             due = monotonic()
             while not stop.is_set():
                 group.create_task(self._publish())
-                due += BULK / EVENTS_PER_S
+                due += self._bulk_s
                 await asyncio.sleep(max(0.0, due - monotonic()))
 
     async def until_more(self, bulks: int) -> None:
@@ -106,11 +107,12 @@ class PacedLoad:
             await asyncio.sleep(0.05)
 
 
-async def roll(stack: RunningStack, load: PacedLoad) -> None:
-    await load.until_more(50)
+async def roll(stack: RunningStack, load: PacedLoad, bulks: int) -> None:
+    """So many are answered before, between and after the restarts."""
+    await load.until_more(bulks)
     for part in ROLL:
         await stack.restart(part)
-        await load.until_more(50)
+        await load.until_more(bulks)
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -125,10 +127,10 @@ def test_a_rolling_restart_of_two_of_each_part_costs_nobody_anything(
     async def scenario() -> None:
         began, stop = monotonic(), asyncio.Event()
         async with running_stack(settings, tmp_path, gateways=2, workers=2) as stack:
-            load = PacedLoad(stack.urls)
+            load = PacedLoad(stack.urls, IN_A_SOAK if soak else EVENTS_PER_S)
             loading = asyncio.create_task(load.run(stop))
             try:
-                await roll(stack, load)
+                await roll(stack, load, 50 if soak else 10)
             finally:
                 stop.set()
                 await loading

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
-from pathlib import Path
 from time import monotonic
 from uuid import uuid4
 
@@ -18,7 +17,7 @@ from axonstream.contract.event_record import EventRecord
 from axonstream.kafka.errors import NotAcknowledgedError
 from axonstream.kafka.partitioner import partition_of
 from axonstream.producers.event_log import EventLog
-from kit.kafka_cluster import KafkaCluster, kafka_cluster
+from kit.kafka_cluster import KafkaCluster
 from kit.until import until
 
 pytestmark = pytest.mark.services
@@ -104,7 +103,7 @@ async def until_refused(writer: Writer) -> int:
     return beside
 
 
-def test_a_partition_below_its_minimum_of_replicas_affects_only_its_own_traces(tmp_path: Path) -> None:
+def test_a_partition_below_its_minimum_of_replicas_affects_only_its_own_traces(three_brokers: KafkaCluster) -> None:
     """Finding 4: the first event of a sick trace took every partition of its broker away, until it was well."""
 
     async def scenario(cluster: KafkaCluster) -> None:
@@ -123,5 +122,4 @@ def test_a_partition_below_its_minimum_of_replicas_affects_only_its_own_traces(t
         assert len(set(values)) == len(values), "a record that was not acknowledged in time was stored twice"
         assert set(values) >= set(writer.acknowledged)
 
-    with kafka_cluster(tmp_path, 3) as cluster:
-        asyncio.run(scenario(cluster))
+    asyncio.run(scenario(three_brokers))

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from axonstream.kafka.partitioner import partition_of
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
-from kit.kafka_cluster import KafkaBroker, KafkaCluster, kafka_cluster
+from kit.kafka_cluster import KafkaBroker, KafkaCluster
 from kit.oracle import judge
 from kit.running_stack import HEADERS, running_stack
 from kit.until import until
@@ -179,7 +179,7 @@ async def _says_what_it_lacks(client: Client, sick: list[str], healthy: list[str
 
 @pytest.mark.parametrize("fault", ["killed", pytest.param("frozen", marks=pytest.mark.soak)])
 def test_a_partition_without_a_leader_costs_only_the_reads_of_its_own_traces(
-    fault: str, clickhouse_url: str, tmp_path: Path
+    fault: str, three_brokers: KafkaCluster, clickhouse_url: str, tmp_path: Path
 ) -> None:
     """Every read asked all partitions where they end: one that nobody leads failed all of them, and readiness."""
     sick, healthy = traces_of(SICK), traces_of(HEALTHY)
@@ -222,5 +222,4 @@ def test_a_partition_without_a_leader_costs_only_the_reads_of_its_own_traces(
         found = (await client.get("/events?limit=1000"))[0].json()["events"]
         return {event["dedupKey"] for event in found}
 
-    with kafka_cluster(tmp_path / fault, 3) as cluster:
-        asyncio.run(scenario(cluster))
+    asyncio.run(scenario(three_brokers))

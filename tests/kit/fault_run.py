@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from kit.oracle import judge
-from kit.publishing_load import PublishingLoad
+from kit.publishing_load import PAUSE_IN_A_SOAK_S, PAUSE_S, PublishingLoad
 from kit.running_stack import RunningStack
 from kit.soak_report import SoakReport
 
@@ -33,7 +33,8 @@ async def hurt_under_load(
     was acknowledged before it, an answer was not what it must be, or anything did not heal in time.
     """
     began = monotonic()
-    load = PublishingLoad(stack.urls, stack.settings)
+    pause_s = PAUSE_IN_A_SOAK_S if report.directory else PAUSE_S
+    load = PublishingLoad(stack.urls, stack.settings, pause_s=pause_s)
     restarts_before = len(stack.restarts)
     async with load.running(http=http, direct=direct, readers=readers):
         await load.until_every_trace_gains(GAIN, HEALS_WITHIN_S)

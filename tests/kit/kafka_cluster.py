@@ -17,10 +17,12 @@ from aiokafka.errors import KafkaError
 
 from axonstream.local.free_ports import free_port, is_free
 from axonstream.local.kafka_broker import DATA, new_cluster_id
+from kit.java_archive import use_java_archive
 from kit.until import until
 
 READY_S = 90.0
 STOP_S = 30.0
+_OFFSETS = "__consumer_offsets"
 _BECOME = """
 import sys
 from pathlib import Path
@@ -135,6 +137,17 @@ class KafkaCluster:
         for broker in self.brokers.values():
             await until(lambda broker=broker: self._knows_all(broker), f"broker {broker.node} is ready", READY_S)
 
+    async def until_well(self) -> None:
+        """All run again that a test has left dead or frozen, and have every copy of the groups' offsets."""
+        for broker in self.brokers.values():
+            if broker.ended():
+                broker.start()
+            else:
+                broker.thaw()
+        await self.until_ready()
+        if _OFFSETS in await self._topics():
+            await self.until_in_sync([_OFFSETS])
+
     async def until_in_sync(self, topics: Sequence[str]) -> None:
         """Every replica of every partition of `topics` is in the ISR, by the word of every broker."""
 
@@ -190,6 +203,14 @@ class KafkaCluster:
         finally:
             await admin.close()
 
+    async def _topics(self) -> list[str]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
+        await admin.start()
+        try:
+            return await admin.list_topics()
+        finally:
+            await admin.close()
+
     async def _partitions(self, topics: Sequence[str], bootstrap_servers: str) -> list[dict[str, Any]]:
         """Of all `topics`; none when no broker answers in time."""
         admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=2000)
@@ -206,6 +227,7 @@ class KafkaCluster:
 @contextmanager
 def kafka_cluster(directory: Path, brokers: int) -> Generator[KafkaCluster]:
     """`brokers` ready ones; all are killed at the end."""
+    use_java_archive()
     cluster = KafkaCluster(directory, brokers)
     try:
         for broker in cluster.brokers.values():

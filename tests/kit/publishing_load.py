@@ -21,7 +21,7 @@ from kit.running_stack import HEADERS
 from kit.until import until
 
 TRIES = 3  # of one event with one dedup key, after answers that acknowledge nothing
-PAUSE_S = 0.01
+PAUSE_S, PAUSE_IN_A_SOAK_S = 0.05, 0.01  # of each publisher and reader, after each request
 
 
 class PublishingLoad:
@@ -31,7 +31,8 @@ class PublishingLoad:
     nor a 503 with Retry-After; a fresh summary that lacks what was acknowledged before it was asked for, or goes back.
     """
 
-    def __init__(self, urls: Sequence[str], settings: Settings, traces: int = 6) -> None:
+    def __init__(self, urls: Sequence[str], settings: Settings, traces: int = 6, *, pause_s: float = PAUSE_S) -> None:
+        self._pause_s = pause_s
         self.urls = urls
         self.settings = settings
         self.traces = [f"tr_{uuid4().hex[:16]}" for _ in range(traces)]
@@ -88,14 +89,14 @@ class PublishingLoad:
                     if await self._post(client, next(urls), event):
                         self._acknowledge(trace, key)
                         break
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(self._pause_s)
 
     async def _post(self, client: httpx.AsyncClient, url: str, event: Mapping[str, object]) -> bool:
         started = monotonic()
         try:
             answer = await client.post(f"{url}/event", json=event)
         except httpx.TransportError:  # a gateway that is being killed
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(self._pause_s)
             return False
         self.slowest_answer_s = max(self.slowest_answer_s, monotonic() - started)
         self.statuses[answer.status_code] += 1
@@ -124,7 +125,7 @@ class PublishingLoad:
                         continue
                     self._acknowledge(trace, key)
                     break
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(self._pause_s)
 
     async def _read_over_http(self, number: int, stop: asyncio.Event) -> None:
         async with httpx.AsyncClient(headers=HEADERS, timeout=60) as client:
@@ -132,7 +133,7 @@ class PublishingLoad:
                 if stop.is_set():
                     return
                 await self._read(client, self.urls[turn % len(self.urls)], self.traces[turn % len(self.traces)])
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(self._pause_s)
 
     async def _read(self, client: httpx.AsyncClient, url: str, trace: str) -> bool:
         """Whether the answer was fresh. Of a fresh answer: it has what was acknowledged, and what was seen before."""

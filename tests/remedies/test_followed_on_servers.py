@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -63,15 +64,15 @@ def test_what_names_init_works_after_init(bare: Settings) -> None:
     """Commands and processor; a gateway that runs already finds the topics by itself."""
     own = environment(bare)
     refused = (("processor",), ("keys", "list"), ("audit", "list"), ("sql", "SELECT count() FROM events"))
-    with gateway_process(bare, free_port()) as (_, printed):
-        for words in refused:
-            code, said = axonstream(own, *words)
+    with gateway_process(bare, free_port()) as (_, printed), ThreadPoolExecutor(len(refused)) as pool:
+        answers = pool.map(lambda words: axonstream(own, *words), refused)  # two of them wait for the topic
+        for words, (code, said) in zip(refused, answers, strict=True):
             assert code != 0, words
             assert "`axonstream init`" in said, (words, said)
         code, said = axonstream(own, "init")
         assert code == 0, said
-        for words in refused[1:]:
-            code, said = axonstream(own, *words)
+        answers = pool.map(lambda words: axonstream(own, *words), refused[1:])
+        for words, (code, said) in zip(refused[1:], answers, strict=True):
             assert code == 0, (words, said)
         assert any(line.startswith("ready gateway") for line in printed)
     with running_part(own, "processor") as processor:
