@@ -25,17 +25,17 @@ from axonstream.process.instance_name import client_name, static_member
 from axonstream.process.log_lines import log_config
 from axonstream.process.loop_share import LoopShare
 from axonstream.settings.settings import Settings
-from axonstream.stream_processors import chunked_transport
-from axonstream.stream_processors.chunk import Chunk, ChunkSchema
-from axonstream.stream_processors.chunked_consumer import ChunkedConsumer
-from axonstream.stream_processors.chunked_producer import ChunkedProducer
 from axonstream.stream_processors.eviction import Eviction
+from axonstream.stream_processors.faust_adapter import chunked_transport
+from axonstream.stream_processors.faust_adapter.chunk import Chunk, ChunkSchema
+from axonstream.stream_processors.faust_adapter.chunked_consumer import ChunkedConsumer
+from axonstream.stream_processors.faust_adapter.chunked_producer import ChunkedProducer
+from axonstream.stream_processors.faust_adapter.prompt_tables import PromptTableManager
+from axonstream.stream_processors.faust_adapter.trace_table import TraceTable
 from axonstream.stream_processors.fold import fold_records
 from axonstream.stream_processors.idle_order import EvictionRule
-from axonstream.stream_processors.prompt_tables import PromptTableManager
 from axonstream.stream_processors.snapshots import announced, summary_record, watermark_record
 from axonstream.stream_processors.topic_check import check_topics
-from axonstream.stream_processors.trace_table import TraceTable
 
 QUEUED_CHUNKS = 64
 GC_THRESHOLDS = (100_000, 50, 100)  # states and records hold no cycles; Python's own thresholds cost 40 % of the fold

@@ -13,28 +13,9 @@ from kit.rooms import ROOMS, ROOT, SERVER_ROOMS
 # `axonstream.KafkaPublisher` is a lazy name for the class of producers: the one exception.
 EXCEPTIONS = {("axonstream/__init__.py", "producers")}
 
-# The modules of stream_processors that know Faust, those that know aiokafka alone, and those that start the app. What
-# is not named here is the domain.
-FAUST_ADAPTER = {
-    "bulk_recovery",
-    "chunk",
-    "chunked_consumer",
-    "chunked_producer",
-    "chunked_transport",
-    "faust_adapter",
-    "fetched_chunks",
-    "found_starts",
-    "leased_thread",
-    "prompt_tables",
-    "trace_table",
-}
-KAFKA = {
-    "changelog_fence",
-    "continuity",
-    "rebuild",
-    "summaries_end",
-    "topic_check",
-}
+# The modules of stream_processors that know aiokafka, and those that start the app. Those of faust_adapter know Faust.
+# All others are the domain.
+KAFKA = {"changelog_fence", "continuity", "rebuild", "summaries_end", "topic_check"}
 STARTS_THE_APP = {"app", "application", "worker"}
 
 
@@ -74,17 +55,15 @@ def test_a_layer_imports_only_itself_and_the_layers_before_it(layer: str) -> Non
 def test_the_domain_of_the_processor_knows_neither_faust_nor_kafka() -> None:
     """Nor does what asks Kafka know Faust."""
     modules = {file.stem: set(imported_modules(file)) for file in (ROOT / "stream_processors").glob("*.py")}
-    around = FAUST_ADAPTER | KAFKA | STARTS_THE_APP
+    around = KAFKA | STARTS_THE_APP
     assert around < modules.keys()
     ours = "axonstream.stream_processors."
-    for name in modules.keys() - around:
-        libraries = {module.partition(".")[0] for module in modules[name]} & {"faust", "mode", "aiokafka"}
+    for name in modules.keys() - STARTS_THE_APP:
+        libraries = {module.partition(".")[0] for module in modules[name]}
         rooms = {module.removeprefix(ours).partition(".")[0] for module in modules[name] if module.startswith(ours)}
-        assert (name, libraries, rooms & around) == (name, set(), set())
-    for name in KAFKA:
-        libraries = {module.partition(".")[0] for module in modules[name]} & {"faust", "mode"}
-        rooms = {module.removeprefix(ours).partition(".")[0] for module in modules[name] if module.startswith(ours)}
-        assert (name, libraries, rooms & (FAUST_ADAPTER | STARTS_THE_APP)) == (name, set(), set())
+        unknown = {"faust", "mode"} if name in KAFKA else {"faust", "mode", "aiokafka"}
+        others = {"faust_adapter", *(STARTS_THE_APP if name in KAFKA else around)}
+        assert (name, libraries & unknown, rooms & others) == (name, set(), set())
 
 
 def test_a_module_has_one_name() -> None:

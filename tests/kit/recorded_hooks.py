@@ -16,11 +16,11 @@ from typing import Any
 
 from axonstream.settings.settings import Settings
 from axonstream.stream_processors.application import ProcessorApp
-from axonstream.stream_processors.chunked_consumer import ChunkedConsumer
-from axonstream.stream_processors.chunked_producer import ChunkedProducer
-from axonstream.stream_processors.leased_thread import LeasedConsumerThread
-from axonstream.stream_processors.prompt_tables import PatientRecovery, PromptTableManager
-from axonstream.stream_processors.trace_table import TraceTable
+from axonstream.stream_processors.faust_adapter.chunked_consumer import ChunkedConsumer
+from axonstream.stream_processors.faust_adapter.chunked_producer import ChunkedProducer
+from axonstream.stream_processors.faust_adapter.leased_thread import LeasedConsumerThread
+from axonstream.stream_processors.faust_adapter.prompt_tables import PatientRecovery, PromptTableManager
+from axonstream.stream_processors.faust_adapter.trace_table import TraceTable
 from axonstream.stream_processors.worker import run
 
 HOOKED = (

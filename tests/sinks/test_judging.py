@@ -10,7 +10,7 @@ import pytest
 from axonstream.kafka.topics import event_key
 from axonstream.sinks.events.event_batch import EventBatch
 from axonstream.sinks.gathering import judge as add_judged
-from axonstream.stream_processors.chunk import CHUNK_BYTES, folded_at_once
+from axonstream.stream_processors.faust_adapter.chunk import CHUNK_BYTES, folded_at_once
 from kit.dear_events import DEAR_PAYLOADS
 from kit.sample_events import Record, event_value
 

@@ -18,13 +18,13 @@ from faust.types import TP
 from axonstream.kafka.topics import Topics
 from axonstream.process.boot_clock import boot_clock
 from axonstream.settings.settings import Settings
-from axonstream.stream_processors import chunked_consumer
 from axonstream.stream_processors.application import create_app
-from axonstream.stream_processors.chunk import Chunk
-from axonstream.stream_processors.chunked_consumer import ChunkedConsumer
-from axonstream.stream_processors.chunked_producer import ChunkedProducer
 from axonstream.stream_processors.errors import BrokenInvariantError
-from axonstream.stream_processors.leased_thread import LeasedConsumerThread
+from axonstream.stream_processors.faust_adapter import chunked_consumer
+from axonstream.stream_processors.faust_adapter.chunk import Chunk
+from axonstream.stream_processors.faust_adapter.chunked_consumer import ChunkedConsumer
+from axonstream.stream_processors.faust_adapter.chunked_producer import ChunkedProducer
+from axonstream.stream_processors.faust_adapter.leased_thread import LeasedConsumerThread
 from axonstream.stream_processors.settle_ledger import SettleLedger
 from axonstream.stream_processors.start_position import Start
 

@@ -20,9 +20,9 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 from test_chunked_consumer import EVENTS, a_consumer
 
-from axonstream.stream_processors.chunked_consumer import ChunkedConsumer
-from axonstream.stream_processors.chunked_producer import ChunkedProducer
-from axonstream.stream_processors.leased_thread import LeasedConsumerThread
+from axonstream.stream_processors.faust_adapter.chunked_consumer import ChunkedConsumer
+from axonstream.stream_processors.faust_adapter.chunked_producer import ChunkedProducer
+from axonstream.stream_processors.faust_adapter.leased_thread import LeasedConsumerThread
 from axonstream.stream_processors.start_position import Known, Start
 
 CHANGELOG = TP("unit-axonstream-processor-traces-changelog", 0)

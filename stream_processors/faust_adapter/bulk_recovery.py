@@ -7,7 +7,7 @@ from typing import Any
 from faust.tables.recovery import Recovery
 
 from axonstream.process.fail_stop import FailStop
-from axonstream.stream_processors.trace_table import TraceTable
+from axonstream.stream_processors.faust_adapter.trace_table import TraceTable
 
 
 def recovered_in_bulk(recovery: Recovery, fetched: dict[Any, Any]) -> dict[Any, Any]:

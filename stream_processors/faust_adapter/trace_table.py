@@ -11,7 +11,7 @@ import faust
 from faust.types import TP
 
 from axonstream.process.fail_stop import FailStop
-from axonstream.stream_processors.chunked_producer import ChunkedProducer
+from axonstream.stream_processors.faust_adapter.chunked_producer import ChunkedProducer
 from axonstream.stream_processors.output_record import OutputRecord
 from axonstream.stream_processors.state_table import StateTable
 

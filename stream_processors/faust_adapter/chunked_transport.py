@@ -19,8 +19,8 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types.transports import ConsumerT, ProducerT
 
-from axonstream.stream_processors.chunked_consumer import ChunkedConsumer
-from axonstream.stream_processors.chunked_producer import ChunkedProducer
+from axonstream.stream_processors.faust_adapter.chunked_consumer import ChunkedConsumer
+from axonstream.stream_processors.faust_adapter.chunked_producer import ChunkedProducer
 
 SCHEME = "chunked"
 

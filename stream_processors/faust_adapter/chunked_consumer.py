@@ -25,18 +25,18 @@ from axonstream.kafka.membership import Membership, StopOrNameTaken
 from axonstream.kafka.record_identity import CommitNote
 from axonstream.process.fail_stop import FailStop, stop_process
 from axonstream.settings.settings import Settings
-from axonstream.stream_processors.bulk_recovery import recovered_in_bulk
-from axonstream.stream_processors.chunk import Chunk, ChunkSchema
-from axonstream.stream_processors.chunked_producer import ChunkedProducer
 from axonstream.stream_processors.continuity import LOOK_S, Continuity
 from axonstream.stream_processors.errors import BrokenInvariantError
-from axonstream.stream_processors.fetched_chunks import FetchedChunks
-from axonstream.stream_processors.found_starts import found_in_the_end, found_starts
-from axonstream.stream_processors.leased_thread import LeasedConsumerThread
+from axonstream.stream_processors.faust_adapter.bulk_recovery import recovered_in_bulk
+from axonstream.stream_processors.faust_adapter.chunk import Chunk, ChunkSchema
+from axonstream.stream_processors.faust_adapter.chunked_producer import ChunkedProducer
+from axonstream.stream_processors.faust_adapter.fetched_chunks import FetchedChunks
+from axonstream.stream_processors.faust_adapter.found_starts import found_in_the_end, found_starts
+from axonstream.stream_processors.faust_adapter.leased_thread import LeasedConsumerThread
+from axonstream.stream_processors.faust_adapter.trace_table import TraceTable
 from axonstream.stream_processors.settle_ledger import MAX_UNCOMMITTED, Outputs, SettleLedger
 from axonstream.stream_processors.start_position import Known, Start
 from axonstream.stream_processors.state_table import StateTable
-from axonstream.stream_processors.trace_table import TraceTable
 
 MAX_BACKLOG = 256  # folded chunks with unacknowledged output, all partitions together
 REBALANCE_POLL_S = 0.02

@@ -9,8 +9,8 @@ from faust.types import TP, AppT
 
 from axonstream.kafka.leader_watch import LeaderWatch
 from axonstream.process.fail_stop import FailStop
-from axonstream.stream_processors.chunk import Chunk, Delivery
 from axonstream.stream_processors.continuity import Continuity
+from axonstream.stream_processors.faust_adapter.chunk import Chunk, Delivery
 from axonstream.stream_processors.settle_ledger import SettleLedger
 from axonstream.stream_processors.start_position import Start, check_deleted
 
