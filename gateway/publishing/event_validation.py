@@ -10,7 +10,7 @@ from axonstream.event_contract import EventInput
 from axonstream.event_fields import SENT
 from axonstream.traceparent import Traceparent
 
-_MUST_BE = {field.sent_as or field.wire: field.words for field in SENT}
+_MUST_BE = {name: field.words for field in SENT for name in (field.sent_as or field.wire, field.name)}  # as it was sent
 _OWN_WORDS = "Value error, must be "  # of a validator of the event contract, as pydantic reports them
 _validate = EventInput.__pydantic_validator__.validate_python  # model_validate, without its options
 
@@ -55,7 +55,7 @@ def _messages(error: ValidationError) -> list[str]:
         field = str(problem["loc"][0])
         missing = " (it is missing)" if problem["type"] == "missing" else ""
         must_be = _MUST_BE[field]
-        if field == "occurredAt" and problem["msg"].startswith(_OWN_WORDS):
+        if field in ("occurredAt", "occurred_at") and problem["msg"].startswith(_OWN_WORDS):
             must_be = problem["msg"].removeprefix("Value error, ")  # which name this very time, and its unit
         messages[f"{field} {must_be}{missing}"] = None
     return list(messages)

@@ -1,7 +1,7 @@
 """What one more field and one more counter take: in a copy of the project, a change of their table and a migration.
 
-Then the copy's own parts take the field over HTTP, record it, store it in the real ClickHouse engine, and
-answer it; docs/generate_schema.py and docs/sql.md follow.
+Then the copy's own parts validate the field as a request's, record it, store it in the real ClickHouse engine, and
+answer it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ import orjson
 from axonstream.calls import publish_call
 from axonstream.event_fields import FIELDS
 from axonstream.gateway.routing.answers import StoredEvent, event_answer, trace_answer
-from axonstream.gateway.control.credentials import Generation
+from axonstream.gateway.control.credentials import ApiVersion
 from axonstream.gateway.openapi import document
 from axonstream.gateway.publishing.event_validation import InvalidEventError, validate_event
 from axonstream.gateway.reading import trace_queries
@@ -71,7 +71,7 @@ from axonstream.gateway.reading.recompute import RECOMPUTED
 from axonstream.contract.event_record import encode_event
 from axonstream.settings.settings import Settings
 from axonstream.kafka.topics import state_key
-from axonstream.contract.record_validation import validation
+from axonstream.contract.record_validation import validate_record
 from axonstream.results import Event, TraceListItem
 from axonstream.clickhouse.client import connect_blocking
 from axonstream.sinks.events.event_batch import EventBatch

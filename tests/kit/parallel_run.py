@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from xdist.scheduler.loadfile import LoadFileScheduling
 
 # Folders in the order in which they begin: what takes minutes first, so that all processes end together.
-LONG = ("faults", "remedies", "end_to_end", "sinks", "stream_processors", "deploy", "gateway")
+LONG = ("faults", "remedies", "end_to_end", "sinks", "stream_processors", "local", "cli", "gateway")
 NEEDS_SERVICES = "pytest.mark.services"
 SHARED = "three_brokers"  # the dearest fixture of a session; files that ask for it go to one process
 
