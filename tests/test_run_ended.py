@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -47,6 +48,7 @@ def start(directory: Path, seconds: int, *options: str) -> tuple[subprocess.Pope
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  a shell's job ignores it
     )
     asyncio.run(until((directory / "pids").exists, "the test has started its processes", ENDS_WITHIN_S))
     return run, [int(pid) for pid in (directory / "pids").read_text().split()]

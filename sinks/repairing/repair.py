@@ -14,9 +14,13 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from time import time
 
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.clickhouse.client import connect
+from axonstream.kafka.client import kafka_options
+from axonstream.kafka.committed_offsets import group_offsets
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
 from axonstream.sinks.offsets.comparison import SLOWEST_ANSWER_S, Comparison
@@ -97,18 +101,43 @@ async def repair(settings: Settings, which: Range, progress: Progress) -> Repair
 async def _work_until_whole(
     settings: Settings, gaps: Callable[[], Awaitable[dict[int, list[Gap]]]], progress: Progress
 ) -> None:
+    """Beside filling the gaps, the sink may go back in the summaries: it works until it has read them again. Stopped
+    before, it would leave reads stale that were not, until a sink runs.
+    """
+    before = await _read_of_summaries(settings)
+
+    async def unfinished() -> int:
+        if left := _offsets(await gaps()):
+            progress(left)
+        return left or any(now < before[tp] for tp, now in (await _read_of_summaries(settings)).items())
+
+    while await unfinished():
+        await _work_while(settings, unfinished)  # it may have gone back at the very end
+
+
+async def _work_while(settings: Settings, unfinished: Callable[[], Awaitable[int]]) -> None:
+    """A sink of its own works meanwhile. Returns when it has stopped, also by itself."""
     name = f"repair-{socket.gethostname()}-{os.getpid()}"
     stop = asyncio.Event()
     sink = asyncio.create_task(work_until(settings.model_copy(update={"sink_instance": name}), stop))
     try:
-        while left := _offsets(await gaps()):
-            progress(left)
+        while not sink.done() and await unfinished():
             await asyncio.wait([sink], timeout=_POLL_S)
-            if sink.done():
-                break
     finally:
         stop.set()
         await sink
+
+
+async def _read_of_summaries(settings: Settings) -> dict[TopicPartition, int]:
+    """How far the sinks have read trace-summaries, by what they have committed."""
+    topics = Topics(settings.topic_prefix)
+    partitions = [TopicPartition(topics.summaries, number) for number in range(settings.topic_partitions)]
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
+    try:
+        await admin.start()
+        return {tp: place.offset for tp, place in (await group_offsets(admin, topics.sink_group, partitions)).items()}
+    finally:
+        await admin.close()
 
 
 async def _bounds(
