@@ -163,6 +163,13 @@ def _number(part: Any) -> int | None:
     return part if isinstance(part, int) and not isinstance(part, bool) and part >= 0 else None
 
 
+def later_of(one: RecordMark | None, other: RecordMark | None) -> RecordMark | None:
+    """The mark with the higher offset: a log that still has its record still has what is below, too."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other, key=lambda mark: mark.offset)
+
+
 def stands(mark: RecordMark, found: IdentifiedRecord | None) -> bool:
     """Whether `found`, the first record at or after the mark's offset, is the record of the mark."""
     if found is None or found.offset != mark.offset:

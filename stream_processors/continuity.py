@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from axonstream.kafka.leader_watch import LeaderWatch, LogEnd
 from axonstream.kafka.log_trust import LogTrust
-from axonstream.kafka.record_identity import Marks, RecordMark, Standing, mark_of, standings
+from axonstream.kafka.record_identity import Marks, RecordMark, Standing, later_of, mark_of, standings
 from axonstream.process.fail_stop import stop_process
 from axonstream.settings.settings import Settings
 from axonstream.stream_processors.errors import BrokenInvariantError
@@ -49,7 +49,7 @@ class Continuity:
         self._short.clear()
 
     def begins(self, tp: tuple[str, int], mark: RecordMark | None, position: int) -> None:
-        """Folding begins at `position`, after the record of `mark` where that is known."""
+        """Folding begins at `position`; the log was compared up to the record of `mark`, which may be above it."""
         of = TopicPartition(*tp)
         self._reached[of] = position
         if mark is not None:
@@ -63,7 +63,7 @@ class Continuity:
         marks: list[RecordMark] = []
         for doubtful in watch.doubts(of, records[-1].offset + 1):
             last = next((record for record in reversed(records) if record.offset < doubtful), None)
-            mark = self._last.get(of) if last is None else mark_of(last)
+            mark = later_of(self._last.get(of), None if last is None else mark_of(last))
             if mark is not None:
                 marks.append(mark)
         while marks:
@@ -76,7 +76,8 @@ class Continuity:
             if any(standing.lost_its_end for standing in found.values()):
                 _stop({of})
             break
-        self._last[of] = mark_of(records[-1], watch.epoch_at(of, records[-1].offset))
+        folded_next = mark_of(records[-1], watch.epoch_at(of, records[-1].offset))
+        self._last[of] = later_of(self._last.get(of), folded_next) or folded_next
         self._reached[of] = records[-1].offset + 1
 
     async def look(self, told_ends: ToldEnds) -> None:

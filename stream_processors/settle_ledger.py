@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from axonstream.kafka.record_identity import CommitNote, RecordMark
+from axonstream.kafka.record_identity import CommitNote, RecordMark, later_of
 from axonstream.stream_processors.errors import BrokenInvariantError
 
 Outputs = Sequence["Future[Any]"]
@@ -26,7 +26,7 @@ class SettleLedger:
     """One partition, from its assignment to its revocation. Positions are exclusive: the next offset to come."""
 
     def __init__(self, start: int, log_end: int, *, mark: RecordMark | None = None, reached: int | None = None) -> None:
-        """Folding starts at `start`, after the record `mark`, when the log ends at `log_end`.
+        """Folding starts at `start` when the log ends at `log_end`; it was compared up to the record `mark`.
 
         An earlier life has committed `reached` at the most; `start` where that is not said.
         """
@@ -70,12 +70,15 @@ class SettleLedger:
         `mark` is of the last record below `end`, None when there was none since the chunk before.
         """
         if end >= self._folded_to:
-            self._folded_to, self._mark = end, mark or self._mark
+            self._folded_to, self._mark = end, later_of(mark, self._mark)
         self._unacknowledged.append((self._folded_to, outputs, self._mark))
 
     def note(self, end: int, mark: RecordMark | None) -> CommitNote:
-        """What the changelog is told with a chunk that ends at `end`, after the record `mark`."""
-        return CommitNote(last=mark or self._mark, folded=end)
+        """What the changelog is told with a chunk that ends at `end`, after the record `mark`.
+
+        It keeps saying the mark that folding began with, until the chunks are beyond it.
+        """
+        return CommitNote(last=later_of(mark, self._mark), folded=end)
 
     def commit_note(self, position: int) -> str:
         """The metadata of a commit of `position`, which was committable."""

@@ -10,13 +10,17 @@ everything that it holds is folded anew.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
-from axonstream.kafka.record_identity import CommitNote, RecordMark, Standing
+from axonstream.kafka.record_identity import CommitNote, RecordMark, Standing, later_of
 from axonstream.stream_processors.errors import BrokenInvariantError
 
 ALL = 1 << 63
+
+Compared = Sequence[tuple[RecordMark, Standing]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +46,40 @@ class Known:
 
 
 class Start(NamedTuple):
-    """Begin to fold at `position`, after the record `mark`.
+    """Begin to fold at `position`; the log was compared up to the record `mark`, which may be above `position`.
 
-    States whose last offset is below `forget_below` are forgotten first. `reached` is how far an earlier life may have
+    Whoever begins says that mark again. Output of an earlier life may count on the record although no note says so but
+    the one that went ahead of it (snapshots.announced), and a note without it would hide that note.
+
+    States whose last offset is below `forget_below` are forgotten first, and those that began at `forget_since` or
+    later: all that is in these is folded again. `reached` is how far an earlier life may have
     come, None when that is not known. `anew` says that the log is not the one that was folded.
     """
 
     position: int
     mark: RecordMark | None = None
     forget_below: int = 0
+    forget_since: int = ALL
     reached: int | None = None
     anew: bool = False
 
+    @property
+    def forgets(self) -> bool:
+        """Whether there may be states to forget."""
+        return self.forget_below > 0 or self.forget_since < ALL
 
-def start_of(where: str, known: Known, standings: list[Standing]) -> Start:
-    """The decision; `standings` are those of `known.marks()`.
+
+def start_of(where: str, known: Known, compared: Compared) -> Start:
+    """The decision; `compared` are `known.marks()`, each with how the log of now is related to it.
 
     1. The log lost its end: fold all of it, with no state. What was folded before stays in summaries of its own.
     2. A person has ordered it: the same, but it is the log that was folded.
     3. Else begin at the lowest of what is known. A commit with a note was made after a changelog note was acknowledged:
        if there is none, the changelog is lost, and nothing is in the states.
-    4. Kafka has deleted what is to be read next, and it is in summaries already: begin at the log's start. A state that
+    4. The summaries may have lost the summary of an evicted state. A state of the same trace that began since would
+       keep out the events of the evicted one, as all of them are below its last. So the states that began where the
+       summaries end, or later, are forgotten: whatever they hold is folded again.
+    5. Kafka has deleted what is to be read next, and it is in summaries already: begin at the log's start. A state that
        ends before it may miss events that are no more, so it is forgotten: later events make a segment of their own.
 
     Raises BrokenInvariantError when Kafka has deleted events that were in no summary; without a committed offset that
@@ -71,19 +88,23 @@ def start_of(where: str, known: Known, standings: list[Standing]) -> Start:
     folded = _folded(known)
     summarized = None if known.summaries is None else known.summaries.folded
     told = [position for position in (known.committed, folded, summarized) if position is not None]
-    if _lost_its_end(known, standings, told):
+    if _lost_its_end(known, compared, told):
         return Start(known.log_start, forget_below=ALL, anew=True)
+    mark = reduce(later_of, (mark for mark, is_now in compared if is_now is Standing.SAME), None)
     if known.rebuild:
-        return Start(known.log_start, forget_below=ALL)
+        return Start(known.log_start, mark, forget_below=ALL)
     if not any(told):
-        return Start(known.log_start)
+        return Start(known.log_start, mark)
     if known.committed:
         check_deleted(where, known.committed, known.log_start)
     position = min(told)
-    reached = None if known.committed is None else max(told)
-    if position < known.log_start:
-        return Start(known.log_start, forget_below=known.log_start, reached=reached)
-    return Start(position, _mark_below(position, known), reached=reached)
+    return Start(
+        max(position, known.log_start),
+        mark,
+        forget_below=known.log_start if position < known.log_start else 0,
+        forget_since=ALL if summarized is None or summarized >= max(told) else max(summarized, known.log_start),
+        reached=None if known.committed is None else max(told),
+    )
 
 
 def check_deleted(where: str, position: int, log_start: int) -> None:
@@ -106,14 +127,5 @@ def _folded(known: Known) -> int | None:
     return 0 if known.changelog is None else known.changelog.folded or 0
 
 
-def _lost_its_end(known: Known, standings: list[Standing], told: list[int]) -> bool:
-    return any(standing.lost_its_end for standing in standings) or max(told, default=0) > known.log_end
-
-
-def _mark_below(position: int, known: Known) -> RecordMark | None:
-    """The mark of the place at which folding begins, where that is known."""
-    if known.commit is not None and known.committed == position:
-        return known.commit.last
-    if known.changelog is not None and known.changelog.folded == position:
-        return known.changelog.last
-    return None
+def _lost_its_end(known: Known, compared: Compared, told: list[int]) -> bool:
+    return any(standing.lost_its_end for _, standing in compared) or max(told, default=0) > known.log_end

@@ -19,6 +19,7 @@ from axonstream.stream_processors.trace_state import (
     TraceState,
     format_error,
     is_page_key,
+    packed_begin,
     packed_fence,
     tombstone_fence,
     tombstone_records,
@@ -85,22 +86,23 @@ class StateTable:
         records = [record for key in keys for record in tombstone_records(key, self.states[key])]
         return self._queue(partition, records)
 
-    def forget_below(self, partition: int, offset: int) -> list[Future[Any]]:
-        """Forget the states of a partition whose last offset is below `offset`, here and on the changelog.
+    def forget_misfits(self, partition: int, *, below: int, since: int) -> list[Future[Any]]:
+        """Forget the states of a partition that end below an offset, and those that begin at one or later, here and on
+        the changelog.
 
-        With ALL, also those that this version cannot read, and an order to do this.
+        `below` ALL: also those that this version cannot read, and an order to do this.
 
         Returns the acknowledgements to come. The tombstones are of any state: what follows may have lower offsets.
         """
         states, key_partition = self.states, self._key_partition
         keys = [
             key for key, packed in states.packed.items()
-            if key_partition[key] == partition and packed_fence(packed) < offset
+            if key_partition[key] == partition and (packed_fence(packed) < below or packed_begin(packed) >= since)
         ]  # fmt: skip
         records = [(record[0], None) for key in keys for record in tombstone_records(key, states[key])]
         for key in keys:
             self.forget(key)
-        if offset == ALL:
+        if below == ALL:
             unreadable = [key for key, (of, _) in self._unreadable.items() if of == partition]
             records += [(key, None) for key in [*unreadable, REBUILD_KEY]]
             self.rebuild.discard(partition)

@@ -33,6 +33,7 @@ _FIXED = _LAYOUTS[FORMAT]
 _pack = _FIXED.pack
 _FORMATS = frozenset(bytes([number]) for number in _LAYOUTS)
 _ERROR = Struct(">QQQ")  # occurred_at, event_id, step; then its three names, a NUL between them
+_FIRST_OFFSET_AT = FORMAT_AT + 2
 _EXACT, _COMPLETE = 1, 2
 
 
@@ -117,6 +118,11 @@ def state_key_of(page: bytes) -> bytes:
 def packed_fence(packed: bytes) -> int:
     """The `last_offset` of a packed state, so that the older of two can be told without reading on."""
     return int.from_bytes(packed[:FORMAT_AT], "big")
+
+
+def packed_begin(packed: bytes) -> int:
+    """The `first_offset` of a packed state."""
+    return int.from_bytes(packed[_FIRST_OFFSET_AT : _FIRST_OFFSET_AT + 8], "big")
 
 
 def format_error(packed: bytes) -> StateFormatError | None:

@@ -105,12 +105,14 @@ class ChunkedConsumer(driver.Consumer):
             if tp not in self._ledgers:
                 self._ledgers[tp] = SettleLedger(start.position, known.log_end, mark=start.mark, reached=reached)
             self._ledgers[tp].fetching_from(start.position)
-            if start.forget_below:
-                self.log.warning(
-                    "%r is folded from %s on: older states do not fit to it: %r", tp, start.position, known
-                )
+            if start.forgets:
                 with FailStop():
-                    self._ledgers[tp].owe(self._states.forget_below(tp.partition, start.forget_below))
+                    forgotten = self._states.forget_misfits(
+                        tp.partition, below=start.forget_below, since=start.forget_since
+                    )
+                    self._ledgers[tp].owe(forgotten)
+                if forgotten:
+                    self.log.warning("%r is folded from %s on, without states that do not fit: %r", tp, start, known)
             self._thread.seek(tp, start.position)
             self._committed_offset[tp] = start.position or None
             self._read_offset[tp] = start.position - 1 if start.position else None  # Faust drops what is not above it

@@ -14,7 +14,7 @@ from faust.types import TP
 from axonstream.kafka.record_identity import CommitNote, RecordMark, Standing, decode_note, standings
 from axonstream.process.fail_stop import FailStop
 from axonstream.settings.settings import Settings
-from axonstream.stream_processors.start_position import Known, Start, start_of
+from axonstream.stream_processors.start_position import Compared, Known, Start, start_of
 from axonstream.stream_processors.summaries_end import last_watermarks
 
 log = logging.getLogger(__name__)
@@ -68,9 +68,9 @@ async def found_starts(
         )
         for tp in partitions
     }
-    stand = await _standings(settings, {tp: of.marks() for tp, of in known.items()})
+    compared = await _compared(settings, {tp: of.marks() for tp, of in known.items()})
     return {
-        tp: (of, start_of(f"{tp.topic} partition {tp.partition}", of, stand.get(tp, []))) for tp, of in known.items()
+        tp: (of, start_of(f"{tp.topic} partition {tp.partition}", of, compared.get(tp, ()))) for tp, of in known.items()
     }
 
 
@@ -91,9 +91,9 @@ async def found_in_the_end(
     return {}
 
 
-async def _standings(settings: Settings, marks: Mapping[TP, Collection[RecordMark]]) -> dict[TP, list[Standing]]:
-    found: dict[TP, list[Standing]] = {}
+async def _compared(settings: Settings, marks: Mapping[TP, Collection[RecordMark]]) -> dict[TP, Compared]:
+    found: dict[TP, list[tuple[RecordMark, Standing]]] = {}
     asked = {TopicPartition(*tp): of for tp, of in marks.items() if of}
-    for (tp, _), standing in (await standings(settings, asked)).items():
-        found.setdefault(TP(*tp), []).append(standing)
-    return found
+    for (tp, mark), standing in (await standings(settings, asked)).items():
+        found.setdefault(TP(*tp), []).append((mark, standing))
+    return dict(found.items())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -109,13 +109,15 @@ class EvictionMachine(RuleBasedStateMachine):
         reached = len(self.log) if start.reached is None else start.reached
         self.kafka.ledger = SettleLedger(start.position, len(self.log), mark=start.mark, reached=reached)
         self.folded_to = self.committed = start.position
-        if start.forget_below:
-            self.kafka.ledger.owe(self.table.forget_below(0, start.forget_below))
+        if start.forgets:
+            forgotten = self.table.forget_misfits(0, below=start.forget_below, since=start.forget_since)
+            self.kafka.ledger.owe(forgotten)
         self.open(start)
 
     def start(self) -> Start:
         """Where this life begins to fold: at the commit, as a crash takes nothing that was acknowledged."""
-        start = start_of("unit", self.known(), [Standing.SAME] * 3)
+        known = self.known()
+        start = start_of("unit", known, [(mark, Standing.SAME) for mark in known.marks()])
         assert start.position >= self.committed
         return start
 
@@ -190,6 +192,10 @@ class EvictionMachine(RuleBasedStateMachine):
     def evict(self, passed_s: int, most_live: int, crash: bool, data: st.DataObject) -> None:
         """The agent folds nothing before the eviction is over; it may also die in it."""
         self.now += passed_s
+        self.evict_idle(most_live, (lambda: self.crash(data)) if crash else None)
+
+    def evict_idle(self, most_live: int, die: Callable[[], None] | None = None) -> None:
+        """The idle traces, or as many as are beyond `most_live`; then `die`, before it is acknowledged."""
         before = len(self.kafka.waiting)
         rule = EvictionRule(1, most_live)
         eviction = Eviction(
@@ -200,13 +206,13 @@ class EvictionMachine(RuleBasedStateMachine):
         queued = self.kafka.waiting[before:]
         assert set(queued) <= set(self.kafka.ledger.pending()), "a rebalance would not wait for it"
         assert not (queued and evicting.done()), "an event could be folded before the tombstone is stored (I15)"
-        if crash:
+        if die is not None:
             evicting.cancel()
-            self.crash(data)
+            die()
         while not evicting.done():
             self.kafka.acknowledge()
             self.loop.run_until_complete(asyncio.sleep(0))
-        if not crash:
+        if die is None:
             evicting.result()
 
     @rule(data=st.data())
