@@ -46,13 +46,19 @@ class Crowd:
     acknowledged: set[str] = field(default_factory=set[str])
     unknown: set[str] = field(default_factory=set[str])
 
-    async def publish(self, client: httpx.AsyncClient) -> httpx.Response:
+    async def publish(self, client: httpx.AsyncClient, sent: asyncio.Event | None = None) -> httpx.Response:
+        """Post one event; `sent` is set once the whole request is written."""
+
+        async def traced(step: str, _: object) -> None:
+            if sent is not None and step == "http11.send_request_body.complete":
+                sent.set()
+
         key = uuid4().hex
         self.unknown.add(key)
         payload = {"text": "x" * self.bytes_of_payload}
         event = {"identifier": "large", "payload": payload, "channel_id": 1, "dedupKey": key, "traceId": f"tr_{key}"}
         began = monotonic()
-        answer = await client.post(f"{self.url}/event", json=event)
+        answer = await client.post(f"{self.url}/event", json=event, extensions={"trace": traced})
         self.slowest_s = max(self.slowest_s, monotonic() - began)
         self.statuses[answer.status_code] += 1
         if answer.status_code == 503:
@@ -163,9 +169,12 @@ def test_a_gateway_that_is_stopped_answers_what_is_in_flight(
         async with httpx.AsyncClient(headers=HEADERS, timeout=60) as client:
             assert (await crowd.publish(client)).status_code == 201
             broker.freeze()
-            in_flight = [asyncio.create_task(crowd.publish(client)) for _ in range(20)]
-            connections = psutil.Process(process.pid).net_connections
-            await until(lambda: len([c for c in connections() if c.laddr.port == port]) > 20, "all are taken", 60)
+            sent = [asyncio.Event() for _ in range(20)]
+            in_flight = [asyncio.create_task(crowd.publish(client, each)) for each in sent]
+            for each in sent:
+                await asyncio.wait_for(each.wait(), 60)
+            async with httpx.AsyncClient(headers=HEADERS, timeout=60) as another:
+                await crowd.be_refused(another)  # it came last: what came before is in the gateway's hands
             process.send_signal(signal.SIGTERM)
             await until(lambda: not _listens(process, port), "it takes no new connection", 60)
             broker.thaw()

@@ -31,7 +31,7 @@ AT = time.time_ns() // 1_000_000  # rows of long ago would expire at once
 
 @asynccontextmanager
 async def _gateway(settings: Settings, **changes: Any) -> AsyncGenerator[httpx.AsyncClient]:
-    keys: dict[str, Any] = {"api_keys": SecretStr("ak_local=1,ak_other=2"), "read_wait_ms": 2000}
+    keys: dict[str, Any] = {"api_keys": SecretStr("ak_local=1,ak_other=2"), "read_wait_ms": 60_000}
     app = create_app(settings.model_copy(update=keys | changes))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
@@ -43,18 +43,21 @@ async def _gateway(settings: Settings, **changes: Any) -> AsyncGenerator[httpx.A
 
 def test_a_read_is_404_503_stale_or_true_by_what_is_visible(server_settings: Settings) -> None:
     async def scenario() -> None:
-        async with _gateway(server_settings, read_wait_ms=400) as client:
+        async with (
+            _gateway(server_settings, read_wait_ms=60_000) as client,
+            _gateway(server_settings, read_wait_ms=400) as impatient,
+        ):
             unknown = await client.get("/traces/t/summary")
             assert unknown.status_code == 404  # nothing was ever published: at once, and not stale
             sent = {"identifier": "step", "payload": {}, "channel_id": 1, "traceId": "t"}
             assert (await client.post("/event", json=sent)).status_code == 201
             for path in ("/traces/t/summary", "/traces/t/events", "/traces"):
-                answer = await client.get(path)
+                answer = await impatient.get(path)
                 assert answer.status_code == 503
                 assert answer.headers["Retry-After"].isdecimal()
             await store(server_settings, [event("t", 0, AT)], [summary("t", AT)])
             for path in ("/traces/t/summary", "/traces/t/events", "/traces"):
-                answer = await client.get(path)
+                answer = await impatient.get(path)
                 assert (answer.status_code, answer.headers["X-Axonstream-Stale"]) == (200, "true")
             await commit(server_settings, 1)
             for path in ("/traces/t/summary", "/traces/t/events", "/traces"):
