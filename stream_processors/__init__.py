@@ -33,6 +33,7 @@ I14 Only a trace is evicted whose last offset is committed, once all that an ear
     its events is ever folded again.
 I15 Nothing is folded while an eviction is not acknowledged; the state is forgotten after that.
 I16 Folding begins at the lowest of what commit, changelog and summaries say, and anew when the log of events is not the
-    one that was folded.
+    one that was folded. The mark of the last record that an earlier life counted on is said on until folding is beyond
+    it. States that began where the summaries end are folded again.
 I17 Whoever owned a changelog partition before cannot write to it: the broker refuses its epoch.
 """
