@@ -26,7 +26,8 @@ _ACTIONS = sorted({words for action in Action for words in (action.value, action
 def audit() -> None:
     """Look at the audit log: who did what, from where and when, and what it was before and after.
 
-    It holds what was done to keys, apps, channels, webhook endpoints and dead letters. Refused attempts are not in it.
+    It holds what was done to keys, apps, channels, webhook endpoints, prices and dead letters. Refused attempts are not
+    in it.
     """
 
 

@@ -13,6 +13,7 @@ try:
     from axonstream.cli.dead_letters_command import dead_letters
     from axonstream.cli.keys_command import keys
     from axonstream.cli.part_commands import DATA_DIR, part_commands
+    from axonstream.cli.prices_command import prices
     from axonstream.cli.rebuild_command import rebuild_summaries
     from axonstream.cli.repair_command import repair
     from axonstream.cli.sql_command import sql
@@ -112,6 +113,7 @@ for _part in part_commands:
 main.add_command(audit)
 main.add_command(dead_letters)
 main.add_command(keys)
+main.add_command(prices)
 main.add_command(repair)
 main.add_command(rebuild_summaries)
 main.add_command(sql)

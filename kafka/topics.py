@@ -30,7 +30,7 @@ class Topics:
 
     @property
     def control(self) -> str:
-        """Keys, apps, channels, webhook endpoints: compacted, one partition."""
+        """Keys, apps, channels, webhook endpoints, prices: compacted, one partition."""
         return f"{self.prefix}axonstream-control"
 
     @property

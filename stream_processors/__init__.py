@@ -9,8 +9,8 @@ Three kinds of modules, which `tests/test_architecture.py` holds apart:
 - the domain imports neither Faust nor aiokafka, and none of the others: fold and its states, state_table, snapshots,
   settle_ledger, eviction, start_position;
 - the adapter of Faust: faust_adapter names its modules, and says when Faust calls them;
-- what asks Kafka with aiokafka: continuity, summaries_end, changelog_fence, topic_check, rebuild, and what sinks use,
-  too: membership, consumed, consumed_offsets, patient_fetch.
+- what asks Kafka with aiokafka: continuity, summaries_end, changelog_fence, topic_check, price_follower, rebuild, and
+  what sinks use, too: membership, consumed, consumed_offsets, patient_fetch.
 
 The invariants that keep a summary true; each is named as I1 ... I17 where it is enforced:
 

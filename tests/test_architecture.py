@@ -15,7 +15,7 @@ EXCEPTIONS = {("axonstream/__init__.py", "producers")}
 
 # The modules of stream_processors that know aiokafka, and those that start the app. Those of faust_adapter know Faust.
 # All others are the domain.
-KAFKA = {"changelog_fence", "continuity", "rebuild", "summaries_end", "topic_check"}
+KAFKA = {"changelog_fence", "continuity", "price_follower", "rebuild", "summaries_end", "topic_check"}
 STARTS_THE_APP = {"app", "application", "worker"}
 
 

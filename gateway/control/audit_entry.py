@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from axonstream.contract.prices import Price
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
 from axonstream.gateway.control.records import ApiKey, App, Channel, ControlRecordError, WebhookEndpoint, new_id
 from axonstream.gateway.control.shown_url import shown_url
@@ -38,6 +39,9 @@ class Action(StrEnum):
     WEBHOOK_CREATE = "webhook.create"
     WEBHOOK_DEACTIVATE = "webhook.deactivate"
     TRACES_DELETE = "traces.delete"
+    PRICES_SET = "prices.set"
+    PRICES_REMOVE = "prices.remove"
+    PRICES_IMPORT = "prices.import"
     DEAD_LETTERS_REPLAY = "dead-letters.replay"
     DEAD_LETTERS_DISCARD = "dead-letters.discard"
 
@@ -100,7 +104,7 @@ def entry(
     )
 
 
-def shown(contents: App | Channel | WebhookEndpoint | ApiKey) -> dict[str, Any]:
+def shown(contents: App | Channel | WebhookEndpoint | ApiKey | Price) -> dict[str, Any]:
     """The fields of an object as the audit log has them: short, and without what is secret."""
     match contents:
         case App():
@@ -126,6 +130,9 @@ def shown(contents: App | Channel | WebhookEndpoint | ApiKey) -> dict[str, Any]:
                 "created_at": contents.created_at,
                 "expires_at": contents.expires_at,
             }
+        case Price():
+            amounts = ", ".join(f"{kind} {usd}" for kind, usd in contents.amounts().items())
+            return {"usd_per_million_tokens": amounts or "no price"}
 
 
 def is_entry(key: bytes | None) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Set as AbstractSet
 
 from axonstream.contract.deleted_traces import DeletedTraces
 from axonstream.contract.deletion import Deletion
+from axonstream.contract.price_records import is_price
 from axonstream.gateway.control.audit_entry import is_entry
 from axonstream.gateway.control.audit_trail import AuditTrail
 from axonstream.gateway.control.credentials import Credential, KeyDigests
@@ -115,10 +116,12 @@ class ControlData:
 
     def read(self, key: bytes | None, value: bytes | None) -> Place | None:
         """Take a record of the topic; what is none of ours is logged and left out (None), an entry of the audit log is
-        counted, and is in no place (None).
+        counted, and is in no place (None). Prices are the processors'.
         """
         if key is not None and is_entry(key):
             self.audit.read(key, gone=value is None)
+            return None
+        if is_price(key):
             return None
         try:
             record = decode_record(key, value)

@@ -121,12 +121,12 @@ class ControlLog:
         """Append what changes nothing that the audit log is about, and nobody waits to read."""
         await self._acknowledged([encode_record(record) for record in records])
 
-    async def enter(self, entry: AuditEntry) -> None:
-        """Append an entry alone, before a change that is made elsewhere. `start` need not have been called.
+    async def enter(self, entry: AuditEntry, pairs: Sequence[Pair] = ()) -> None:
+        """Append an entry before a change that is made elsewhere, or with the records of one that nobody waits to read.
 
-        Raises UnavailableError: then make no change.
+        `start` need not have been called. Raises UnavailableError: then make no change elsewhere.
         """
-        await self._acknowledged([encode_entry(entry)])
+        await self._acknowledged([encode_entry(entry), *pairs])
 
     async def forget(self, keys: Sequence[bytes]) -> None:
         """Delete the records of these keys. Raises UnavailableError."""

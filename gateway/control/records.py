@@ -2,6 +2,9 @@
 
 Fields may be added if they have a default; a reader ignores those that it does not know. Times are ms since 1970, ids
 random whole numbers of 53 bits, so that two gateways never make the same one and JavaScript can hold them.
+
+Two kinds stand there, too, that no gateway keeps: entries of the audit log (audit_entry.py), and the prices of models,
+which are of no tenant (contract/price_records.py).
 """
 
 from __future__ import annotations

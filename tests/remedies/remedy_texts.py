@@ -13,8 +13,8 @@ from kit.rooms import ROOMS, ROOT
 # They describe what there is, and tell nobody what to do.
 DESCRIPTIONS = {"sinks/shown_schema.py", "gateway/metrics.py", "gateway/openapi.py", "gateway/managing/openapi.py"}
 COMMAND = re.compile(
-    r"(?<!an )axonstream (?:audit|clickhouse|dead-letters|demo|gateway|init|kafka|keys|processor|rebuild-summaries|"
-    r"repair|sink|sql|trace|up|verify)\b(?!:)(?: (?:create|discard|list|replay|revoke|show)\b)?"
+    r"(?<!an )axonstream (?:audit|clickhouse|dead-letters|demo|gateway|init|kafka|keys|prices|processor|"
+    r"rebuild-summaries|repair|sink|sql|trace|up|verify)\b(?!:)(?: (?:create|discard|list|replay|revoke|show)\b)?"
 )
 _REMEDY = re.compile(
     COMMAND.pattern + r"|AXONSTREAM_[A-Z_]*[A-Z]|(?<![\w-])--[a-z][a-z-]*[a-z]|\bmake [a-z-]+(?=  )|kafka-[a-z-]+\.sh|"
