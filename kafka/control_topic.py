@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
@@ -14,6 +16,9 @@ from axonstream.kafka.leader_watch import leader_connection
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
 
+log = logging.getLogger(__name__)
+
+_STOP_S = 5.0
 _PATIENT_MS = 5_000  # a fetch that finds nothing waits so long at the broker; a record is answered at once
 
 Pair = tuple[bytes | None, bytes | None]
@@ -58,7 +63,19 @@ async def read_control(settings: Settings, *, follow: bool = False) -> AsyncGene
             if follow and leader_connection(consumer, partition) is not leader:
                 return
     finally:
-        await consumer.stop()
+        await _stop(consumer)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """In bounded time, and in a task of its own: aiokafka awaits tasks that it has cancelled, such as a fetch that
+    waits for a broker to come back, and their CancelledError would end the reader.
+    """
+    stopping = asyncio.ensure_future(consumer.stop())
+    await asyncio.wait([stopping], timeout=_STOP_S)
+    if not stopping.done():
+        stopping.cancel()
+    elif not stopping.cancelled() and (error := stopping.exception()):
+        log.warning("a reader of the control topic did not stop cleanly: %r", error)
 
 
 async def _look_for(topic: str, options: dict[str, object]) -> None:

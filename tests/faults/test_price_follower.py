@@ -58,12 +58,12 @@ def test_the_prices_are_those_of_the_topic_also_after_it_lost_its_end(
         await append(encode_price(first), (b"app/1/7", b"{}"), encode_price(other))
         await until_there_are(follower, first, other)
         before = follower.prices
-        await append(encode_price(second), (price_key("b", 0), None), (price_key("c", 0), b"junk"))
+        await append(encode_price(second), (price_key("c", 0), b"junk"), (price_key("b", 0), None))
         await until_there_are(follower, second)
         assert list(before) == [first, other], "whoever holds a list sees no change of it"
         assert "a price of the control topic is left out: b'price/c/0'" in caplog.text
 
-        # The tombstone of b and the junk are lost, and the log grows over their offsets.
+        # The junk and the tombstone of b are lost, and the log grows over their offsets.
         await lose_the_end(one_broker, topic, [0], 2)
         await append(*(encode_price(Price("d", at)) for at in range(3)))
         await until_there_are(follower, second, other, *(Price("d", at) for at in range(3)))
