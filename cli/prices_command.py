@@ -123,7 +123,7 @@ def set_price(
     now_ms = time.time_ns() // 1_000_000
     try:
         amounts: dict[str, Decimal | None] = {kind: usd(amount, kind) for kind, amount in given.items()}
-        price = made_price(model, now_ms if valid_from is None else valid_from, amounts)
+        price = made_price(model, now_ms - now_ms % 1000 if valid_from is None else valid_from, amounts)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 

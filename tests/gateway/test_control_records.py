@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
+from axonstream.contract.price_records import encode_price
+from axonstream.contract.prices import Price
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
 from axonstream.gateway.control.records import ControlRecordError, decode_record
 from kit.offline_gateway import OfflineGateway
@@ -54,6 +56,18 @@ def test_after_strange_records_every_list_is_answered(offline: OfflineGateway) -
     for path in ("/apps", "/apps/1/channels", "/webhooks/endpoints/channel/1"):
         assert offline.send("GET", path).status_code == 200
     assert offline.control.data.api_keys() == []
+
+
+def test_prices_are_passed_over_without_a_word_and_make_no_tenant(
+    offline: OfflineGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are of no tenant, and the processors' alone."""
+    data = offline.control.data
+    tenants = set(data._tenants)
+    for key, value in (encode_price(Price("org/gpt-x", 5)), (b"price/org/gpt-x/5", None), (b"price/x", b"junk")):
+        assert data.read(key, value) is None
+    assert set(data._tenants) == tenants
+    assert caplog.messages == []
 
 
 def test_a_record_of_each_form_is_taken_also_with_fields_of_a_later_version() -> None:

@@ -63,7 +63,13 @@ async def database(settings: Settings) -> AsyncGenerator[AsyncClient]:
 def test_what_names_init_works_after_init(bare: Settings) -> None:
     """Commands and processor; a gateway that runs already finds the topics by itself."""
     own = environment(bare)
-    refused = (("processor",), ("keys", "list"), ("audit", "list"), ("sql", "SELECT count() FROM events"))
+    refused = (
+        ("processor",),
+        ("keys", "list"),
+        ("audit", "list"),
+        ("prices", "list"),
+        ("sql", "SELECT count() FROM events"),
+    )
     with gateway_process(bare, free_port()) as (_, printed), ThreadPoolExecutor(len(refused)) as pool:
         answers = pool.map(lambda words: axonstream(own, *words), refused)  # two of them wait for the topic
         for words, (code, said) in zip(refused, answers, strict=True):
