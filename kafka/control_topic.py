@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
@@ -13,12 +11,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from axonstream.kafka.client import kafka_options
 from axonstream.kafka.errors import NoTopicError
 from axonstream.kafka.leader_watch import leader_connection
+from axonstream.kafka.stopped_consumer import stop_consumer
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
 
-log = logging.getLogger(__name__)
-
-_STOP_S = 5.0
 _PATIENT_MS = 5_000  # a fetch that finds nothing waits so long at the broker; a record is answered at once
 
 Pair = tuple[bytes | None, bytes | None]
@@ -63,19 +59,7 @@ async def read_control(settings: Settings, *, follow: bool = False) -> AsyncGene
             if follow and leader_connection(consumer, partition) is not leader:
                 return
     finally:
-        await _stop(consumer)
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """In bounded time, and in a task of its own: aiokafka awaits tasks that it has cancelled, such as a fetch that
-    waits for a broker to come back, and their CancelledError would end the reader.
-    """
-    stopping = asyncio.ensure_future(consumer.stop())
-    await asyncio.wait([stopping], timeout=_STOP_S)
-    if not stopping.done():
-        stopping.cancel()
-    elif not stopping.cancelled() and (error := stopping.exception()):
-        log.warning("a reader of the control topic did not stop cleanly: %r", error)
+        await stop_consumer(consumer)
 
 
 async def _look_for(topic: str, options: dict[str, object]) -> None:

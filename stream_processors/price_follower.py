@@ -51,6 +51,12 @@ class PriceFollower:
             except (KafkaError, OSError, TimeoutError) as error:
                 self._warn(f"the prices cannot be read from the control topic, trying again: {error!r}")
                 wait_s = _AGAIN_S
+            except asyncio.CancelledError as error:  # aiokafka also lets its own out when connections break
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                self._warn(f"reading the prices from the control topic broke off, trying again: {error!r}")
+                wait_s = _AGAIN_S
             await asyncio.sleep(wait_s)
 
     async def _follow(self) -> None:

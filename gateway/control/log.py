@@ -26,6 +26,7 @@ from axonstream.gateway.control.same_log import SameLog
 from axonstream.gateway.http.errors import UnavailableError
 from axonstream.kafka.client import kafka_options
 from axonstream.kafka.leader_watch import LeaderWatch
+from axonstream.kafka.stopped_consumer import stop_consumer
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
 
@@ -271,7 +272,7 @@ class ControlLog:
                 position = await consumer.position(self._partition)
         finally:
             self._consumer = None
-            await consumer.stop()
+            await stop_consumer(consumer)
 
     async def _advance(self, position: int) -> None:
         if position != self._next or not self.data.loaded:

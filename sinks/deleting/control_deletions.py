@@ -15,6 +15,7 @@ from axonstream.contract.deleted_traces import DeletedTraces
 from axonstream.contract.deletion import CONTROL_KEYS, DELETION_FORM, Deletion
 from axonstream.kafka.client import kafka_options
 from axonstream.kafka.leader_watch import leader_connection
+from axonstream.kafka.stopped_consumer import stop_consumer
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
 
@@ -74,7 +75,7 @@ class ControlDeletions:
                     return
                 leader = answering or leader
         finally:
-            await consumer.stop()
+            await stop_consumer(consumer)
 
     def read(self, key: bytes | None, value: bytes | None) -> None:
         """Take a record of the topic; one of another kind is passed over, one that is not readable is logged."""
