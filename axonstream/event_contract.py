@@ -167,7 +167,8 @@ def _type_of(field: EventField) -> Any:
         case Text():
             return Name
         case Whole(most=most):
-            return Annotated[int, BeforeValidator(_plain_number), Field(ge=0, le=most)]
+            form = {"type": "integer", "minimum": 0, "maximum": most}
+            return Annotated[int, BeforeValidator(_plain_number), Field(ge=0, le=most), WithJsonSchema(form)]
         case Choice(words=words):
             return Literal[words]
         case Amount(most=most):

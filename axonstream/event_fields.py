@@ -249,14 +249,14 @@ FIELDS = (
         "cost_usd",
         Amount(),
         _MONEY,
-        "what it cost in US dollars, kept exactly to 12 digits after the point; more are rounded half to even",
+        "what it cost in US dollars, exact to 12 digits after the point; more are rounded half to even",
     ),
     EventField("error_type", Text(), _WORD, "what kind of error it is, as `TimeoutError`"),
     EventField(
         "status",
         Choice(STATUSES),
         _WORD,
-        "how the step ended: `ok` or `error`",
+        "how the step ended; answers have it as `stepStatus`",
         shown_as="step_status",  # `status` of an answer says that it is stored
     ),
     EventField(
@@ -329,7 +329,7 @@ class EventFields(TypedDict, total=False):
     reasoning_tokens: int | None
     cost_usd: Decimal | float | None
     error_type: str | None
-    status: Status | None
+    status: Literal["ok", "error"] | None
     duration_ms: int | None
     occurred_at: datetime | str | int | None
 

@@ -63,7 +63,7 @@ def encode_event(
         "source": source,
     }
     values = vars(event)  # this runs for every event: attributes of a model take longer
-    for name in _USUAL if _RARE.isdisjoint(event.model_fields_set) else _NAMES:
+    for name in _USUAL if _RARE.isdisjoint(event.__pydantic_fields_set__) else _NAMES:
         if (value := values[name]) is not None and value != "":
             fields[name] = value
     fields["payload"] = orjson.Fragment(wire_json.encode(event.payload) if payload is None else payload)

@@ -87,11 +87,11 @@ class StoredEvent(_Row, EventAttributes[str]):
         """
         said = [lack if value is None else value for value, lack in zip(_of_sender(event), _MISSING, strict=True)]
         rare = _RARE_MISSING
-        if not _IS_RARE.isdisjoint(event.model_fields_set):
+        if not _IS_RARE.isdisjoint(event.__pydantic_fields_set__):
             given = [getattr(event, name) for name in _RARE_NAMES]
             rare = [lack if value is None else value for value, lack in zip(given, _RARE_MISSING, strict=True)]
         at = record.occurred_at, received_at
-        return cls(payload, metadata, record.event_id, record.trace_id, "app", *at, *said, *rare)
+        return cls._make((payload, metadata, record.event_id, record.trace_id, "app", *at, *said, *rare))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,21 +164,23 @@ if TYPE_CHECKING:
 
 else:
 
-    def _answer_type(field: EventField) -> Any:
-        return (float if isinstance(field.kind, Amount) else int if isinstance(field.kind, Whole) else str) | None
+    def _answer_type(field: EventField) -> type:
+        return float if isinstance(field.kind, Amount) else int if isinstance(field.kind, Whole) else str
 
     _RareAnswer = TypedDict(
         "_RareAnswer",
         {field.answered: _answer_type(field) for field in _RARE}
-        | {f"{field.answered}Text": NotRequired[str] for field in _RARE if isinstance(field.kind, Amount)},
+        | {f"{field.answered}Text": str for field in _RARE if isinstance(field.kind, Amount)},
+        total=False,
     )
 
 _RARE_ANSWERS = tuple(field.answered for field in _RARE)
-_NOTHING_RARE: Any = dict.fromkeys(_RARE_ANSWERS)
 
 
 class EventAnswer(_OldAnswer, _RareAnswer):
-    """One event: the answer to a publish, and a row of a trace's events."""
+    """One event: the answer to a publish, and a row of a trace's events. What few events have is there where it was
+    given.
+    """
 
 
 class RefusedEventAnswer(TypedDict):
@@ -317,8 +319,8 @@ def event_answer(event: StoredEvent, tenant_id: str, generation: ApiVersion, app
         "duplicate": False,
         "status": "stored",
     }
-    rare = event[_FIRST_RARE:]
-    answer.update(_NOTHING_RARE if rare == _RARE_MISSING else _rare_fields(rare))
+    if (rare := event[_FIRST_RARE:]) != _RARE_MISSING:
+        answer.update(_rare_fields(rare))
     if generation is ApiVersion.V0:  # written out, as this runs for every event
         answer["idText"] = answer["eventIdText"] = str(event_id)
         answer["channelIdText"] = str(event.channel_id)
@@ -331,14 +333,14 @@ def event_answer(event: StoredEvent, tenant_id: str, generation: ApiVersion, app
 
 
 def _rare_fields(values: Sequence[Any]) -> Any:
-    """The fields that few events have: as they are, null where they were not given."""
+    """Those fields that few events have, and this one has."""
     fields: dict[str, Any] = {}
     for name, value in zip(_RARE_ANSWERS, values, strict=True):
         if isinstance(value, Decimal):
             text = amount_text(value)
             fields[name], fields[f"{name}Text"] = orjson.Fragment(text), text
-        else:
-            fields[name] = None if value == "" else value
+        elif value is not None and value != "":
+            fields[name] = value
     return fields
 
 
