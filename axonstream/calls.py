@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import orjson
 
+from axonstream.amounts import amount_text
 from axonstream.errors import ValidationError
 from axonstream.event_contract import MAX_EVENT_BYTES, MAX_NAME_BYTES, EventInput
 from axonstream.event_fields import EventFields
@@ -149,7 +151,14 @@ def _body_of(sent: OutgoingEvent) -> bytes:
     fields["payload"] = orjson.Fragment(sent.payload)
     if sent.metadata is not None:
         fields["metadata"] = orjson.Fragment(sent.metadata)
-    return orjson.dumps(fields)
+    return orjson.dumps(fields, default=_number_of)
+
+
+def _number_of(value: object) -> orjson.Fragment:
+    """Of an amount, with the digits that it has: the only value of an event that is not JSON."""
+    if isinstance(value, Decimal):
+        return orjson.Fragment(amount_text(value))
+    raise TypeError(f"{type(value).__name__} is no value of an event")
 
 
 def _result_of(answer: BatchResult, batch: OutgoingBatch) -> BatchResult:

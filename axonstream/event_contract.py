@@ -5,25 +5,33 @@ Limits are in bytes of UTF-8. Nothing here does I/O, reads a clock or depends on
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 from pydantic.alias_generators import to_camel
 
+from axonstream.amounts import amount
 from axonstream.event_fields import (
     MAX_ID,
     MAX_NAME_BYTES,
     MAX_TIME_MS,
+    RARE,
     SENT,
+    Amount,
     ChannelNumber,
+    Choice,
     EventAttributes,
     EventField,
     EventFields,
     ForeignId,
     Object,
+    Status,
     Text,
     Time,
     Whole,
@@ -49,6 +57,8 @@ class EventType(StrEnum):
     AGENT_TOOL_CALL_END = "agent.tool_call.end"
     AGENT_ERROR = "agent.error"
     AGENT_HANDOFF = "agent.handoff"
+    AGENT_LLM_START = "agent.llm.start"
+    AGENT_LLM_END = "agent.llm.end"
     AGENT_LLM_TOKEN = "agent.llm.token"  # noqa: S105  a token of text, not a secret
     AGENT_LOG = "agent.log"
     APP_LOG = "app.log"
@@ -157,7 +167,13 @@ def _type_of(field: EventField) -> Any:
         case Text():
             return Name
         case Whole(most=most):
-            return Annotated[int, BeforeValidator(_plain_number), Field(ge=0, le=most)]
+            form = {"type": "integer", "minimum": 0, "maximum": most}
+            return Annotated[int, BeforeValidator(_plain_number), Field(ge=0, le=most), WithJsonSchema(form)]
+        case Choice(words=words):
+            return Literal[words]
+        case Amount(most=most):
+            form = {"type": "number", "minimum": 0, "maximum": most}
+            return Annotated[Decimal, BeforeValidator(partial(amount, most=most)), WithJsonSchema(form)]
         case ChannelNumber():
             return ChannelId
         case ForeignId():
@@ -198,6 +214,7 @@ if TYPE_CHECKING:
         parent_event_id: str | None = None
         event_type: str = EventType.CUSTOM.value
         metadata: dict[str, Any] | None = None
+        status: Status | None = None
         occurred_at: int | None = None
 
 else:
@@ -216,6 +233,29 @@ class EventInput(_Fields):
         def __init__(
             self, *, identifier: str, payload: dict[str, Any], channel_id: int | str, **fields: Unpack[EventFields]
         ) -> None: ...
+
+
+class _WithoutRare(_Input):
+    """Of the fields that few events have, none was given."""
+
+
+for _field in RARE:
+    setattr(_WithoutRare, _field.name, None)
+
+_usual_fields: dict[str, Any] = {field.name: _definition(field) for field in SENT if field not in RARE}
+_Usual = create_model("_Usual", __base__=_WithoutRare, **_usual_fields)
+_RARE_NAMES = frozenset(name for field in RARE for name in (field.wire, field.name))
+_usual: Callable[[Any], Any] = _Usual.__pydantic_validator__.validate_python  # model_validate, without its options
+_any: Callable[[Any], Any] = EventInput.__pydantic_validator__.validate_python
+
+
+def valid_event(fields: dict[str, Any]) -> EventInput:
+    """The event, validated once. Raises pydantic's ValidationError.
+
+    Where no rare field is named, none is looked for: that saves a tenth. The answer is then an EventInput in all but
+    its class.
+    """
+    return _usual(fields) if _RARE_NAMES.isdisjoint(fields) else _any(fields)
 
 
 def trace_id_of(tenant_id: str, dedup_key: str) -> str:

@@ -19,13 +19,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypedDict, TypeVar
+from decimal import Decimal
+from typing import Any, Generic, Literal, TypedDict, TypeVar
 
 from axonstream.names import MAX_NAME_BYTES
+
+Status = Literal["ok", "error"]
+STATUSES: tuple[Status, ...] = ("ok", "error")
 
 EVENT_TYPE_PATTERN = r"^[a-z0-9_.]{1,64}$"
 MAX_ID = (1 << 63) - 1
 MAX_TIME_MS = 7_258_118_400_000  # 2200-01-01: inside of what DateTime64(3) holds
+MAX_TOKENS = 10**12
+MAX_DURATION_MS = 10 * 366 * 86_400_000  # ten years
+MAX_AMOUNT = 999_999  # with 12 digits after the point, what Decimal(18, 12) holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,32 @@ class Whole:
     @property
     def must_be(self) -> str:
         return f"must be a whole number from 0 to {self.most}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of some words. One that was not given is "" in records and in ClickHouse."""
+
+    words: tuple[str, ...]
+
+    @property
+    def must_be(self) -> str:
+        return f"must be {' or '.join(self.words)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """An amount of money from 0 to `most`, exact to 12 digits after the point (`amounts.py`).
+
+    A sender gives a number. In a record it is its one text, in ClickHouse a Decimal. One that was not given is in no
+    record, and NULL in ClickHouse.
+    """
+
+    most: int = MAX_AMOUNT
+
+    @property
+    def must_be(self) -> str:
+        return f"must be a number from 0 to {self.most}, and no text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +113,7 @@ class Object:
     must_be: str = "must be a JSON object"
 
 
-Kind = Text | Whole | ChannelNumber | ForeignId | Time | Object
+Kind = Text | Whole | Choice | Amount | ChannelNumber | ForeignId | Time | Object
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +134,22 @@ class EventField:
     sent: bool = True  # by the sender; the others are the server's alone
     listed: bool = True  # in answers
     sent_as: str = ""  # where it is not `wire`
+    shown_as: str = ""  # in answers and results, where it is not `name`
 
     @property
     def wire(self) -> str:
         """Its name in JSON."""
-        first, *others = self.name.split("_")
-        return first + "".join(map(str.capitalize, others))
+        return _camel(self.name)
+
+    @property
+    def shown(self) -> str:
+        """Its name in the results of the SDK."""
+        return self.shown_as or self.name
+
+    @property
+    def answered(self) -> str:
+        """Its name in the JSON of answers."""
+        return _camel(self.shown)
 
     @property
     def words(self) -> str:
@@ -116,15 +159,21 @@ class EventField:
     @property
     def missing(self) -> str | None:
         """What stands for it, beside the sender, where it was not given."""
-        return None if isinstance(self.kind, Whole) else ""
+        return None if isinstance(self.kind, Whole | Amount) else ""
 
     @property
     def is_carried(self) -> bool:
         """Whether nothing but its bounds is known of it: it may be given, and is stored and answered as it came."""
-        return not self.always and isinstance(self.kind, Text | Whole)
+        return not self.always and not self.shown_as and isinstance(self.kind, Text | Whole | Choice | Amount)
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 _STRING, _WORD, _TIME = "String", "LowCardinality(String)", "DateTime64(3, 'UTC')"
+_COUNT, _MONEY = "Nullable(UInt64)", "Nullable(Decimal(18, 12))"
 
 # In the order of the answers. A new field goes before `source`.
 FIELDS = (
@@ -184,6 +233,38 @@ FIELDS = (
     ),
     EventField("dedup_key", Text(), _STRING, "events of a trace with the same key are one"),
     EventField("environment", Text(), _WORD, "`production`, `staging`, whatever the sender says"),
+    EventField("session_id", Text(), _STRING, "the session that the run belongs to"),
+    EventField("user_id", Text(), _STRING, "the user that it was done for"),
+    EventField("customer", Text(), _WORD, "the customer that it was done for"),
+    EventField("workflow", Text(), _WORD, "the workflow that the run is one of"),
+    EventField("service_name", Text(), _WORD, "the service that it happened in"),
+    EventField("release", Text(), _WORD, "the release of that service"),
+    EventField("model", Text(), _WORD, "the model that was called"),
+    EventField("provider", Text(), _WORD, "who serves that model"),
+    EventField("input_tokens", Whole(MAX_TOKENS), _COUNT, "tokens that the model read, those from a cache included"),
+    EventField("output_tokens", Whole(MAX_TOKENS), _COUNT, "tokens that the model wrote, its reasoning included"),
+    EventField("cached_input_tokens", Whole(MAX_TOKENS), _COUNT, "those of the input that came from a cache"),
+    EventField("reasoning_tokens", Whole(MAX_TOKENS), _COUNT, "those of the output that were reasoning"),
+    EventField(
+        "cost_usd",
+        Amount(),
+        _MONEY,
+        "what it cost in US dollars, exact to 12 digits after the point; more are rounded half to even",
+    ),
+    EventField("error_type", Text(), _WORD, "what kind of error it is, as `TimeoutError`"),
+    EventField(
+        "status",
+        Choice(STATUSES),
+        _WORD,
+        "how the step ended; answers have it as `stepStatus`",
+        shown_as="step_status",  # `status` of an answer says that it is stored
+    ),
+    EventField(
+        "duration_ms",
+        Whole(MAX_DURATION_MS),
+        _COUNT,
+        "how long it took, for one event that is a whole step, such as `app.span`",
+    ),
     EventField("source", Text(1), _WORD, "the way that it came: `app` or `otlp`", sent=False, always=True),
     EventField(
         "occurred_at",
@@ -218,6 +299,9 @@ OPTIONAL_IN_RECORD = tuple(
     sorted((field for field in FIELDS if not field.always and not isinstance(field.kind, Object)), key=_place)
 )
 
+# Few events have one of these: where none is given, nothing is looked for.
+RARE = OPTIONAL_IN_RECORD[len(_OLDEST) :]
+
 
 class EventFields(TypedDict, total=False):
     """What `publish` takes by name, beside identifier, payload and channel; None is as if it were left out."""
@@ -231,6 +315,22 @@ class EventFields(TypedDict, total=False):
     metadata: Mapping[str, Any] | None
     dedup_key: str | None
     environment: str | None
+    session_id: str | None
+    user_id: str | None
+    customer: str | None
+    workflow: str | None
+    service_name: str | None
+    release: str | None
+    model: str | None
+    provider: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_input_tokens: int | None
+    reasoning_tokens: int | None
+    cost_usd: Decimal | float | None
+    error_type: str | None
+    status: Literal["ok", "error"] | None
+    duration_ms: int | None
     occurred_at: datetime | str | int | None
 
 
@@ -249,3 +349,18 @@ class EventAttributes(Generic[Missing]):
     parent_span_id: str | Missing
     dedup_key: str | Missing
     environment: str | Missing
+    session_id: str | Missing
+    user_id: str | Missing
+    customer: str | Missing
+    workflow: str | Missing
+    service_name: str | Missing
+    release: str | Missing
+    model: str | Missing
+    provider: str | Missing
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_input_tokens: int | None
+    reasoning_tokens: int | None
+    cost_usd: Decimal | None
+    error_type: str | Missing
+    duration_ms: int | None

@@ -12,7 +12,7 @@ from pydantic import ValidationError as PydanticError
 
 from axonstream import wire_json
 from axonstream.errors import AxonStreamError, PayloadTooLargeError, ValidationError
-from axonstream.event_contract import MAX_EVENT_BYTES, EventInput
+from axonstream.event_contract import MAX_EVENT_BYTES, EventInput, valid_event
 from axonstream.event_fields import EventFields
 from axonstream.json_values import whole_text
 from axonstream.random_ids import random_hex
@@ -121,7 +121,7 @@ def _validated(given: Mapping[str, Any], environment: str | None) -> tuple[Event
         fields.pop(name, None)
         fields[_WIRE_NAMES[name]] = value
     try:
-        event = EventInput.model_validate(fields)
+        event = valid_event(fields)
     except PydanticError as error:
         raise ValidationError(
             "; ".join(wrong_fields(error)), hint="Correct the fields that the message names; nothing was sent."

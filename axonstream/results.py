@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel
 
 from axonstream.event_contract import EventType
-from axonstream.event_fields import LISTED, EventAttributes, EventField, Whole
+from axonstream.event_fields import LISTED, Amount, EventAttributes, EventField, Whole
 from axonstream.summary_counters import NAMES
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class _Result(BaseModel):
 
 def _carried(field: EventField) -> tuple[Any, Any]:
     """Without its bounds: those of a newer server may be wider."""
+    if isinstance(field.kind, Amount):  # as text it has all its digits
+        both = AliasChoices(f"{field.answered}Text", field.answered, field.name)
+        return Annotated[Decimal | None, Field(validation_alias=both)], None
     return (int if isinstance(field.kind, Whole) else str) | None, None
 
 
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
 
 else:  # in the order of the table; Event says what those are that are more than carried
     _SHOWN = [field for field in LISTED if field.name != "received_at"]  # which is `created_at`
-    _Fields = create_model("_Fields", __base__=_Result, **{field.name: _carried(field) for field in _SHOWN})
+    _Fields = create_model("_Fields", __base__=_Result, **{field.shown: _carried(field) for field in _SHOWN})
 
 
 class Event(_Fields):
@@ -58,6 +62,7 @@ class Event(_Fields):
     parent_event_id: EventId | None = None
     event_type: KnownOrText = EventType.CUSTOM
     metadata: dict[str, Any] | None = None
+    step_status: str | None = None
     source: str | None = None
     occurred_at: datetime | None = None
     created_at: datetime | None = None

@@ -6,16 +6,21 @@ validation knows that no field in it is repeated.
 
 from __future__ import annotations
 
+from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
 from msgspec.json import Decoder, Encoder
 
+from axonstream.amounts import text_pattern
 from axonstream.event_fields import (
     MAX_ID,
     MAX_NAME_BYTES,
     MAX_TIME_MS,
     OPTIONAL_IN_RECORD,
+    Amount,
+    Choice,
     EventAttributes,
     EventField,
     Whole,
@@ -43,21 +48,49 @@ class _Always(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False, 
 
 
 def _optional(field: EventField) -> tuple[str, Any, Any]:
-    if isinstance(field.kind, Whole):
-        return field.name, Optional[Annotated[int, Meta(ge=0, le=field.kind.most)]], None  # noqa: UP045  Annotated has no |
-    return field.name, _Optional, ""
+    match field.kind:
+        case Whole(most=most):
+            return field.name, Optional[Annotated[int, Meta(ge=0, le=most)]], None  # noqa: UP045  Annotated has no |
+        case Choice(words=words):
+            return field.name, Literal["", *words], ""
+        case Amount(most=most):
+            return _TEXT_OF[field.name], Annotated[str, Meta(pattern=text_pattern(most))], ""
+        case _:
+            return field.name, _Optional, ""
+
+
+def _number(text_name: str) -> property:
+    """The number that the record has as text; whoever asks for it has it made."""
+    text_of = attrgetter(text_name)
+
+    def number(event: Event) -> Decimal | None:
+        return Decimal(text) if (text := text_of(event)) else None
+
+    return property(number)
+
+
+# An amount is kept as its text, and encoded as it came; its field gives the number.
+_TEXT_OF = {field.name: f"{field.name}_text" for field in OPTIONAL_IN_RECORD if isinstance(field.kind, Amount)}
 
 
 if TYPE_CHECKING:
 
     class _Fields(_Always, EventAttributes[str]):
         parent_event_id: str
+        status: str
         payload: Raw
         metadata: Raw | UnsetType
 
 else:
     _OBJECTS = [("payload", Raw), ("metadata", Raw | UnsetType, UNSET)]
-    _Fields = defstruct("_Fields", [*map(_optional, OPTIONAL_IN_RECORD), *_OBJECTS], bases=(_Always,), kw_only=True)
+    _Fields = defstruct(
+        "_Fields",
+        [*map(_optional, OPTIONAL_IN_RECORD), *_OBJECTS],
+        bases=(_Always,),
+        kw_only=True,
+        rename={text: name for name, text in _TEXT_OF.items()},
+        namespace={name: _number(text) for name, text in _TEXT_OF.items()},
+    )
 
 
 class Event(_Fields):

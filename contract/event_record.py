@@ -6,16 +6,20 @@ were.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import orjson
 
 from axonstream import wire_json
+from axonstream.amounts import amount_text
 from axonstream.event_contract import EventInput, event_id_of
-from axonstream.event_fields import OPTIONAL_IN_RECORD
+from axonstream.event_fields import OPTIONAL_IN_RECORD, RARE
 
 SCHEMA_VERSION = 1
 _NAMES = tuple(field.name for field in OPTIONAL_IN_RECORD)
+_RARE = frozenset(field.name for field in RARE)
+_USUAL = tuple(name for name in _NAMES if name not in _RARE)
 
 
 class EventRecord(NamedTuple):
@@ -59,10 +63,17 @@ def encode_event(
         "source": source,
     }
     values = vars(event)  # this runs for every event: attributes of a model take longer
-    for name in _NAMES:
+    for name in _USUAL if _RARE.isdisjoint(event.__pydantic_fields_set__) else _NAMES:
         if (value := values[name]) is not None and value != "":
             fields[name] = value
     fields["payload"] = orjson.Fragment(wire_json.encode(event.payload) if payload is None else payload)
     if event.metadata is not None:
         fields["metadata"] = orjson.Fragment(wire_json.encode(event.metadata) if metadata is None else metadata)
-    return EventRecord(event_id, trace_id, occurred_at, now_ms, orjson.dumps(fields))
+    return EventRecord(event_id, trace_id, occurred_at, now_ms, orjson.dumps(fields, default=_text_of))
+
+
+def _text_of(value: object) -> str:
+    """Of an amount: the only value of an event that is not JSON."""
+    if isinstance(value, Decimal):
+        return amount_text(value)
+    raise TypeError(f"{type(value).__name__} is no value of an event")

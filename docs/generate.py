@@ -136,7 +136,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
 
 
 def _one_kind(schema: Mapping[str, Any]) -> str:
-    of = schema["type"]
+    of = " or ".join(f"`{one}`" for one in schema["enum"]) if "enum" in schema else schema["type"]
     said = [of if isinstance(of, str) else " or ".join(of), schema.get("format", "")]
     if "pattern" in schema:
         said.append(f"`{schema['pattern']}`")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from axonstream.amounts import amount_text
 from axonstream.event_contract import EventInput, EventType, event_id_of, trace_id_of
+from axonstream.event_fields import RARE
 from axonstream.random_ids import random_hex
 
 Row = dict[str, Any]
@@ -137,6 +140,12 @@ def _row(event: EventInput, tenant_id: str, trace_id: str, event_id: int, occurr
         "duplicate": False,
         "status": "stored",
     }
+    for field in RARE:
+        value = getattr(event, field.name)
+        if isinstance(value, Decimal):
+            row |= {field.answered: float(value), f"{field.answered}Text": amount_text(value)}
+        elif value not in (None, ""):
+            row[field.answered] = value
     ids = {"id": event_id, "eventId": event_id, "channelId": event.channel_id, "parentEventId": event.parent_event_id}
     ids |= {"orgId": tenant_id, "appId": FIRST_APP}
     return row | {f"{name}Text": str(number) for name, number in ids.items() if number not in (None, "")}

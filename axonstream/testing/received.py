@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from typing import Any, cast
 
 import httpx
@@ -9,9 +11,11 @@ import orjson
 
 from axonstream import wire_json
 from axonstream.event_contract import MAX_DEPTH, MAX_EVENT_BYTES, MAX_VALUES, EventInput
+from axonstream.event_fields import SENT, Amount
 from axonstream.testing.asked import RefusedError
 from axonstream.traceparent import read_traceparent
 
+_AMOUNTS = tuple(name for field in SENT if isinstance(field.kind, Amount) for name in (field.wire, field.name))
 MAX_BULK_BYTES, MAX_BULK_EVENTS = 32 << 20, 50_000
 
 
@@ -23,7 +27,17 @@ def parsed(raw: bytes) -> Any:
         orjson.loads(raw)  # the strict one
     except orjson.JSONDecodeError as error:
         raise ValueError(f"not valid JSON in UTF-8: {error}") from None
-    return wire_json.decode(raw)  # the one that keeps large integers
+    value = wire_json.decode(raw)  # the one that keeps large integers
+    if any(name.encode() in raw for name in _AMOUNTS):
+        _put_digits(value, json.loads(raw, parse_float=Decimal))
+    return value
+
+
+def _put_digits(value: Any, exact: Any) -> None:
+    """Amounts as their digits say, where a float would hold fewer."""
+    for one, same in zip(value, exact, strict=True) if isinstance(value, list) else [(value, exact)]:
+        if isinstance(one, dict):
+            one.update((name, same[name]) for name in _AMOUNTS if isinstance(same.get(name), Decimal))
 
 
 def split(body: bytes) -> list[Any]:

@@ -9,8 +9,7 @@ from axonstream.contract.deleted_traces import DeletedTraces
 from axonstream.event_contract import EventInput, trace_id_of
 from axonstream.gateway.http.errors import RefusedError
 
-# As the metadata of an event may name them.
-SELECTIONS = {"sessionId": ("sessionId", "session_id"), "userId": ("userId", "user_id")}
+SELECTIONS = {"sessionId": "session_id", "userId": "user_id"}  # fields; metadata may name them by either word
 _members = Decoder(dict[str, Raw]).decode
 _text = Decoder(str).decode
 
@@ -39,14 +38,15 @@ class LateEvents:
             return RefusedError(
                 409, "this trace was deleted, and late events of it are refused", "Publish to another trace."
             )
-        if metadata and self._deleted.refuses_selections(tenant_id):
-            return self._of_a_selection(tenant_id, _members(metadata))
+        if self._deleted.refuses_selections(tenant_id):
+            return self._of_a_selection(tenant_id, event, _members(metadata) if metadata else {})
         return None
 
-    def _of_a_selection(self, tenant_id: str, named: dict[str, Raw]) -> RefusedError | None:
+    def _of_a_selection(self, tenant_id: str, event: EventInput, named: dict[str, Raw]) -> RefusedError | None:
         """What the event names is looked up: the number of deletions costs nothing."""
-        for name, spellings in SELECTIONS.items():
-            for value in (_value(named[spelling]) for spelling in spellings if spelling in named):
+        for name, field in SELECTIONS.items():
+            own: str | None = getattr(event, field)
+            for value in [own or "", *(_value(named[word]) for word in (name, field) if word in named)]:
                 if self._deleted.refuses_selection(tenant_id, (name, value)):
                     what = f"the traces of {name} {value[:64]!r} were deleted, and events that name it are refused"
                     return RefusedError(409, what, f"Publish without this {name}, or delete it again with late=stored.")

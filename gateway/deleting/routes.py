@@ -26,12 +26,16 @@ _TENANT = "tenant"
 DELETE_TRACE = (_LATE,)
 DELETE_TRACES = (*SELECTIONS, _TENANT, _LATE)
 # A number is written in JSON as its digits, a text in quotes: both are the value that a person names.
-_TRACES_OF = """SELECT DISTINCT trace_id FROM events_log WHERE tenant_id = {tenant:String} AND metadata != ''
-AND (JSONExtractString(metadata, {name:String}) = {value:String}
-  OR JSONExtractRaw(metadata, {name:String}) = {value:String}
-  OR JSONExtractString(metadata, {other:String}) = {value:String}
-  OR JSONExtractRaw(metadata, {other:String}) = {value:String})
-LIMIT {most:UInt64}"""
+_TRACES_OF = {
+    name: f"""SELECT DISTINCT trace_id FROM events_log WHERE tenant_id = {{tenant:String}}
+AND ({column} = {{value:String}} OR (metadata != ''
+  AND (JSONExtractString(metadata, '{name}') = {{value:String}}
+    OR JSONExtractRaw(metadata, '{name}') = {{value:String}}
+    OR JSONExtractString(metadata, '{column}') = {{value:String}}
+    OR JSONExtractRaw(metadata, '{column}') = {{value:String}})))
+LIMIT {{most:UInt64}}"""  # noqa: S608  constants only
+    for name, column in SELECTIONS.items()
+}
 
 
 class DeletionAnswer(TypedDict):
@@ -96,8 +100,8 @@ class Deleting:
         if not trace_ids:
             raise RefusedError(
                 404,
-                f"no event of this tenant has {name} {value[:64]!r} in its metadata",
-                f"The metadata of an event names it as {' or '.join(SELECTIONS[name])}.",
+                f"no event of this tenant has {name} {value[:64]!r}, itself or in its metadata",
+                f"An event has it as its field {name}, or in its metadata as {name} or {SELECTIONS[name]}.",
             )
         late, subject = self._late_of(request), f"{name} {value}"
         return await self._delete(
@@ -110,14 +114,13 @@ class Deleting:
         return await self._delete(request, identity, [], self._late_of(request), f"tenant {value}", {})
 
     async def _traces_of(self, identity: Identity, name: str, value: str) -> list[str]:
-        """Of a session or a user, as the metadata of their events say. Raises when it cannot be said of all."""
+        """Of a session or a user, as their events or the metadata say. Raises when it cannot be said of all."""
         if len(value.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES or "\x00" in value:
             raise RefusedError(400, f"{name} must be 1 to {MAX_NAME_BYTES} bytes without NUL", f"Correct {name}.")
         if not (fresh := await self._visibility.of_everything()):
             raise nothing_yet(fresh)
-        names = dict(zip(("name", "other"), SELECTIONS[name], strict=True))
-        given = {"tenant": identity.tenant_id, "value": value, "most": MOST_TRACES_OF_A_REQUEST + 1, **names}
-        found = [row[0] for row in await self._queries.reads.rows(identity.tenant_id, _TRACES_OF, given)]
+        given = {"tenant": identity.tenant_id, "value": value, "most": MOST_TRACES_OF_A_REQUEST + 1}
+        found = [row[0] for row in await self._queries.reads.rows(identity.tenant_id, _TRACES_OF[name], given)]
         if len(found) > MOST_TRACES_OF_A_REQUEST:
             raise RefusedError(
                 409,

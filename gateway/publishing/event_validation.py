@@ -6,13 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from axonstream.event_contract import EventInput
+from axonstream.event_contract import EventInput, valid_event
 from axonstream.event_fields import SENT
 from axonstream.traceparent import Traceparent
 
 _MUST_BE = {name: field.words for field in SENT for name in (field.sent_as or field.wire, field.name)}  # as it was sent
 _OWN_WORDS = "Value error, must be "  # of a validator of the event contract, as pydantic reports them
-_validate = EventInput.__pydantic_validator__.validate_python  # model_validate, without its options
 
 
 class InvalidEventError(ValueError):
@@ -30,7 +29,7 @@ def validate_event(fields: dict[str, Any], environment: str | None) -> EventInpu
     if fields.get("eventType", "") is None:
         fields = {name: value for name, value in fields.items() if name != "eventType"}
     try:
-        return _validate(fields)
+        return valid_event(fields)
     except ValidationError as error:
         raise InvalidEventError(_messages(error)) from None
 

@@ -1,18 +1,22 @@
 """The sender's own bytes of payload and metadata, cut out of the body that they came in.
 
-Parsing and encoding again would change 2**70, 1.00 or 1e3; what is stored must be what was sent.
+Parsing and encoding again would change 2**70, 1.00 or 1e3; what is stored must be what was sent. Amounts are read from
+their digits: a float holds no more than 17 of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import Context, Decimal
 from typing import Any, NamedTuple, cast
 
 import orjson
-from msgspec import UNSET, MsgspecError, Raw, Struct, UnsetType
+from msgspec import UNSET, MsgspecError, Raw, UnsetType, defstruct
 from msgspec.json import Decoder
 
 from axonstream.contract.json_shape import JsonShapeError, collector_at_rest, read_json, too_many_values
 from axonstream.event_contract import MAX_VALUES
+from axonstream.event_fields import SENT, Amount
 from axonstream.gateway.publishing.whole_characters import with_whole_characters
 
 BOM = b"\xef\xbb\xbf"  # of UTF-8: some editors and shippers write it first (RFC 8259, 8.1)
@@ -27,7 +31,7 @@ class BodyError(ValueError):
 class SentEvent(NamedTuple):
     """One event as it came in, and the sender's bytes of its payload and metadata: b"" where it has none.
 
-    In `fields` the two are empty where they are objects: nothing looks into them again.
+    In `fields` the two are empty where they are objects: nothing looks into them again. Amounts are Decimal or int.
     """
 
     fields: dict[str, Any]
@@ -35,12 +39,10 @@ class SentEvent(NamedTuple):
     metadata: bytes
 
 
-class _Members(Struct, gc=False):
-    payload: Raw | UnsetType = UNSET
-    metadata: Raw | UnsetType = UNSET
-
-
-_members = Decoder(_Members).decode
+_AMOUNTS = tuple(name for field in SENT if isinstance(field.kind, Amount) for name in (field.wire, field.name))
+_Members = defstruct("_Members", [(name, Raw | UnsetType, UNSET) for name in (*_KEPT, *_AMOUNTS)], gc=False)
+_any_exponent = Context(traps=[])  # one beyond all bounds makes NaN, which is no amount
+_members: Callable[[bytes], Any] = Decoder(_Members).decode
 
 
 def read_event(raw: bytes) -> SentEvent:
@@ -77,6 +79,9 @@ def _read(raw: bytes, *, is_mended: bool = False) -> SentEvent:
     for name in _KEPT:
         if isinstance(fields.get(name), dict):
             fields[name] = {}
+    for name in _AMOUNTS:
+        if type(fields.get(name)) is float:
+            fields[name] = Decimal(_bytes(getattr(members, name)).decode(), _any_exponent)
     return SentEvent(fields, _bytes(members.payload), _bytes(members.metadata))
 
 

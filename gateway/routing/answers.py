@@ -3,7 +3,8 @@
 Each form is a TypedDict: it costs nothing to make, the type checker holds it, and /openapi.json is generated from it.
 Ids are `int | str`: JSON integers for v0 clients, strings for v1 clients. Each that is a JSON integer stands as
 text, too, as `<name>Text`: not every reader keeps 19 digits. What is not known is null. Times are ISO 8601 in UTC with
-milliseconds. Payload and metadata are the sender's bytes, put in as they came (`orjson.Fragment`).
+milliseconds. Payload and metadata are the sender's bytes, put in as they came (`orjson.Fragment`). An amount is a JSON
+number with all its digits, and stands as text, too: most readers make a float of the number.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from operator import attrgetter
 from typing import (
     TYPE_CHECKING,
@@ -23,10 +25,11 @@ import orjson
 from msgspec import UnsetType
 from typing_extensions import TypedDict
 
+from axonstream.amounts import amount_text
 from axonstream.contract.event import Event
 from axonstream.contract.event_record import EventRecord
 from axonstream.event_contract import EventInput
-from axonstream.event_fields import CARRIED, LISTED, EventAttributes, Whole
+from axonstream.event_fields import LISTED, RARE, Amount, EventAttributes, EventField, Whole
 from axonstream.gateway.control.credentials import ApiVersion
 from axonstream.gateway.routing.wire_values import iso_time, opaque_id, wire_id, with_id_texts
 from axonstream.summary_counters import COUNTERS
@@ -35,13 +38,18 @@ WireId = int | str
 _COUNT_NAMES = tuple(counter.wire for counter in COUNTERS)
 
 
-# Payload and metadata, what the server knows of it, then what the sender said.
+# Payload and metadata, what the server knows of it, what the sender said, and what few senders say.
 _OBJECTS = ("payload", "metadata")
 _OF_RECORD = ("event_id", "trace_id", "source", "occurred_at", "received_at")
-_OF_SENDER = tuple(field for field in LISTED if field.name not in (*_OBJECTS, *_OF_RECORD))
+_RARE = tuple(field for field in LISTED if field in RARE)
+_OF_SENDER = tuple(field for field in LISTED if field.name not in (*_OBJECTS, *_OF_RECORD) and field not in RARE)
 _MISSING = tuple(field.missing for field in _OF_SENDER)
-_NAMES_OF_ROW = (*_OBJECTS, *_OF_RECORD, *(field.name for field in _OF_SENDER))
+_RARE_MISSING = tuple(field.missing for field in _RARE)
+_RARE_NAMES = tuple(field.name for field in _RARE)
+_IS_RARE = frozenset(_RARE_NAMES)
+_NAMES_OF_ROW = (*_OBJECTS, *_OF_RECORD, *(field.name for field in _OF_SENDER), *_RARE_NAMES)
 _Row = namedtuple("_Row", _NAMES_OF_ROW)  # pyright: ignore[reportUntypedNamedTuple]  StoredEvent has the types
+_FIRST_RARE = len(_NAMES_OF_ROW) - len(_RARE)
 _of_record = attrgetter(*_Row._fields[2:])
 _of_sender = attrgetter(*(field.name for field in _OF_SENDER))
 
@@ -62,6 +70,7 @@ class StoredEvent(_Row, EventAttributes[str]):
     channel_id: int
     parent_event_id: str
     event_type: str
+    status: str
 
     @classmethod
     def of_record(cls, event: Event) -> StoredEvent:
@@ -77,7 +86,12 @@ class StoredEvent(_Row, EventAttributes[str]):
         `received_at` is the gateway's own time.
         """
         said = [lack if value is None else value for value, lack in zip(_of_sender(event), _MISSING, strict=True)]
-        return cls(payload, metadata, record.event_id, record.trace_id, "app", record.occurred_at, received_at, *said)
+        rare = _RARE_MISSING
+        if not _IS_RARE.isdisjoint(event.__pydantic_fields_set__):
+            given = [getattr(event, name) for name in _RARE_NAMES]
+            rare = [lack if value is None else value for value, lack in zip(given, _RARE_MISSING, strict=True)]
+        at = record.occurred_at, received_at
+        return cls._make((payload, metadata, record.event_id, record.trace_id, "app", *at, *said, *rare))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +158,29 @@ class _OldAnswer(TypedDict):
     appIdText: NotRequired[str]
 
 
-_LATER = tuple(field for field in CARRIED if field.wire not in _OldAnswer.__annotations__)
-_LATER_NAMES = [(field.name, field.wire) for field in _LATER]
-
 if TYPE_CHECKING:
 
-    class _LaterAnswer(TypedDict): ...
+    class _RareAnswer(TypedDict): ...
 
 else:
-    _LaterAnswer = TypedDict(
-        "_LaterAnswer", {field.wire: int | None if isinstance(field.kind, Whole) else str | None for field in _LATER}
+
+    def _answer_type(field: EventField) -> type:
+        return float if isinstance(field.kind, Amount) else int if isinstance(field.kind, Whole) else str
+
+    _RareAnswer = TypedDict(
+        "_RareAnswer",
+        {field.answered: _answer_type(field) for field in _RARE}
+        | {f"{field.answered}Text": str for field in _RARE if isinstance(field.kind, Amount)},
+        total=False,
     )
 
+_RARE_ANSWERS = tuple(field.answered for field in _RARE)
 
-class EventAnswer(_OldAnswer, _LaterAnswer):
-    """One event: the answer to a publish, and a row of a trace's events."""
+
+class EventAnswer(_OldAnswer, _RareAnswer):
+    """One event: the answer to a publish, and a row of a trace's events. What few events have is there where it was
+    given.
+    """
 
 
 class RefusedEventAnswer(TypedDict):
@@ -297,8 +319,8 @@ def event_answer(event: StoredEvent, tenant_id: str, generation: ApiVersion, app
         "duplicate": False,
         "status": "stored",
     }
-    if _LATER:
-        answer.update(_later_fields(event))
+    if (rare := event[_FIRST_RARE:]) != _RARE_MISSING:
+        answer.update(_rare_fields(rare))
     if generation is ApiVersion.V0:  # written out, as this runs for every event
         answer["idText"] = answer["eventIdText"] = str(event_id)
         answer["channelIdText"] = str(event.channel_id)
@@ -310,9 +332,16 @@ def event_answer(event: StoredEvent, tenant_id: str, generation: ApiVersion, app
     return answer
 
 
-def _later_fields(event: StoredEvent) -> Any:
-    """The fields that came after the first versions: as they are, null where they were not given."""
-    return {wire: None if (value := getattr(event, name)) == "" else value for name, wire in _LATER_NAMES}
+def _rare_fields(values: Sequence[Any]) -> Any:
+    """Those fields that few events have, and this one has."""
+    fields: dict[str, Any] = {}
+    for name, value in zip(_RARE_ANSWERS, values, strict=True):
+        if isinstance(value, Decimal):
+            text = amount_text(value)
+            fields[name], fields[f"{name}Text"] = orjson.Fragment(text), text
+        elif value is not None and value != "":
+            fields[name] = value
+    return fields
 
 
 def trace_answer(figures: TraceFigures, generation: ApiVersion) -> TraceAnswer:

@@ -36,7 +36,7 @@ def test_the_model_has_each_field_that_a_sender_may_give() -> None:
 
 def test_a_record_has_each_field_and_the_times_stand_behind_each_other() -> None:
     """`event_line` cuts the two times out of the bytes, and relies on their places."""
-    in_record = list(Event.__struct_fields__)
+    in_record = list(Event.__struct_encode_fields__)
     assert set(in_record) ^ {"v", *(field.name for field in FIELDS)} == set()
     head = in_record[: in_record.index(OPTIONAL_IN_RECORD[0].name)]
     assert head[-3:] == ["occurred_at", "received_at", "source"]
@@ -49,8 +49,8 @@ def test_rows_answers_and_results_have_each_listed_field() -> None:
     listed = {field.name for field in LISTED}
     assert set(StoredEvent._fields) ^ listed == set()
     answered = get_type_hints(EventAnswer)
-    assert [field.name for field in FIELDS if NOT_AS_ITSELF.get(field.name, field.wire) not in answered] == []
-    assert listed - set(Result.model_fields) == {"received_at"}
+    assert [field.name for field in FIELDS if NOT_AS_ITSELF.get(field.name, field.answered) not in answered] == []
+    assert {field.shown for field in LISTED} - set(Result.model_fields) == {"received_at"}
 
 
 def test_each_field_has_the_column_that_the_table_of_fields_says() -> None:

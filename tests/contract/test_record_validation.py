@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,11 +26,14 @@ from axonstream.contract.record_validation import (
     validate_records,
 )
 from axonstream.event_contract import MAX_DEPTH, MAX_ID, MAX_NAME_BYTES, MAX_TIME_MS, SECONDS, EventInput
+from axonstream.event_fields import RARE, Amount, Choice, EventField, Text, Whole
 from axonstream.kafka.topics import event_key
 from kit.slow_json import wrong_shape_by_walking
 
 NAMES = ("tenant_id", "trace_id", "identifier", "event_type", "source")
-OPTIONAL_NAMES = ("span_id", "parent_event_id", "parent_span_id", "agent_id", "dedup_key", "environment")
+RARE_NAMES = tuple(field.name for field in RARE if isinstance(field.kind, Text))
+OPTIONAL_NAMES = ("span_id", "parent_event_id", "parent_span_id", "agent_id", "dedup_key", "environment", *RARE_NAMES)
+COUNTS = {field.name: field.kind.most for field in RARE if isinstance(field.kind, Whole)}
 NUMBERS = {"event_id": MAX_ID, "channel_id": MAX_ID, "occurred_at": MAX_TIME_MS, "received_at": MAX_TIME_MS}
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=64)
@@ -40,6 +44,21 @@ JSON = st.recursive(
     max_leaves=20,
 )
 OBJECT = st.dictionaries(TEXT, JSON, max_size=5)
+
+
+def sent(field: EventField) -> st.SearchStrategy[Any]:
+    """What a sender may give."""
+    match field.kind:
+        case Whole(most=most):
+            return st.none() | st.integers(0, most)
+        case Choice(words=words):
+            return st.none() | st.sampled_from(words)
+        case Amount(most=most):
+            return st.none() | st.integers(0, most) | st.floats(0, most) | st.decimals(0, most, allow_nan=False)
+        case _:
+            return st.none() | TEXT
+
+
 EVENTS = st.builds(
     EventInput,
     identifier=NAME,
@@ -48,7 +67,7 @@ EVENTS = st.builds(
     metadata=st.none() | OBJECT,
     event_type=st.from_regex(r"[a-z0-9_.]{1,64}", fullmatch=True),
     occurred_at=st.integers(0, MAX_TIME_MS).filter(lambda ms: ms not in SECONDS),
-    **dict.fromkeys(OPTIONAL_NAMES, st.none() | TEXT),
+    **dict.fromkeys(OPTIONAL_NAMES, st.none() | TEXT) | {field.name: sent(field) for field in RARE},
 )
 
 
@@ -61,12 +80,17 @@ def test_whatever_the_encoder_makes_is_an_event(
     assert not isinstance(found, ValidationFailure)
     assert (found.tenant_id, found.trace_id, found.event_id) == (tenant, trace, record.event_id)
     assert found.occurred_at == record.occurred_at
+    for field in RARE:
+        sent = getattr(event, field.name)
+        assert getattr(found, field.name) == (field.missing if sent is None else sent), field.name
+    assert encode_again(found) == record.value
 
 
 def valid(**changed: Any) -> dict[str, Any]:
     """A valid event with every optional field, but for what is changed."""
     event: dict[str, Any] = dict.fromkeys((*NAMES, *OPTIONAL_NAMES), "x")
     event |= {"v": 1, "payload": {"a": [1, {"b": None}]}, "metadata": {}, **dict.fromkeys(NUMBERS, 1)}
+    event |= {**dict.fromkeys(COUNTS, 1), "cost_usd": "0.5", "status": "ok"}
     return event | changed
 
 
@@ -81,6 +105,10 @@ def corruptions() -> dict[str, list[Any]]:
     wrong: dict[str, list[Any]] = {name: [*not_text, ""] for name in NAMES}
     wrong |= dict.fromkeys(OPTIONAL_NAMES, not_text)
     wrong |= {name: [None, "1", 1.0, 1.5, True, -1, most + 1, 2**64, 2**70, [1]] for name, most in NUMBERS.items()}
+    wrong |= {name: ["1", 1.0, 1.5, True, -1, most + 1, 2**64, 2**70, [1]] for name, most in COUNTS.items()}
+    wrong["status"] = [None, "OK", "failed", 1, True, ["ok"], "ok\n"]
+    wrong["cost_usd"] = [None, 0, 1, 0.5, True, ["1"], "", "-1", "+1", "01", "1.", "1.0", ".5", "1e3", "1E-7", " 1"]
+    wrong["cost_usd"] += ["1\n", "NaN", "Infinity", "1000000", "999999.5", "0.0000000000001", "1_0", "\u0661", "0x1"]
     wrong |= {name: [None, "x", 1, True, [], [{}]] for name in ("payload", "metadata")}
     wrong["v"] = [None, 0, 2, 1.0, "1", True, [1]]
     wrong["event_type"] += ["Agent.start", "agent start", "x" * 65, "agent.start\n", "ä"]
@@ -104,7 +132,7 @@ def test_a_required_field_that_is_missing_is_refused(field: str) -> None:
     assert isinstance(judged(event), ValidationFailure)
 
 
-@pytest.mark.parametrize("field", ["metadata", *OPTIONAL_NAMES])
+@pytest.mark.parametrize("field", ["metadata", *OPTIONAL_NAMES, *(field.name for field in RARE)])
 def test_an_optional_field_may_be_missing(field: str) -> None:
     event = valid()
     del event[field]
@@ -112,14 +140,16 @@ def test_an_optional_field_may_be_missing(field: str) -> None:
     assert isinstance(found, Event)
     for name, value in event.items():
         read = getattr(found, name)
-        assert (orjson.loads(bytes(read)) if isinstance(read, Raw) else read) == value, name
+        read = orjson.loads(bytes(read)) if isinstance(read, Raw) else str(read) if isinstance(read, Decimal) else read
+        assert read == value, name
     assert not getattr(found, field)
 
 
 def test_the_limits_themselves_are_inside() -> None:
-    most = dict(NUMBERS) | dict.fromkeys(OPTIONAL_NAMES, "é" * (MAX_NAME_BYTES // 2))
+    most = NUMBERS | COUNTS | {"cost_usd": "999999"} | dict.fromkeys(OPTIONAL_NAMES, "é" * (MAX_NAME_BYTES // 2))
     assert not isinstance(judged(valid(**most)), ValidationFailure)
     assert not isinstance(judged(valid(**dict.fromkeys(NUMBERS, 0))), ValidationFailure)
+    assert not isinstance(judged(valid(**dict.fromkeys(COUNTS, 0), cost_usd="999998.999999999999")), ValidationFailure)
     assert not isinstance(judged(valid(**dict.fromkeys(OPTIONAL_NAMES, ""))), ValidationFailure)
 
 

@@ -37,6 +37,18 @@ FULL: dict[str, Any] = {
     "environment": "staging",
     "occurredAt": "2026-01-31T12:00:00.005Z",
 }
+STEP: dict[str, Any] = {
+    "sessionId": "s_1",
+    "userId": "",
+    "serviceName": "billing",
+    "model": "m",
+    "inputTokens": 0,
+    "outputTokens": 10**12,
+    "costUsd": 0.1,
+    "status": "error",
+    "errorType": "TimeoutError",
+    "durationMs": 5,
+}
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 DEEP = b'{"identifier":"a","channel_id":1,"payload":' + b'{"a":' * 150 + b"1" + b"}" * 151
 
@@ -58,6 +70,19 @@ PUBLISHES: dict[str, dict[str, Any]] = {
         "json": SMALL | {"traceId": "t", "dedupKey": "k"},
         "headers": HEADERS | {"X-AxonPush-Environment": "staging"},
     },
+    "a step": {"json": SMALL | {"traceId": "t", "dedupKey": "k"} | STEP},
+    "a step by names of Python": {
+        "json": SMALL | {"trace_id": "t", "dedup_key": "k", "input_tokens": 0, "cost_usd": 0, "status": "ok"}
+    },
+    "a cost of 18 digits": {
+        "content": b'{"identifier":"a","payload":{},"channel_id":1,"traceId":"t","dedupKey":"k","costUsd":%b}'
+        % b"123456.123456789012"
+    },
+    "a step that says nothing": {"json": SMALL | {"traceId": "t", "dedupKey": "k"} | dict.fromkeys(STEP)},
+    "tokens that are text": {"json": SMALL | {"inputTokens": "5"}},
+    "a cost that is text": {"json": SMALL | {"costUsd": "5"}},
+    "a cost that is negative": {"json": SMALL | {"cost_usd": -5}},
+    "an unknown status": {"json": SMALL | {"status": "failed"}},
     "no identifier": {"json": {"payload": {}, "channel_id": 1}},
     "an identifier that is too long": {"json": SMALL | {"identifier": "é" * 129}},
     "a NUL": {"json": SMALL | {"identifier": "a\x00"}},
@@ -86,6 +111,9 @@ BULKS: dict[str, dict[str, Any]] = {
     "nothing": {"content": b""},
     "no JSON": {"content": b"["},
     "too many": {"json": [0] * 50_001},
+    "costs": {
+        "content": b"[" + json.dumps(FULL | STEP).encode() + b"," + json.dumps(SMALL | {"costUsd": "1"}).encode() + b"]"
+    },
 }
 # The words of these are the same, too.
 SAID: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -18,6 +19,25 @@ def _but(**changes: Any) -> dict[str, Any]:
 
 def _without(name: str) -> dict[str, Any]:
     return {key: value for key, value in GOOD.items() if key != name}
+
+
+_TOKENS: list[Any] = [-1, "5", 1.0, 1.5, True, 10**12 + 1, 2**64, 2**70, [1], {}]
+_COSTS: list[Any] = ["0.5", "NaN", "", True, -1, -0.01, 999_999.5, 10**6, 2**70, 1e300, [1], {}]
+WRONG_STEPS: dict[str, list[Any]] = {
+    "inputTokens": _TOKENS,
+    "input_tokens": _TOKENS,
+    "outputTokens": [-1, "5"],
+    "cachedInputTokens": [-1],
+    "reasoning_tokens": [True],
+    "costUsd": _COSTS,
+    "cost_usd": _COSTS,
+    "status": ["OK", "failed", "", 3, True, ["ok"]],
+    "durationMs": [-1, "5", 1.5, True, 316_224_000_001],
+    "duration_ms": [-1],
+    "model": [5, "x" * 257, "a\x00", {}],
+    "service_name": [["a"]],
+    "sessionId": [7],
+}
 
 
 @pytest.mark.parametrize(
@@ -49,12 +69,13 @@ def _without(name: str) -> dict[str, Any]:
         (_but(occurredAt="yesterday"), "occurredAt"),
         (_but(occurredAt="2026-01-31T12:00:00"), "occurredAt"),
         (_but(occurredAt=-1), "occurredAt"),
+        *((_but(**{name: value}), name) for name, values in WRONG_STEPS.items() for value in values),
     ],
 )
 def test_a_wrong_field_is_named_with_what_it_must_be(
     offline: OfflineGateway, event: dict[str, Any], field: str
 ) -> None:
-    answer = offline.send("POST", "/event", json=event)
+    answer = offline.send("POST", "/event", content=json.dumps(event).encode())
     assert answer.status_code == 400
     error = answer.json()
     assert error["code"] == "validation_error"
@@ -64,6 +85,20 @@ def test_a_wrong_field_is_named_with_what_it_must_be(
     assert [message for message in error["message"] if message.startswith(f"{field} must be ")]
     assert offline.log.records == []
     assert offline.send("POST", "/event", json=GOOD).status_code == 201
+
+
+@pytest.mark.parametrize("ndjson", [False, True])
+def test_a_wrong_step_is_named_in_a_bulk_by_its_place_and_its_neighbours_are_stored(
+    offline: OfflineGateway, ndjson: bool
+) -> None:
+    wrong = [(name, value) for name, values in WRONG_STEPS.items() for value in values]
+    events = [one for name, value in wrong for one in (_but(**{name: value}), GOOD)]
+    lines = [json.dumps(event).encode() for event in events]
+    body = b"\n".join(lines) if ndjson else b"[" + b",".join(lines) + b"]"
+    answer = offline.send("POST", "/events", content=body).json()
+    assert answer["accepted"] == len(wrong) == len(offline.log.records)
+    told = [(one["index"], one["message"].split(" must be ")[0]) for one in answer["rejected"]]
+    assert told == [(2 * place, name) for place, (name, _) in enumerate(wrong)]
 
 
 @pytest.mark.parametrize("number", [1_795_758_320, 1_795_758_320_123_456, 1_795_758_320_123_456_789])

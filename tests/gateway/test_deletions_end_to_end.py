@@ -208,11 +208,13 @@ def test_a_session_and_a_tenant_are_deleted_whole_and_alone(at_once: Settings) -
                 await test.publish("tr_a", metadata={"sessionId": "s1"})
                 await test.publish("tr_b", metadata={"session_id": "s1", "user_id": 7})
                 await test.publish("tr_c", metadata={"userId": "7"})
-                await test.publish("tr_d", metadata={"note": "s1"})
+                await test.publish("tr_d", metadata={"note": "s1"}, userId="s1", model="7")
+                await test.publish("tr_f", sessionId="s1")
                 await test.publish("tr_a", headers=OTHER, metadata={"sessionId": "s1"})
-                assert (await test.delete("/traces?sessionId=s1"))["traces"] == 2
+                assert (await test.delete("/traces?sessionId=s1"))["traces"] == 3
                 await test.until_finished("tr_a")
                 await test.until_finished("tr_b")
+                await test.until_finished("tr_f")
                 assert (await test.total("tr_c"), await test.total("tr_d")) == (3, 3)
                 assert await test.total("tr_a", OTHER) == 3
                 assert (await test.delete("/traces?userId=7"))["traces"] == 1  # tr_b is gone

@@ -13,6 +13,7 @@ from axonstream.contract import deleted_traces
 from axonstream.contract.deletion import Deletion, Late
 from axonstream.gateway.control.audit_entry import Actor
 from axonstream.gateway.deleting.deletions import Deletions
+from axonstream.gateway.deleting.late_events import SELECTIONS
 from axonstream.gateway.reading.visibility import Visibility
 from axonstream.settings.settings import Settings
 from kit.offline_gateway import MemoryMarkers, OfflineGateway
@@ -83,6 +84,10 @@ def test_after_a_session_or_a_user_was_deleted_events_that_name_it_are_refused_i
         refused = offline.send("POST", "/event", json=EVENT | {"metadata": metadata})
         assert (refused.status_code, selected[0] in refused.text) == (409, True)
         assert offline.send("POST", "/event", json=EVENT | {"metadata": metadata}, headers=OTHER).status_code == 201
+    for own in ({selected[0]: selected[1]}, {SELECTIONS[selected[0]]: selected[1], "metadata": {}}):
+        assert offline.send("POST", "/event", json=EVENT | own).status_code == 409
+        assert offline.send("POST", "/event", json=EVENT | own, headers=OTHER).status_code == 201
+        assert offline.send("POST", "/event", json=EVENT | {selected[0]: "another"}).status_code == 201
     for metadata in others:
         assert offline.send("POST", "/event", json=EVENT | {"metadata": metadata}).status_code == 201
     assert offline.send("POST", "/event", json=EVENT).status_code == 201

@@ -175,6 +175,56 @@ def test_what_is_not_json_is_stored_as_its_marked_repr(publisher: OnePublisher, 
     assert b'{"$repr":"' in found
 
 
+USAGE: dict[str, Any] = {
+    "session_id": "s 1",
+    "user_id": "é",
+    "customer": "c",
+    "workflow": "w",
+    "service_name": "billing",
+    "release": "1.2",
+    "model": "m",
+    "provider": "p",
+    "input_tokens": 0,
+    "output_tokens": 10**12,
+    "cached_input_tokens": 1,
+    "reasoning_tokens": 2,
+    "cost_usd": decimal.Decimal("123456.123456789012"),
+    "error_type": "TimeoutError",
+    "status": "error",
+    "duration_ms": 316_224_000_000,
+}
+
+
+def test_whose_it_is_and_what_it_took_is_the_same_by_all_three(publisher: OnePublisher) -> None:
+    publisher.publish(**SMALL | USAGE)
+    publisher.publish_many([SMALL | USAGE, EventInput(**SMALL | USAGE)])
+    assert [{name: getattr(event, name) for name in USAGE} for event in publisher.events()] == [USAGE] * 3
+    publisher.publish(**SMALL | dict.fromkeys(USAGE))
+    assert b"cost_usd" not in publisher.log.records[-1].value
+    assert not set(USAGE) & orjson.loads(publisher.log.records[-1].value).keys()
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (0, b'"0"'),
+        (-0.0, b'"0"'),
+        (7, b'"7"'),
+        (100, b'"100"'),
+        (0.1, b'"0.1"'),
+        (1e-7, b'"0.0000001"'),
+        (decimal.Decimal("0.0010"), b'"0.001"'),
+        (decimal.Decimal("1E+2"), b'"100"'),
+        (decimal.Decimal("0.0000000000005"), b'"0"'),
+        (decimal.Decimal("0.0000000000015"), b'"0.000000000002"'),
+        (999_999, b'"999999"'),
+    ],
+)
+def test_a_cost_has_one_text_in_the_record(publisher: OnePublisher, given: Any, text: bytes) -> None:
+    publisher.publish(**SMALL | {"cost_usd": given})
+    assert b'"cost_usd":%b,' % text in publisher.log.records[-1].value
+
+
 def test_a_generator_is_named_and_not_consumed(publisher: OnePublisher) -> None:
     letters = iter("ab")
     assert stored(publisher, letters)[REPR].startswith("<str_")
@@ -235,6 +285,21 @@ WRONG: dict[str, tuple[dict[str, Any], type[AxonStreamError], str]] = {
     "trace is empty": ({"trace_id": ""}, ValidationError, "trace_?[iI]d"),
     "agent is a number": ({"agent_id": 7}, ValidationError, "agent_?[iI]d"),
     "time has no zone": ({"occurred_at": "2026-01-31T00:00:00"}, ValidationError, "occurred_?[aA]t: must carry"),
+    "tokens are negative": ({"input_tokens": -1}, ValidationError, "input_?[tT]okens"),
+    "tokens are text": ({"output_tokens": "5"}, ValidationError, "output_?[tT]okens: must be a whole number"),
+    "tokens are a float": ({"cached_input_tokens": 1.0}, ValidationError, "cached_?[iI]nput_?[tT]okens"),
+    "tokens are true": ({"reasoning_tokens": True}, ValidationError, "reasoning_?[tT]okens"),
+    "tokens are too many": ({"input_tokens": 10**12 + 1}, ValidationError, "input_?[tT]okens"),
+    "cost is text": ({"cost_usd": "0.5"}, ValidationError, "cost_?[uU]sd: must be a number from 0 to 999999"),
+    "cost is true": ({"cost_usd": True}, ValidationError, "cost_?[uU]sd: must be a number"),
+    "cost is not a number": ({"cost_usd": float("nan")}, ValidationError, "cost_?[uU]sd: must be a number"),
+    "cost is no Decimal number": ({"cost_usd": decimal.Decimal("sNaN")}, ValidationError, "cost_?[uU]sd: must be a"),
+    "cost is infinite": ({"cost_usd": decimal.Decimal("Infinity")}, ValidationError, "cost_?[uU]sd: must be a"),
+    "cost is negative": ({"cost_usd": -0.01}, ValidationError, "cost_?[uU]sd: must be a number from 0"),
+    "cost is too high": ({"cost_usd": 999_999.01}, ValidationError, "cost_?[uU]sd: must be a number from 0 to 999999"),
+    "status is unknown": ({"status": "failed"}, ValidationError, "status: .*'ok' or 'error'"),
+    "duration is negative": ({"duration_ms": -1}, ValidationError, "duration_?[mM]s"),
+    "model is a number": ({"model": 5}, ValidationError, "model"),
     "payload is too deep": ({"payload": deep(150)}, ValidationError, "nested deeper than 100"),
     "payload is far too deep": ({"payload": deep(5000)}, ValidationError, "nested deeper than 100"),
     "payload has too many values": ({"payload": {"v": [0] * 50_001}}, ValidationError, "more than 50000 values"),

@@ -48,6 +48,7 @@ TAMPERED: dict[str, tuple[str, dict[Kind, int]]] = {
         f"ALTER TABLE events_log UPDATE parent_span_id = 'x' WHERE {KEY}",
         {Kind.DIFFERENT: 2},
     ),
+    "a row has a cost": (f"ALTER TABLE events_log UPDATE cost_usd = 1 WHERE {KEY}", {Kind.DIFFERENT: 2}),
     "a count is wrong": (f"ALTER TABLE trace_summaries UPDATE event_count = 11 {OF_TRACE}", {Kind.SUMMARY: 1}),
     "a time is wrong": (f"ALTER TABLE trace_summaries UPDATE last_at = last_at + 1 {OF_TRACE}", {Kind.SUMMARY: 1}),
     "agents are missing": (f"ALTER TABLE trace_summaries UPDATE agents = [] {OF_TRACE}", {Kind.SUMMARY: 1}),
