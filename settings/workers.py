@@ -28,6 +28,13 @@ class WorkerSettings(PartSettings):
         ge=1,
         description="Traces that one processor keeps in memory. Beyond it the longest idle traces are evicted.",
     )
+    max_open_steps: int = Field(
+        default=256,
+        ge=1,
+        le=10_000,
+        description="Steps of one trace that may be open, or may lack their start. Beyond it the summary is not exact, "
+        "and reads count the events themselves.",
+    )
     session_timeout_ms: int = Field(
         default=10_000,
         ge=6000,

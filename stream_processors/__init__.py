@@ -35,5 +35,7 @@ I15 Nothing is folded while an eviction is not acknowledged; the state is forgot
 I16 Folding begins at the lowest of what commit, changelog and summaries say, and anew when the log of events is not the
     one that was folded. The mark of the last record that an earlier life counted on is said on until folding is beyond
     it. States that began where the summaries end are folded again.
+I18 The changelog is told of a chunk once its steps and summaries are acknowledged: a state that counts an event has no
+    step to tell of it any more.
 I17 Whoever owned a changelog partition before cannot write to it: the broker refuses its epoch.
 """

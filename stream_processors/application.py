@@ -1,7 +1,7 @@
 """The Faust app: one agent that folds agent-events into states and summaries.
 
-agent-events -> Chunk -> fold -> changelog: changed states, then how far they reach
-                              -> trace-summaries: a summary of every touched trace, then the watermark
+agent-events -> Chunk -> fold -> trace-summaries: changed steps, a summary of every touched trace, the watermark
+                              -> changelog, after that: changed states, then how far they reach
 
 Between two chunks, idle traces are evicted.
 """
@@ -34,7 +34,8 @@ from axonstream.stream_processors.faust_adapter.prompt_tables import PromptTable
 from axonstream.stream_processors.faust_adapter.trace_table import TraceTable
 from axonstream.stream_processors.fold import fold_records
 from axonstream.stream_processors.idle_order import EvictionRule
-from axonstream.stream_processors.snapshots import announced, summary_record, watermark_record
+from axonstream.stream_processors.price_follower import PriceFollower
+from axonstream.stream_processors.snapshots import announced, step_records, summary_record, watermark_record
 from axonstream.stream_processors.topic_check import check_topics
 
 QUEUED_CHUNKS = 64
@@ -56,11 +57,21 @@ class ProcessorApp(faust.App):
     """Checks the topics before anything starts."""
 
     topics_to_check: Settings
+    followed: PriceFollower
 
     async def on_first_start(self) -> None:
-        """Raises TopicsNotReadyError. Faust would make a data directory here; the table is in memory and needs none."""
+        """Raises TopicsNotReadyError. Faust would make a data directory here; the table is in memory and needs none.
+
+        Nothing is folded before the prices are known.
+        """
         await check_topics(self.topics_to_check)
         gc.set_threshold(*GC_THRESHOLDS)
+        self.add_future(self._follow_prices())  # which ends with the app
+        await self.followed.loaded()
+
+    async def _follow_prices(self) -> None:
+        with FailStop():
+            await self.followed.run()
 
 
 def create_app(settings: Settings) -> ProcessorApp:
@@ -96,6 +107,7 @@ def create_app(settings: Settings) -> ProcessorApp:
         logging_config=log_config(settings.log_level),
     )
     app.topics_to_check = settings
+    app.followed = PriceFollower(settings)
     app.sensors.add(ReadyLine())
     events = app.topic(topics.events, schema=ChunkSchema(), maxsize=QUEUED_CHUNKS)
     table = app.Table("traces", key_type=bytes, value_type=bytes, partitions=settings.topic_partitions)
@@ -112,25 +124,29 @@ def create_app(settings: Settings) -> ProcessorApp:
 
     def queue_output(chunk: Chunk) -> list[Future[Any]]:
         """Fold a chunk and queue what comes of it. I11: not a coroutine, so nothing can come in between."""
-        folded = fold_records(chunk.records(), traces.states, chunk.partition)
+        folded = fold_records(
+            chunk.records(), traces.states, chunk.partition, app.followed.prices, settings.max_open_steps
+        )
         if chunk.is_pause:
             return []
         eviction.folded(folded.touched)
         note = chunk.note()
-        summaries = [summary_record(key, state) for key, state in folded.touched.items()]
+        shown = [
+            *step_records(folded.steps),
+            *(summary_record(key, state) for key, state in folded.touched.items()),
+        ]
+        said = announced(shown, chunk.start, note, partial(watermark_record, anew=chunk.begins_anew))
+        of_states = partial(traces.queue_changelog, chunk.partition, folded.begun, folded.changelog, chunk.start, note)
         left = traces.queue_left(folded.left)
-        changelog = traces.queue_changelog(chunk.partition, folded.begun, folded.changelog, chunk.start, note)
+        if chunk.mark is not None:
+            summaries = producer().queue(topics.summaries, chunk.partition, said)
+            changelog = of_states(summaries)
+        else:  # without records: a life that begins lower than the one before it says so to the changelog first
+            changelog = of_states()
+            summaries = producer().queue(topics.summaries, chunk.partition, said, changelog)
         for key in folded.forgotten:
             traces.forget(key)
-        return [
-            *left,
-            *changelog,
-            *producer().queue(
-                topics.summaries,
-                chunk.partition,
-                announced(summaries, chunk.start, note, partial(watermark_record, anew=chunk.begins_anew)),
-            ),
-        ]
+        return [*left, *changelog, *summaries]
 
     @app.agent(events, concurrency=1)
     async def fold_traces(chunks: Any) -> None:

@@ -11,6 +11,7 @@ from axonstream.contract.event import Event
 from axonstream.contract.record_validation import ValidationFailure, validate_records
 from axonstream.event_contract import EventType
 from axonstream.kafka.topics import state_key
+from axonstream.steps import MOST_OPEN, NO_PRICES, Prices, Step
 from axonstream.stream_processors.name_list import with_name
 from axonstream.stream_processors.trace_state import LIST_CAP, FirstError, TraceState, tombstone_records
 from axonstream.stream_processors.trace_states import TraceStates
@@ -42,7 +43,9 @@ class Record(Protocol):
 @dataclass(slots=True)
 class Folded:
     """The traces that a run of records touched, the changelog records of those of them whose state moved on, and the
-    keys of those that are new. `forgotten` are traces that were deleted, and of which nothing came since. `left` are
+    keys of those that are new. `steps` are those that began, changed or ended, by trace and offset.
+
+    `forgotten` are traces that were deleted, and of which nothing came since. `left` are
     the states that traces had in other partitions: partition, key and state.
     """
 
@@ -51,9 +54,16 @@ class Folded:
     forgotten: dict[bytes, None] = field(default_factory=dict[bytes, None])
     changelog: list[ChangelogRecord] = field(default_factory=list["ChangelogRecord"])
     left: list[tuple[int, bytes, TraceState]] = field(default_factory=list[tuple[int, bytes, TraceState]])
+    steps: dict[tuple[bytes, int], Step] = field(default_factory=dict[tuple[bytes, int], Step])
 
 
-def fold_records(records: Sequence[Record], states: TraceStates, partition: int = -1) -> Folded:
+def fold_records(
+    records: Sequence[Record],
+    states: TraceStates,
+    partition: int = -1,
+    prices: Prices = NO_PRICES,
+    most_open: int = MOST_OPEN,
+) -> Folded:
     """Fold records of one partition, in offset order, into `states`.
 
     A trace that was folded in another partition has moved (partitions were added): its offsets there say nothing here,
@@ -83,7 +93,8 @@ def fold_records(records: Sequence[Record], states: TraceStates, partition: int 
         elif record.offset <= state.last_offset:  # I1: it is in the state already; its summary goes out again
             touched[key] = state
             continue
-        fold_event(state, event, record.offset)
+        for step in fold_event(state, event, record.offset, prices, most_open):
+            folded.steps[key, step.offset] = step
         touched[key] = changed[key] = state
     for key, state in changed.items():
         folded.changelog += states.store(key, state)
@@ -116,6 +127,7 @@ def _forget(
         if state.first_offset < offset:
             folded.touched.pop(key, None)
             changed.pop(key, None)
+            folded.steps = {place: of for place, of in folded.steps.items() if place[0] != key}
             folded.changelog += tombstone_records(key, state)
             folded.forgotten[key] = None
             states.forget(key)
@@ -127,16 +139,22 @@ def new_state(event: Event, offset: int) -> TraceState:
     return TraceState(offset, offset, at, at, event.received_at)
 
 
-def fold_event(state: TraceState, event: Event, offset: int) -> None:
-    """Fold one valid event with an offset that is not in `state` yet. A repeat only moves the fence."""
+def fold_event(
+    state: TraceState, event: Event, offset: int, prices: Prices = NO_PRICES, most_open: int = MOST_OPEN
+) -> Sequence[Step]:
+    """Fold one valid event with an offset that is not in `state` yet; the steps that it changed.
+
+    A repeat only moves the fence.
+    """
     state.last_offset = offset
     if event.dedup_key:
         if not state.ids.add(event.event_id):
-            return
+            return ()
         if not state.ids.complete:
             state.exact = False
     state.event_count += 1
-    for at in _COUNTED.get(event.event_type, ()):
+    event_type = event.event_type
+    for at in _COUNTED.get(event_type, ()):
         state.counts[at] += 1
     if state.counts[ERRORS]:
         _fold_first_error(state, event)
@@ -144,10 +162,15 @@ def fold_event(state: TraceState, event: Event, offset: int) -> None:
     at = event.occurred_at
     if at < state.first_at:
         state.first_at = at
-    if at > state.last_at:
+    if at >= state.last_at:
         state.last_at = at
+        state.last_failed = event_type == _ERROR
     if event.received_at > state.last_received_at:
         state.last_received_at = event.received_at
+    steps = state.steps.fold(event, offset, prices, most_open)
+    if not state.steps.exact:
+        state.exact = False
+    return steps
 
 
 def _fold_first_error(state: TraceState, event: Event) -> None:
@@ -162,6 +185,7 @@ def _fold_first_error(state: TraceState, event: Event) -> None:
         return
     if at < state.last_at:
         state.exact = False  # how many events happened after it is not known, so neither is its step
+    marked = state.steps.marked_by(event)
     state.first_error = FirstError(
         at,
         event.event_id,
@@ -169,6 +193,8 @@ def _fold_first_error(state: TraceState, event: Event) -> None:
         event.span_id,
         event.identifier,
         event.agent_id,
+        event.error_type,
+        0 if marked is None else marked.start_event_id,
     )
 
 

@@ -1,17 +1,20 @@
-"""The two kinds of record on trace-summaries: the full summary of a trace, and the watermark that ends a chunk.
+"""The records on trace-summaries: a step, the full summary of a trace, and the watermark that ends a chunk.
 
 The changelog has the same notes as the watermarks, under a key of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import orjson
 
+from axonstream.contract.step_record import encode_step, step_key, step_record
 from axonstream.kafka.record_identity import CommitNote
 from axonstream.kafka.topics import FOLDED_KEY, WATERMARK_KEY
+from axonstream.run_summary import run_fields
+from axonstream.steps import Step
 from axonstream.stream_processors.name_list import names_json
 from axonstream.stream_processors.output_record import OutputRecord
 from axonstream.stream_processors.trace_state import FirstError, TraceState
@@ -32,11 +35,26 @@ _FIRST_ERROR = (
 _NO_ERROR = _FIRST_ERROR % (0, 0, b'""', b'""', b'""')
 
 
+def step_records(steps: Mapping[tuple[bytes, int], Step]) -> list[Record]:
+    """The records of steps that changed, by the key of their trace and by what names them in it."""
+    records: list[Record] = []
+    for (key, at), step in steps.items():
+        tenant_id, _, trace_id = key.decode().partition("\x00")
+        records.append((step_key(key, at), encode_step(step_record(tenant_id, trace_id, step))))
+    return records
+
+
 def summary_record(key: bytes, state: TraceState) -> tuple[bytes, bytes]:
     """Key and value of a trace's summary, a JSON object; `key` is its state key, which names tenant and trace."""
     tenant_id, trace_id = key.decode().split("\x00")
     error = state.first_error
-    return key, _SUMMARY % (
+    said = run_fields(
+        state.steps,
+        last_failed=state.last_failed,
+        error_type="" if error is None else error.error_type,
+        input_event_id=0 if error is None else error.input_event_id,
+    )
+    record = _SUMMARY % (
         RECORD_VERSION,
         orjson.dumps(tenant_id),
         orjson.dumps(trace_id),
@@ -52,6 +70,7 @@ def summary_record(key: bytes, state: TraceState) -> tuple[bytes, bytes]:
         _NO_ERROR if error is None else _first_error(error),
         state.exact,
     )
+    return key, record[:-1] + b"," + orjson.dumps(said)[1:] if said else record
 
 
 def _first_error(error: FirstError) -> bytes:

@@ -28,7 +28,8 @@ class Known:
     """Of one partition; positions are exclusive, and None where nothing is said.
 
     `commit` is None for a commit by a version that wrote no notes. `summaries` is the last
-    watermark, `rebuild` the order to fold everything again.
+    watermark, `rebuild` the order to fold everything again. `earliest` is the first offset of the states that end at or
+    after the watermark, where the changelog says more than the summaries.
     """
 
     log_start: int
@@ -38,6 +39,7 @@ class Known:
     changelog: CommitNote | None = None
     summaries: CommitNote | None = None
     rebuild: bool = False
+    earliest: int | None = None
 
     def marks(self) -> list[RecordMark]:
         """The records that must stand where they stood."""
@@ -51,8 +53,8 @@ class Start(NamedTuple):
     Whoever begins says that mark again. Output of an earlier life may count on the record although no note says so but
     the one that went ahead of it (snapshots.announced), and a note without it would hide that note.
 
-    States whose last offset is below `forget_below` are forgotten first, and those that began at `forget_since` or
-    later: all that is in these is folded again. `reached` is how far an earlier life may have
+    States whose last offset is below `forget_below` are forgotten first, and those that end at `forget_since` or later:
+    all that is in these is folded again, but for what Kafka has deleted. `reached` is how far an earlier life may have
     come, None when that is not known. `anew` says that the log is not the one that was folded.
     """
 
@@ -76,9 +78,9 @@ def start_of(where: str, known: Known, compared: Compared) -> Start:
     2. A person has ordered it: the same, but it is the log that was folded.
     3. Else begin at the lowest of what is known. A commit with a note was made after a changelog note was acknowledged:
        if there is none, the changelog is lost, and nothing is in the states.
-    4. The summaries may have lost the summary of an evicted state. A state of the same trace that began since would
-       keep out the events of the evicted one, as all of them are below its last. So the states that began where the
-       summaries end, or later, are forgotten: whatever they hold is folded again.
+    4. The changelog says more than the summaries: those have lost their end (I18). What the states past it did to their
+       steps is lost, and so may be the summary of a state that was evicted before one of them began. So these states
+       are forgotten, and folding begins where the first of them did.
     5. Kafka has deleted what is to be read next, and it is in summaries already: begin at the log's start. A state that
        ends before it may miss events that are no more, so it is forgotten: later events make a segment of their own.
 
@@ -98,11 +100,12 @@ def start_of(where: str, known: Known, compared: Compared) -> Start:
     if known.committed:
         check_deleted(where, known.committed, known.log_start)
     position = min(told)
+    lost = summarized is not None and summarized < max(told)
     return Start(
-        max(position, known.log_start),
+        max(position if known.earliest is None or not lost else min(position, known.earliest), known.log_start),
         mark,
         forget_below=known.log_start if position < known.log_start else 0,
-        forget_since=ALL if summarized is None or summarized >= max(told) else max(summarized, known.log_start),
+        forget_since=summarized if lost and summarized is not None else ALL,
         reached=None if known.committed is None else max(told),
     )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from axonstream.kafka.partitioner import partition_of
 from axonstream.kafka.record_identity import CommitNote, decode_note
@@ -26,7 +26,13 @@ from axonstream.stream_processors.trace_state import (
 )
 from axonstream.stream_processors.trace_states import TraceStates
 
-Queue = Callable[[int, Iterable[OutputRecord]], list[Future[Any]]]
+
+class Queue(Protocol):
+    """Puts records on a partition of the changelog, once `after` is acknowledged; the acknowledgements to come."""
+
+    def __call__(
+        self, partition: int, records: Iterable[OutputRecord], after: Sequence[Future[Any]] = (), /
+    ) -> list[Future[Any]]: ...
 
 
 class StateTable:
@@ -42,8 +48,7 @@ class StateTable:
     ) -> None:
         """`packed` and `key_partition` may lose the keys of a partition that is taken away: see `recovered`.
 
-        `partitions` is how many the events have. `queue` puts records on a partition of the changelog, and returns the
-        acknowledgements to come.
+        `partitions` is how many the events have.
         """
         self.states = TraceStates(packed, partitions=key_partition)
         self.idle = IdleOrder()
@@ -61,15 +66,18 @@ class StateTable:
         records: Sequence[OutputRecord],
         start: int,
         note: CommitNote,
+        after: Sequence[Future[Any]] = (),
     ) -> list[Future[Any]]:
         """Queue the changelog records of traces of one partition; returns the acknowledgements to come.
+
+        They are sent once `after`, their summaries and steps, is acknowledged (I18).
 
         `begun` are the keys of those that are new here. The partition was folded up to `start` before these records,
         and is as `note` says with them.
         """
         self._key_partition.update(dict.fromkeys(begun, partition))
         self.folded[partition] = note
-        return self._queue(partition, announced(records, start, note, folded_record))
+        return self._queue(partition, announced(records, start, note, folded_record), after)
 
     def queue_left(self, left: Iterable[tuple[int, bytes, TraceState]]) -> list[Future[Any]]:
         """Take out of the changelog the states that traces had in other partitions; as `queue_tombstones`."""
@@ -86,9 +94,21 @@ class StateTable:
         records = [record for key in keys for record in tombstone_records(key, self.states[key])]
         return self._queue(partition, records)
 
-    def forget_misfits(self, partition: int, *, below: int, since: int) -> list[Future[Any]]:
-        """Forget the states of a partition that end below an offset, and those that begin at one or later, here and on
-        the changelog.
+    def earliest(self, partition: int, since: int) -> int | None:
+        """The lowest first offset of the states of a partition that end at `since` or later."""
+        key_partition = self._key_partition
+        return min(
+            (
+                packed_begin(packed)
+                for key, packed in self.states.packed.items()
+                if key_partition[key] == partition and packed_fence(packed) >= since
+            ),
+            default=None,
+        )
+
+    def forget_misfits(self, partition: int, *, below: int, since: int, log_start: int) -> list[Future[Any]]:
+        """Forget the states of a partition that end below an offset, and those that end at one or later, here and on
+        the changelog. A later one that began before `log_start` cannot be made again: it stays, and is not exact.
 
         `below` ALL: also those that this version cannot read, and an order to do this.
 
@@ -97,11 +117,20 @@ class StateTable:
         states, key_partition = self.states, self._key_partition
         keys = [
             key for key, packed in states.packed.items()
-            if key_partition[key] == partition and (packed_fence(packed) < below or packed_begin(packed) >= since)
+            if key_partition[key] == partition
+            and (packed_fence(packed) < below or (packed_fence(packed) >= since and packed_begin(packed) >= log_start))
         ]  # fmt: skip
         records = [(record[0], None) for key in keys for record in tombstone_records(key, states[key])]
         for key in keys:
             self.forget(key)
+        for key in [
+            key
+            for key, packed in states.packed.items()
+            if key_partition[key] == partition and packed_fence(packed) >= since
+        ]:
+            state = states[key]
+            state.exact = False
+            records += states.store(key, state)
         if below == ALL:
             unreadable = [key for key, (of, _) in self._unreadable.items() if of == partition]
             records += [(key, None) for key in [*unreadable, REBUILD_KEY]]

@@ -13,28 +13,32 @@ from typing import NamedTuple
 import orjson
 
 from axonstream.event_contract import MAX_ID
+from axonstream.steps import StepBook, has_step_events
 from axonstream.stream_processors.errors import StateFormatError
 from axonstream.stream_processors.name_list import NO_NAMES, names_json
+from axonstream.stream_processors.packed_steps import pack_book, unpack_book
 from axonstream.stream_processors.remembered_ids import RememberedIds
 from axonstream.summary_counters import COUNTERS, OLDEST, lacks_counts
 
-_OLDEST_FORMAT = 2  # which has the oldest counters; each later counter makes the next format
-FORMAT = _OLDEST_FORMAT + len(COUNTERS) - OLDEST
+_OLDEST_FORMAT = 2  # which has the oldest counters, and no steps
+_FIRST_WITH_STEPS = 3  # each counter after the oldest makes the next format
+FORMAT = _FIRST_WITH_STEPS + len(COUNTERS) - OLDEST
 FORMAT_AT = 8
 LIST_CAP = 64
 FENCE_HEADER = "last_offset"
 
 # last_offset, which is the fence; format; flags; first_offset; first_at, last_at, last_received_at; events; counters;
-# sealed pages; the bytes of agents, event types and first error, which follow, and then the ids
-_LAYOUTS = {
-    _OLDEST_FORMAT + later: Struct(f">QBB5Q{OLDEST + later}QHHHH") for later in range(len(COUNTERS) - OLDEST + 1)
+# sealed pages; the bytes of agents, event types, first error and steps, which follow, and then the ids
+_LAYOUTS = {_OLDEST_FORMAT: Struct(f">QBB5Q{OLDEST}QHHHH")} | {
+    _FIRST_WITH_STEPS + later: Struct(f">QBB5Q{OLDEST + later}QHHHHI") for later in range(len(COUNTERS) - OLDEST + 1)
 }
 _FIXED = _LAYOUTS[FORMAT]
 _pack = _FIXED.pack
 _FORMATS = frozenset(bytes([number]) for number in _LAYOUTS)
 _ERROR = Struct(">QQQ")  # occurred_at, event_id, step; then its three names, a NUL between them
+_ERROR_WITH_STEPS = Struct(">QQQQ")  # the same, and the event with its step's input; then its type as well
 _FIRST_OFFSET_AT = FORMAT_AT + 2
-_EXACT, _COMPLETE = 1, 2
+_EXACT, _COMPLETE, _LAST_FAILED = 1, 2, 4
 
 
 class FirstError(NamedTuple):
@@ -46,6 +50,8 @@ class FirstError(NamedTuple):
     span_id: str
     identifier: str
     agent_id: str
+    error_type: str = ""
+    input_event_id: int = 0  # the event that began the step which it marks; 0 where that is not known
 
 
 @dataclass(slots=True)
@@ -68,6 +74,8 @@ class TraceState:
     first_error: FirstError | None = None
     agents: bytes = NO_NAMES
     event_types: bytes = NO_NAMES
+    last_failed: bool = False  # the last event by (occurred_at, offset) is an agent.error
+    steps: StepBook = field(default_factory=StepBook)
     ids: RememberedIds = field(default_factory=RememberedIds)
 
 
@@ -139,12 +147,13 @@ def pack_state(state: TraceState) -> bytes:
     """All of `state` but for its sealed pages."""
     ids, error, agents, event_types = state.ids, b"", state.agents, state.event_types
     if state.first_error is not None:
-        at, event_id, step, *names = state.first_error
-        error = _ERROR.pack(at, event_id, step) + "\x00".join(names).encode()
+        at, event_id, step, *names, input_event_id = state.first_error
+        error = _ERROR_WITH_STEPS.pack(at, event_id, step, input_event_id) + "\x00".join(names).encode()
+    steps = pack_book(state.steps)
     fixed = _pack(
         state.last_offset,
         FORMAT,
-        state.exact * _EXACT + ids.complete * _COMPLETE,
+        state.exact * _EXACT + ids.complete * _COMPLETE + state.last_failed * _LAST_FAILED,
         state.first_offset,
         state.first_at,
         state.last_at,
@@ -155,8 +164,9 @@ def pack_state(state: TraceState) -> bytes:
         len(agents),
         len(event_types),
         len(error),
+        len(steps),
     )
-    return b"".join((fixed, agents, event_types, error, ids.tail))
+    return b"".join((fixed, agents, event_types, error, steps, ids.tail))
 
 
 def unpack_state(key: bytes, packed: bytes, pages: Mapping[bytes, bytes]) -> TraceState:
@@ -164,6 +174,9 @@ def unpack_state(key: bytes, packed: bytes, pages: Mapping[bytes, bytes]) -> Tra
     state says so.
     """
     layout = _LAYOUTS[packed[FORMAT_AT]]
+    has_steps = packed[FORMAT_AT] >= _FIRST_WITH_STEPS
+    fixed = layout.unpack_from(packed)
+    *fixed, steps_size = fixed if has_steps else (*fixed, 0)
     (
         last_offset,
         _,
@@ -178,10 +191,11 @@ def unpack_state(key: bytes, packed: bytes, pages: Mapping[bytes, bytes]) -> Tra
         agents_size,
         types_size,
         error_size,
-    ) = layout.unpack_from(packed)
+    ) = fixed
     agents_end = layout.size + agents_size
     types_end = agents_end + types_size
     error_end = types_end + error_size
+    steps_end = error_end + steps_size
     complete, own_pages = flags & _COMPLETE != 0, ()
     if sealed and complete:
         found = [pages.get(page) for page in page_keys(key, first_offset, sealed)]
@@ -189,7 +203,8 @@ def unpack_state(key: bytes, packed: bytes, pages: Mapping[bytes, bytes]) -> Tra
         own_pages = tuple(page for page in found if page) if complete else ()
     exact = flags & _EXACT != 0 and (complete or flags & _COMPLETE == 0)
     if layout is not _FIXED:  # of an earlier version
-        exact = exact and not lacks_counts(len(counts), orjson.loads(names_json(packed[agents_end:types_end])))
+        event_types = orjson.loads(names_json(packed[agents_end:types_end]))
+        exact = exact and not lacks_counts(len(counts), event_types) and (has_steps or not has_step_events(event_types))
         counts += [0] * (len(COUNTERS) - len(counts))
     return TraceState(
         first_offset,
@@ -200,13 +215,20 @@ def unpack_state(key: bytes, packed: bytes, pages: Mapping[bytes, bytes]) -> Tra
         events,
         counts,
         exact,
-        _first_error(packed[types_end:error_end]) if error_size else None,
+        _first_error(packed[types_end:error_end], has_steps=has_steps) if error_size else None,
         packed[layout.size : agents_end],
         packed[agents_end:types_end],
-        RememberedIds(packed[error_end:], own_pages, sealed, complete),
+        flags & _LAST_FAILED != 0,
+        unpack_book(packed[error_end:steps_end]),
+        RememberedIds(packed[steps_end:], own_pages, sealed, complete),
     )
 
 
-def _first_error(packed: bytes) -> FirstError:
-    at, event_id, step = _ERROR.unpack_from(packed)
-    return FirstError(at, event_id, step, *packed[_ERROR.size :].decode().split("\x00"))
+def _first_error(packed: bytes, *, has_steps: bool) -> FirstError:
+    if not has_steps:
+        at, event_id, step = _ERROR.unpack_from(packed)
+        span_id, identifier, agent_id = packed[_ERROR.size :].decode().split("\x00")
+        return FirstError(at, event_id, step, span_id, identifier, agent_id)
+    at, event_id, step, input_event_id = _ERROR_WITH_STEPS.unpack_from(packed)
+    span_id, identifier, agent_id, error_type = packed[_ERROR_WITH_STEPS.size :].decode().split("\x00")
+    return FirstError(at, event_id, step, span_id, identifier, agent_id, error_type, input_event_id)

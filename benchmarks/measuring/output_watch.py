@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer
 
+from axonstream.contract.step_record import is_step_key
 from axonstream.kafka.topics import WATERMARK_KEY
 from benchmarks.measuring.filled_topic import ends_of, partitions_of
 from benchmarks.measuring.subject_process import SubjectProcess
@@ -81,7 +82,7 @@ class OutputWatch:
         while left:
             for tp, records in (await self._consumer.getmany(timeout_ms=1000)).items():
                 for record in records:
-                    if record.key != WATERMARK_KEY:
+                    if record.key != WATERMARK_KEY and not is_step_key(record.key):
                         counts[record.key or b""] = orjson.loads(record.value or b"")["event_count"]
                 if records and records[-1].offset + 1 >= left.get(tp, 1 << 62):
                     del left[tp]

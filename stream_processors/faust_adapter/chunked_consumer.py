@@ -108,7 +108,7 @@ class ChunkedConsumer(driver.Consumer):
             if start.forgets:
                 with FailStop():
                     forgotten = self._states.forget_misfits(
-                        tp.partition, below=start.forget_below, since=start.forget_since
+                        tp.partition, below=start.forget_below, since=start.forget_since, log_start=known.log_start
                     )
                     self._ledgers[tp].owe(forgotten)
                 if forgotten:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -18,6 +19,7 @@ from axonstream.process.fail_stop import stop_process
 from axonstream.stream_processors.changelog_fence import fence_partitions
 from axonstream.stream_processors.errors import BrokenInvariantError
 from axonstream.stream_processors.output_record import OutputRecord
+from axonstream.stream_processors.queue_in_turn import QueueInTurn
 
 LEASE_POLL_S = 0.02
 LEASE_GIVEN_UP_S = 60.0  # a member that no longer beats may never beat again; a new life reads what is not committed
@@ -60,8 +62,12 @@ class ChunkedProducer(driver.Producer):
             self._ensure_producer(), [TopicPartition(topic, partition) for partition in partitions], write
         )
 
-    def queue(self, topic: str, partition: int, records: Iterable[OutputRecord]) -> list[Future[Any]]:
+    def queue(
+        self, topic: str, partition: int, records: Iterable[OutputRecord], after: Sequence[Future[Any]] = ()
+    ) -> list[Future[Any]]:
         """Queue (key, value, *headers) records; returns the acknowledgements to come, one a batch.
+
+        They are sent at once, or when everything in `after` is acknowledged (I18).
 
         I2: nothing is awaited and every batch is closed, so two calls for one partition reach Kafka in their order;
         aiokafka has one batch of a partition in flight, and idempotence keeps the order when one is sent again.
@@ -71,7 +77,15 @@ class ChunkedProducer(driver.Producer):
         if accumulator._exception is not None:
             raise BrokenInvariantError(f"the producer is broken: {accumulator._exception!r}")
         tp = TopicPartition(topic, partition)
-        return [accumulator._append_batch(batch, tp).future for batch in _batches(producer.create_batch, records)]
+        batches = list(_batches(producer.create_batch, records))
+        return self._in_turn.queue(tp, batches, after)
+
+    @cached_property
+    def _in_turn(self) -> QueueInTurn[TopicPartition, BatchBuilder]:
+        return QueueInTurn(self._append)
+
+    def _append(self, tp: TopicPartition, batch: BatchBuilder) -> Future[Any]:
+        return self._ensure_producer()._message_accumulator._append_batch(batch, tp).future
 
 
 def _batches(create_batch: Callable[[], BatchBuilder], records: Iterable[OutputRecord]) -> Iterator[BatchBuilder]:

@@ -31,6 +31,7 @@ class Recovered(Protocol):
     def folded(self) -> Mapping[int, CommitNote]: ...
     @property
     def rebuild(self) -> Collection[int]: ...
+    def earliest(self, partition: int, since: int) -> int | None: ...
 
 
 class Log(Protocol):
@@ -65,6 +66,7 @@ async def found_starts(
             states.folded.get(tp.partition),
             summaries[tp.partition],
             tp.partition in states.rebuild,
+            earliest_unsaid(states, tp.partition, summaries[tp.partition]),
         )
         for tp in partitions
     }
@@ -72,6 +74,15 @@ async def found_starts(
     return {
         tp: (of, start_of(f"{tp.topic} partition {tp.partition}", of, compared.get(tp, ()))) for tp, of in known.items()
     }
+
+
+def earliest_unsaid(states: Recovered, partition: int, summaries: CommitNote | None) -> int | None:
+    """Where the first state began of those that say more than the summaries; None where none does."""
+    note = states.folded.get(partition)
+    said = None if summaries is None else summaries.folded
+    if note is None or said is None or (note.folded or 0) <= said:
+        return None
+    return states.earliest(partition, said)
 
 
 async def found_in_the_end(

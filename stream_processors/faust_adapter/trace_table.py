@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -27,8 +27,10 @@ class TraceTable(faust.Table[bytes, bytes]):
             store.data, store._key_partition, partitions=self.app.conf.topic_partitions, queue=self._queue
         )
 
-    def _queue(self, partition: int, records: Iterable[OutputRecord]) -> list[Future[Any]]:
-        return cast("ChunkedProducer", self.app.producer).queue(self.changelog_topic_name, partition, records)
+    def _queue(
+        self, partition: int, records: Iterable[OutputRecord], after: Sequence[Future[Any]] = ()
+    ) -> list[Future[Any]]:
+        return cast("ChunkedProducer", self.app.producer).queue(self.changelog_topic_name, partition, records, after)
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         for event in batch:

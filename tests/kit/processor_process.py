@@ -15,6 +15,7 @@ import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from axonstream.contract.event_record import encode_event
+from axonstream.contract.step_record import StepRecord, decode_step, is_step_key
 from axonstream.event_contract import EventInput
 from axonstream.kafka.topics import WATERMARK_KEY, Topics, event_key
 from axonstream.settings.settings import Settings
@@ -73,6 +74,7 @@ class EventsTopic:
     producer: AIOKafkaProducer
     stored: list[Record] = field(default_factory=list[Record])
     ends: dict[int, int] = field(default_factory=dict[int, int])
+    steps: dict[bytes, StepRecord] = field(default_factory=dict[bytes, StepRecord])  # as each was said last
 
     async def publish(self, number: int, trace_id: str, dedup_key: str | None = None, **fields: Any) -> None:
         event = EventInput(
@@ -91,7 +93,7 @@ class EventsTopic:
         self.stored.append((at.partition, at.offset, key, orjson.loads(value) | arrived))
 
     async def output(self, *, deadline_s: float = 60) -> list[Record]:
-        """Everything on trace-summaries, once the watermarks have passed every event that was published."""
+        """All but steps on trace-summaries, once the watermarks have passed every event that was published."""
         partitions = range(self.settings.topic_partitions)
         topic = Topics(self.settings.topic_prefix).summaries
         behind = dict.fromkeys(partitions, 0) | self.ends
@@ -107,6 +109,12 @@ class EventsTopic:
                         assert record.key is not None
                         assert record.value is not None
                         value = orjson.loads(record.value)
+                        if is_step_key(record.key):
+                            step = decode_step(record.value)
+                            known = self.steps.get(record.key)
+                            if known is None or step.version >= known.version:
+                                self.steps[record.key] = step
+                            continue
                         output.append((record.partition, record.offset, record.key, value))
                         if record.key == WATERMARK_KEY and value["folded"] >= behind.get(record.partition, 1 << 63):
                             del behind[record.partition]

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from axonstream.contract.step_record import is_step_key
 from axonstream.kafka.topics import WATERMARK_KEY, Topics
 from axonstream.settings.settings import Settings
 
@@ -38,6 +39,8 @@ class SummariesWatch:
                 self._see(record.partition, record.key, orjson.loads(record.value or b""))
 
     def _see(self, partition: int, key: bytes, value: dict[str, Any]) -> None:
+        if is_step_key(key):
+            return
         if key == WATERMARK_KEY:
             self.folded[partition] = max(self.folded.get(partition, 0), value["folded"])
             return

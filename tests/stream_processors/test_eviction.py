@@ -19,21 +19,26 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from axonstream.contract.step_record import StepRecord, decode_step, is_step_key
 from axonstream.kafka.record_identity import CommitNote, RecordMark, Standing, decode_note
 from axonstream.kafka.topics import WATERMARK_KEY, Topics, event_key, state_key
 from axonstream.stream_processors import remembered_ids, settle_ledger
 from axonstream.stream_processors.eviction import Eviction
+from axonstream.stream_processors.faust_adapter.found_starts import earliest_unsaid
 from axonstream.stream_processors.fold import fold_records
 from axonstream.stream_processors.idle_order import EvictionRule
+from axonstream.stream_processors.queue_in_turn import QueueInTurn
 from axonstream.stream_processors.settle_ledger import SettleLedger
-from axonstream.stream_processors.snapshots import announced, summary_record, watermark_record
+from axonstream.stream_processors.snapshots import announced, step_records, summary_record, watermark_record
 from axonstream.stream_processors.start_position import Known, Start, start_of
 from axonstream.stream_processors.state_table import StateTable
 from axonstream.stream_processors.trace_state import is_page_key
-from kit.recomputation import kept_events, may_be_inexact, recomputed_summary
+from kit.recomputation import kept_events, may_be_inexact, recomputed_steps, recomputed_summary
 
+Published = tuple[str, int, int, str] | tuple[str, int, int, str, str, str]
 DEDUP_KEYS = st.integers(0, 9)  # 0 for none
-TYPES = ("agent.error", "agent.tool_call.start", "agent.handoff", "custom")
+TYPES = ("agent.error", "agent.tool_call.start", "agent.tool_call.end", "agent.start", "agent.end", "custom")
+SPANS = ("", "s", "t")
 CHANGELOG, SUMMARIES = Topics("unit-").changelog, Topics("unit-").summaries
 
 
@@ -61,16 +66,35 @@ class MemoryKafka:
         self.topics: dict[str, list[tuple[Any, ...]]] = {CHANGELOG: [], SUMMARIES: []}
         self.acknowledged = dict.fromkeys(self.topics, 0)
         self.waiting: list[Future[Any]] = []
+        self.in_turn: QueueInTurn[str, list[tuple[Any, ...]]] = QueueInTurn(self.send)
 
-    def queue(self, topic: str, partition: int, records: Iterable[tuple[Any, ...]]) -> list[Future[Any]]:
+    def queue(
+        self, topic: str, partition: int, records: Iterable[tuple[Any, ...]], after: Sequence[Future[Any]] = ()
+    ) -> list[Future[Any]]:
+        return self.in_turn.queue(topic, [list(records)], after)
+
+    def send(self, topic: str, records: list[tuple[Any, ...]]) -> Future[Any]:
         self.topics[topic] += records
         self.waiting.append(self.loop.create_future())
-        return self.waiting[-1:]
+        return self.waiting[-1]
 
     def acknowledge(self) -> None:
-        for future in self.waiting:
+        """All that is queued, and what was to be sent after it, too."""
+        while self.waiting:
+            self.acknowledge_what_is_sent()
+
+    def acknowledge_what_is_sent(self) -> None:
+        self.acknowledged = {topic: len(records) for topic, records in self.topics.items()}
+        waiting, self.waiting = self.waiting, []
+        for future in waiting:
             future.set_result(None)
+        if not self.loop.is_running():
+            self.loop.run_until_complete(asyncio.sleep(0))
+
+    def die(self) -> None:
+        """What has not been sent never is."""
         self.waiting.clear()
+        self.in_turn = QueueInTurn(self.send)
         self.acknowledged = {topic: len(records) for topic, records in self.topics.items()}
 
     def owe(self, topic: str, partition: int, outputs: Sequence[Future[Any]]) -> None:
@@ -96,8 +120,7 @@ class EvictionMachine(RuleBasedStateMachine):
 
     def recover(self) -> None:
         """A new life: everything that reached Kafka is there, and reading goes on at the commit."""
-        self.kafka.waiting.clear()
-        self.kafka.acknowledge()
+        self.kafka.die()
         self.table.states.clear()
         self.table.idle.keep_only({})
         self.table.folded.clear()
@@ -110,7 +133,7 @@ class EvictionMachine(RuleBasedStateMachine):
         self.kafka.ledger = SettleLedger(start.position, len(self.log), mark=start.mark, reached=reached)
         self.folded_to = self.committed = start.position
         if start.forgets:
-            forgotten = self.table.forget_misfits(0, below=start.forget_below, since=start.forget_since)
+            forgotten = self.table.forget_misfits(0, below=start.forget_below, since=start.forget_since, log_start=0)
             self.kafka.ledger.owe(forgotten)
         self.open(start)
 
@@ -125,34 +148,46 @@ class EvictionMachine(RuleBasedStateMachine):
         """As the first chunk of a partition does."""
         note = self.kafka.ledger.note(start.position, None)
         outputs = self.table.queue_changelog(0, [], [], start.position, note)
-        outputs += self.kafka.queue(SUMMARIES, 0, [watermark_record(note, anew=start.anew)])
+        outputs += self.kafka.queue(SUMMARIES, 0, [watermark_record(note, anew=start.anew)], tuple(outputs))
         self.kafka.ledger.settle(start.position, outputs)
 
     def known(self) -> Known:
         watermarks = [value for key, value, *_ in self.kafka.topics[SUMMARIES] if key == WATERMARK_KEY]
         summaries = decode_note(watermarks[-1].decode()) if watermarks else CommitNote(folded=0)
         committed = (self.committed, self.note) if self.committed else (None, None)
-        return Known(0, len(self.log), *committed, self.table.folded.get(0), summaries)
+        earliest = earliest_unsaid(self.table, 0, summaries)
+        return Known(0, len(self.log), *committed, self.table.folded.get(0), summaries, earliest=earliest)
 
     @rule(
         events=st.lists(
-            st.tuples(st.sampled_from("aab"), DEDUP_KEYS, st.integers(0, 6), st.sampled_from(TYPES)), min_size=1
+            st.tuples(
+                st.sampled_from("aab"),
+                DEDUP_KEYS,
+                st.integers(0, 6),
+                st.sampled_from(TYPES),
+                st.sampled_from(SPANS),
+                st.sampled_from(SPANS),
+            ),
+            min_size=1,
         ),
         unfolded=st.sampled_from([0, 0, 1, 3]),
-        reached=st.sampled_from(["queued", "acknowledged", "committed", "committed"]),
+        reached=st.sampled_from(["queued", "said", "acknowledged", "committed", "committed"]),
     )
-    def publish_and_fold(self, events: list[tuple[str, int, int, str]], unfolded: int, reached: str) -> None:
+    def publish_and_fold(self, events: list[Published], unfolded: int, reached: str) -> None:
         """One more chunk, some events of which are not read yet, and how far its output comes before something else."""
         self.append(events)
         self.fold(max(self.folded_to, min(len(self.log) - unfolded, self.committed + settle_ledger.REACH)))
-        if reached != "queued":
+        if reached == "said":
+            self.kafka.acknowledge_what_is_sent()
+        elif reached != "queued":
             self.kafka.acknowledge()
         if reached == "committed":
             self.commit()
 
-    def append(self, events: Iterable[tuple[str, int, int, str]]) -> None:
+    def append(self, events: Iterable[Published]) -> None:
         """Publish events."""
-        for trace, dedup, at, event_type in events:
+        for trace, dedup, at, event_type, *spans in events:
+            span, parent = (*spans, "", "")[:2]
             offset = len(self.log)
             event = {
                 "v": 1,
@@ -161,11 +196,13 @@ class EvictionMachine(RuleBasedStateMachine):
                 "trace_id": trace,
                 "channel_id": 1,
                 "event_type": event_type,
-                "identifier": f"i{offset}",
+                "identifier": f"i{at % 2}",
                 "occurred_at": at,
                 "received_at": offset,
                 "source": "app",
                 "payload": {},
+                **({"span_id": span} if span else {}),
+                **({"parent_span_id": parent} if parent else {}),
                 **({"dedup_key": f"k{dedup}"} if dedup else {}),
             }
             self.log.append(Stored(offset, event_key(trace), orjson.dumps(event)))
@@ -174,11 +211,12 @@ class EvictionMachine(RuleBasedStateMachine):
         begin, self.folded_to = self.folded_to, end
         folded = fold_records(self.log[begin:end], self.table.states, 0)
         self.table.idle.folded(folded.touched, self.now)
-        summaries = [summary_record(key, state) for key, state in folded.touched.items()]
+        shown = step_records(folded.steps)
+        shown += [summary_record(key, state) for key, state in folded.touched.items()]
         mark = mark_at(self.log, end - 1)
         note = self.kafka.ledger.note(end, mark)
-        outputs = self.table.queue_changelog(0, folded.begun, folded.changelog, begin, note)
-        outputs += self.kafka.queue(SUMMARIES, 0, announced(summaries, begin, note, watermark_record))
+        outputs = self.kafka.queue(SUMMARIES, 0, announced(shown, begin, note, watermark_record))
+        outputs += self.table.queue_changelog(0, folded.begun, folded.changelog, begin, note, tuple(outputs))
         self.kafka.ledger.settle(end, outputs, mark)
 
     @rule()
@@ -229,6 +267,7 @@ class EvictionMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.folded_to < len(self.log):
             self.fold(len(self.log))
+        self.kafka.acknowledge()
         self.loop.close()
         self.check_summaries()
         compacted = {key: value for key, value, *_ in self.kafka.topics[CHANGELOG]}
@@ -236,12 +275,44 @@ class EvictionMachine(RuleBasedStateMachine):
         assert {key for key in kept if not is_page_key(key)} == self.table.states.keys()
 
     def check_summaries(self) -> None:
-        summaries = [orjson.loads(value) for key, value in self.kafka.topics[SUMMARIES] if key != WATERMARK_KEY]
-        check_segments(self.log, summaries)
+        check_segments(self.log, summaries_in(self.kafka.topics[SUMMARIES]))
+        check_steps(self.log, self.kafka.topics[SUMMARIES])
 
 
 def mark_at(log: Sequence[Stored], offset: int) -> RecordMark | None:
     return RecordMark(offset, str(hash(log[offset].value))) if offset >= 0 else None
+
+
+def summaries_in(records: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    return [orjson.loads(value) for key, value, *_ in records if key != WATERMARK_KEY and not is_step_key(key)]
+
+
+def check_steps(log: list[Stored], said: Iterable[tuple[Any, ...]]) -> None:
+    """The steps, each as it was said last, are those of a recomputation of each segment from its events."""
+    records = list(said)
+    steps: dict[bytes, StepRecord] = {}
+    for key, value, *_ in records:
+        if is_step_key(key):
+            step = decode_step(value)
+            if key not in steps or step.version >= steps[key].version:
+                steps[key] = step
+    segments: dict[tuple[bytes, int], int] = {}
+    for summary in summaries_in(records):
+        segment = (state_key(summary["tenant_id"], summary["trace_id"]), summary["first_offset"])
+        segments[segment] = max(segments.get(segment, -1), summary["last_offset"])
+    true: dict[bytes, StepRecord] = {}
+    for (key, first), last in segments.items():
+        own = [
+            (record.offset, event)
+            for record in log[first : last + 1]
+            if key == state_key("1", (event := event_of(record))["trace_id"])
+        ]
+        true |= recomputed_steps(own)
+    assert steps == true
+
+
+def event_of(record: Stored) -> dict[str, Any]:
+    return orjson.loads(record.value or b"")
 
 
 def check_segments(log: list[Stored], summaries: list[dict[str, Any]]) -> None:

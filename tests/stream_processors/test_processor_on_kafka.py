@@ -15,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
+from axonstream.contract.step_record import StepRecord
 from axonstream.kafka.topic_admin import make_topics
 from axonstream.kafka.topics import WATERMARK_KEY, Topics, state_key
 from axonstream.settings.settings import Settings
@@ -22,11 +23,14 @@ from axonstream.stream_processors.errors import TopicsNotReadyError
 from axonstream.stream_processors.topic_check import check_topics
 from axonstream.stream_processors.worker import run
 from kit.processor_process import EventsTopic, Record, events_topic, processor
-from kit.recomputation import may_be_inexact, recomputed_summary
+from kit.recomputation import may_be_inexact, recomputed_steps, recomputed_summary
 from kit.until import until
 
 pytestmark = pytest.mark.services
-TYPES = ("agent.error", "agent.tool_call.start", "agent.handoff", "agent.message", "custom")
+TYPES = (
+    *("agent.error", "agent.tool_call.start", "agent.tool_call.end", "agent.llm.start", "agent.llm.end"),
+    *("agent.start", "agent.end", "agent.handoff", "agent.message", "custom"),
+)
 
 
 @pytest.fixture
@@ -82,6 +86,8 @@ def test_kill_9_while_events_come_in_loses_and_doubles_nothing(settings: Setting
                 number,
                 f"tr_{chance.randrange(40)}",
                 event_type=chance.choice(TYPES),
+                span_id=chance.choice([None, "s", "t", "u"]),
+                parent_span_id=chance.choice([None, None, "s", "t"]),
                 agent_id=chance.choice(["a", "b", "c"]),
                 dedup_key=chance.choice([None, f"d{chance.randrange(500)}"]),
                 occurred_at=1_700_000_000_000 + number - chance.choice([0, 0, 0, 50]),
@@ -99,7 +105,9 @@ def test_kill_9_while_events_come_in_loses_and_doubles_nothing(settings: Setting
                     process.kill()
                     await publishing
             with processor(settings):
-                return events.stored, await events.output()
+                output = await events.output()
+            check_steps(events)
+            return events.stored, output
 
     stored, output = asyncio.run(scenario())
     assert len(stored) == 3000
@@ -123,6 +131,20 @@ def check_summaries(stored: list[Record], output: list[Record]) -> None:
             assert may_be_inexact(traces[key])
             truth["first_error_step"] = summary["first_error_step"]
         assert summary == truth
+
+
+def check_steps(events: EventsTopic) -> None:
+    """The steps are those of a recomputation of each trace from all its events."""
+    traces: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for _, offset, _, event in events.stored:
+        traces.setdefault(event["trace_id"], []).append((offset, event))
+    true: dict[bytes, StepRecord] = {}
+    for own in traces.values():
+        true |= recomputed_steps(own)
+    assert len(true) > len(traces)
+    wrong = {key: (events.steps.get(key), step) for key, step in true.items() if events.steps.get(key) != step}
+    assert not wrong
+    assert len(events.steps) == len(true)
 
 
 def check_watermarks(stored: list[Record], output: list[Record]) -> None:

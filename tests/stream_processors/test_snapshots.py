@@ -41,7 +41,8 @@ def test_a_name_list_is_a_capped_list_of_distinct_names(names: list[str], most: 
 )
 def test_the_summary_is_the_json_of_the_state(names: list[str], numbers: list[int], failed: bool, exact: bool) -> None:
     tenant_id, trace_id, agent, event_type, *error_names = names
-    error = FirstError(1, numbers[9], numbers[10], *error_names) if failed else None
+    span_id, identifier, of_agent = error_names
+    error = FirstError(1, numbers[9], numbers[10], span_id, identifier, of_agent) if failed else None
     agents, event_types = with_name(NO_NAMES, agent, 1) or b"", with_name(NO_NAMES, event_type, 1) or b""
     state = TraceState(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4])
     state.event_count, state.counts = numbers[5], numbers[6:9]

@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axonstream.stream_processors.name_list import NO_NAMES, with_name
+from axonstream.stream_processors.packed_steps import pack_book, unpack_book
 from axonstream.stream_processors.remembered_ids import CAPACITY, PAGE_BYTES, RememberedIds
 from axonstream.stream_processors.trace_state import (
+    FORMAT,
+    FORMAT_AT,
     LIST_CAP,
     FirstError,
     TraceState,
@@ -20,6 +23,7 @@ from axonstream.stream_processors.trace_state import (
     unpack_state,
 )
 from axonstream.summary_counters import COUNTERS
+from kit.step_events import events, folded
 
 COUNTS = st.integers(0, (1 << 63) - 1)
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
@@ -51,9 +55,11 @@ NAME_LISTS = st.lists(NAMES.filter(bool), max_size=5).map(name_list)
         ),
         counts=st.lists(COUNTS, min_size=len(COUNTERS), max_size=len(COUNTERS)),
         exact=st.booleans(),
-        first_error=st.none() | st.builds(FirstError, COUNTS, COUNTS, COUNTS, NAMES, NAMES, NAMES),
+        first_error=st.none() | st.builds(FirstError, COUNTS, COUNTS, COUNTS, NAMES, NAMES, NAMES, NAMES, COUNTS),
         agents=NAME_LISTS,
         event_types=NAME_LISTS,
+        last_failed=st.booleans(),
+        steps=st.lists(events(), max_size=5).map(lambda given_events: unpack_book(pack_book(folded(given_events)[0]))),
         ids=st.none(),
     ),
     ids=st.lists(COUNTS, unique=True, max_size=300),
@@ -92,7 +98,7 @@ def test_a_state_whose_page_is_missing_is_inexact() -> None:
 def test_another_format_is_refused() -> None:
     packed = pack_state(TraceState(0, 0, 0, 0, 0))
     assert format_error(packed) is None
-    for other in (b"", b"[41,1,12,0,0]", packed[:8] + b"\x03" + packed[9:]):
+    for other in (b"", b"[41,1,12,0,0]", packed[:FORMAT_AT] + bytes([FORMAT + 1]) + packed[FORMAT_AT + 1 :]):
         assert "another format" in str(format_error(other))
 
 
