@@ -13,6 +13,7 @@ from axonstream.event_contract import MAX_NAME_BYTES
 from axonstream.settings.kafka import KafkaSettings
 from axonstream.settings.loopback import all_loopback, is_loopback
 from axonstream.settings.secret_strength import weakness
+from axonstream.verdict import DEFAULT_STALL_S
 
 LOCAL_KEYS = "ak_local=1"
 LEAST_SECRET = 16  # characters
@@ -126,6 +127,12 @@ class GatewaySettings(KafkaSettings):
         default=300,
         gt=0,
         description="Seconds that a reader has to take all events of a trace. Then the answer is cut off.",
+    )
+    stall_s: float = Field(
+        default=DEFAULT_STALL_S,
+        gt=0,
+        description="Seconds without events after which a run with open steps is `stalled`. The view `traces` "
+        "always takes 300.",
     )
     publish_timeout_ms: int = Field(
         default=10_000, ge=1, description="Milliseconds to wait for Kafka's acknowledgement. Then the answer is 503."

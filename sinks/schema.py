@@ -157,6 +157,7 @@ def _set_ttls(client: Client, settings: Settings, values: dict[str, str]) -> Non
     for table, column, days in (
         ("events_log", "_stored_at", settings.events_ttl_days),
         ("trace_summaries", "_stored_at", settings.summaries_ttl_days),
+        ("steps_log", "_stored_at", settings.summaries_ttl_days),
         ("dead_letters", "_stored_at", settings.dead_letters_ttl_days),
         ("dead_letter_decisions", "decided_at", 2 * settings.dead_letters_ttl_days),
     ):
@@ -176,7 +177,7 @@ _ALWAYS_ON_DISK = ("schema_migrations", "topic_epochs", "installation", "lost_en
 def _set_fsync(client: Client, settings: Settings, values: dict[str, str]) -> None:
     """Whether an INSERT is on the disk when it is acknowledged: the files of its part, and their directory."""
     wanted = dict.fromkeys(_ALWAYS_ON_DISK, True)
-    wanted |= dict.fromkeys(("events_log", "trace_summaries", "dead_letters"), settings.fsync_after_insert)
+    wanted |= dict.fromkeys(("events_log", "trace_summaries", "steps_log", "dead_letters"), settings.fsync_after_insert)
     found = client.query(
         "SELECT name, position(create_table_query, 'fsync_after_insert = 1') > 0 FROM system.tables "
         "WHERE database = {database:String} AND name IN {tables:Array(String)}",

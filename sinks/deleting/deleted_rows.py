@@ -62,7 +62,7 @@ class _Place(NamedTuple):
 
 
 _EVENT, _SUMMARY = _Place("_partition", "_offset"), _Place("_partition", "first_offset")
-_LETTER = _Place("partition", "offset")
+_STEP, _LETTER = _Place("_partition", "step"), _Place("partition", "offset")
 
 
 class _Rows(NamedTuple):
@@ -79,7 +79,12 @@ class _Rows(NamedTuple):
         older = "failed_at <= fromUnixTimestamp64Milli({})"
         others = " OR ".join(f"({self._where(one, older.format(one[1].at))})" for one in some)
         letters = f"(topic = {events} AND ({any_of(_LETTER)})) OR (topic != {events} AND ({others}))"
-        conditions = {"events_log": any_of(_EVENT), "trace_summaries": any_of(_SUMMARY), "dead_letters": letters}
+        conditions = {
+            "events_log": any_of(_EVENT),
+            "trace_summaries": any_of(_SUMMARY),
+            "steps_log": any_of(_STEP),
+            "dead_letters": letters,
+        }
         return DeletedRows(tuple(some), {table: f"({sql})" for table, sql in conditions.items()})
 
     def condition(self, asked: Asked, place: _Place) -> str:

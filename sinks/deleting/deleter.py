@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.5
 POLL_S = 0.2
 _ASK_AGAIN_S = 60.0  # which deletions are finished: a ClickHouse that came from a backup has forgotten some
-_TABLES = ("events_log", "dead_letters", "trace_summaries")
+_TABLES = ("events_log", "dead_letters", "steps_log", "trace_summaries")
 _UNDER_WAY = """SELECT latest_fail_reason FROM system.mutations
 WHERE database = currentDatabase() AND table = {table:String} AND NOT is_done AND NOT is_killed"""
 

@@ -29,6 +29,7 @@ from axonstream.sinks.schema import check_schema
 from axonstream.sinks.sink_parts import SinkParts
 from axonstream.sinks.starting.common_part import common_end
 from axonstream.sinks.starting.lost_ends import after_lost_end, summaries_again, unfinished
+from axonstream.sinks.summaries.summary_store import STEPS
 from axonstream.sinks.summaries.summary_store import TABLE as SUMMARIES
 from axonstream.sinks.topic_flow import Opened
 from axonstream.sinks.topic_reader import TopicReader
@@ -131,7 +132,8 @@ class EventFlow:
             raise LostEndError(f"{position.partition}: found after the summaries were begun")  # both begin anew
 
         async def rewind_summaries(since: int) -> None:
-            await self._writer.kill(SUMMARIES, {position.partition.partition})
+            for table in (STEPS, SUMMARIES):
+                await self._writer.kill(table, {position.partition.partition})
             topic = Topics(self._settings.topic_prefix).summaries
             [place] = await read_positions(self._reader.consumer, [TopicPartition(topic, position.partition.partition)])
             await self._commit(ownership, place.partition, await summaries_again(self._settings, place, since))

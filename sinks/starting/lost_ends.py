@@ -15,6 +15,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from axonstream.clickhouse.client import connect
 from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.contract.step_record import COLUMNS as STEP_FIELDS
 from axonstream.kafka.record_identity import CommitNote, marks_before
 from axonstream.kafka.topics import Topics
 from axonstream.settings.settings import Settings
@@ -44,6 +45,9 @@ _BEYOND = 1 << 62  # every offset
 _COPY = """INSERT INTO {table} ({columns}, _topic_epoch) SELECT {columns}, {{number:UInt32}} FROM {table} FINAL
 WHERE topic = {{topic:String}} AND _topic_epoch = {{epoch:UInt32}} AND partition = {{partition:UInt32}}
   AND offset >= {{since:Int64}}"""
+_COPY_STEPS = """INSERT INTO steps_log ({columns}, _topic_epoch, _partition)
+SELECT {columns}, {{number:UInt32}}, _partition FROM steps_log FINAL
+WHERE _topic_epoch = {{epoch:UInt32}} AND _partition = {{partition:UInt32}} AND step >= {{since:Int64}}"""
 _NEWEST = "SELECT greatest((SELECT max(epoch) FROM topic_epochs), (SELECT max(epoch) FROM lost_ends))"
 
 
@@ -61,10 +65,11 @@ async def after_lost_end(
 
     1. find the first offset at which the log has another record than the table;
     2. `rewind_summaries` to it: what step 6 takes back may be of the new records, and is then stored again;
-    3. write down the number that the rows from there on will have, and make summaries of them under it;
+    3. write down the number that the rows from there on will have, and make summaries of them under it; steps that
+       began there get it as well;
     4. give it to dead letters and decisions, and forget where the old log had no records;
     5. give it to the rows;
-    6. take back the summaries of what is lost: the processor may have lost as much, and then knows of none of them;
+    6. take back the summaries and steps of what is lost: the processor may have lost as much, and then knows of none;
     7. write down that this is done.
 
     Nothing is committed here but by `rewind_summaries`, and no summary may be stored meanwhile. A crash is repaired by
@@ -127,6 +132,7 @@ async def _set_apart(client: AsyncClient, epoch: int, tp: TopicPartition, since:
     number = begun or await _next_number(client)
     await _note(client, tp, number, epoch, since, is_done=False)
     await summarise(client, tp.partition, number, epoch, since, gone)
+    await client.command(_COPY_STEPS.format(columns=", ".join(STEP_FIELDS)), parameters=places | {"number": number})
     # 4.
     for table, columns in (("dead_letters", _LETTER), ("dead_letter_decisions", _DECISION)):
         await client.command(_COPY.format(table=table, columns=columns), parameters=places | {"number": number})

@@ -102,7 +102,7 @@ class SummaryFlow:
         folded: dict[int, int],
         hidden: HiddenSummaries,
     ) -> None:
-        """Read again from before the first summary that the table lacks, once the events are all there.
+        """Read again from before the first summary or step that the tables lack, once the events are all there.
 
         A snapshot that is stored again changes nothing. Until the watermarks behind it are read again, too, reads of
         the partition are stale: that is committed first. `folded` are the watermarks of the store.
@@ -118,9 +118,9 @@ class SummaryFlow:
             where = f"{topic} partition {partition}"
             start = await ownership.unless_revoked(summaries_since(self._settings, partition, lacks))
             if start >= position.committed:
-                log.error("%s: ClickHouse lacks summaries of events from %s on, and Kafka has none", where, lacks)
+                log.error("%s: ClickHouse lacks summaries or steps from event %s on, and Kafka has none", where, lacks)
                 continue
-            log.warning("%s: ClickHouse lacks summaries of events from %s on: storing them again", where, lacks)
+            log.warning("%s: ClickHouse lacks summaries or steps from event %s on: storing them again", where, lacks)
             folded[partition] = lacks
             note = CommitNote(folded=lacks, clickhouse=self._reader.installation)
             await self._rewind(replace(position, committed=start, metadata=note.encode()))

@@ -1,25 +1,34 @@
-"""The records of trace-summaries as rows: the newest snapshot a segment, and how far the traces are folded. Pure."""
+"""The records of trace-summaries as rows: the newest snapshot of each segment, the newest version of each step, and how
+far the traces are folded. Pure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import orjson
+from msgspec import MsgspecError, to_builtins
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from axonstream.contract.deleted_traces import DeletedTraces
+from axonstream.contract.step_record import COLUMNS as STEP_FIELDS
+from axonstream.contract.step_record import USD, StepRecord, decode_step, is_step_key, step_key
 from axonstream.event_contract import MAX_ID, MAX_TIME_MS
 from axonstream.kafka.record_identity import RecordMark, mark_from
 from axonstream.kafka.topics import WATERMARK_KEY, state_key
+from axonstream.run_summary import RUN_FIELDS
 from axonstream.sinks.dead_letters.dead_letter import DeadLetter
 from axonstream.sinks.read_record import ReadRecord
+from axonstream.steps import has_step_events
 from axonstream.summary_counters import NAMES, OLDEST, lacks_counts
 
 Count = Annotated[int, Field(ge=0, le=MAX_ID)]
 Milliseconds = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
 _TIMES = ("first_at", "last_at", "last_received_at")
+_STEP_TIMES = ("arrived_at", "started_at", "ended_at")
+_COUNTERS = frozenset(NAMES)
 
 
 class _Start(BaseModel):
@@ -33,8 +42,30 @@ class _Start(BaseModel):
     event_count: Count
 
 
-# A processor of an earlier version does not say the later counters.
-_DEFAULTS: dict[str, Any] = {name: (Count, ... if at < OLDEST else 0) for at, name in enumerate(NAMES)}
+_OpenStep = tuple[str, str, str, Count, Count]  # kind, name, agent, began at (ms), step
+_RUN_TYPES: Mapping[str, Any] = {
+    "UInt8": Annotated[int, Field(ge=0, le=1)],
+    "UInt32": Annotated[int, Field(ge=0, lt=1 << 32)],
+    "UInt64": Count,
+    "Int64": Annotated[int, Field(ge=-1, le=MAX_ID)],
+    "Decimal(38, 12)": Annotated[str, Field(pattern=f"^{USD}$")],
+    "Array(String)": list[str],
+    "String": str,
+    "LowCardinality(String)": str,
+}
+
+
+def _run_field(name: str, column: str, default: Any) -> tuple[Any, Any]:
+    if name == "open_steps":
+        return list[_OpenStep], []
+    return _RUN_TYPES[column.partition(" CODEC")[0]], default
+
+
+# A processor of an earlier version does not say the later counters, and nothing of the run.
+_DEFAULTS: dict[str, Any] = {
+    **{name: (Count, ... if at < OLDEST else 0) for at, name in enumerate(NAMES)},
+    **{name: _run_field(name, *of) for name, of in RUN_FIELDS.items()},
+}
 if TYPE_CHECKING:
 
     class _Counted(_Start): ...
@@ -59,11 +90,33 @@ class TraceSummary(_Counted):
     exact: Annotated[int, Field(ge=0, le=1)]
 
     def line(self, epoch: int, partition: int) -> bytes:
-        """The JSONEachRow line that stores it."""
-        row: dict[str, Any] = self.model_dump()
-        for name in _TIMES:
+        """The JSONEachRow line that stores it. What the record does not say is not in it: its column has a default."""
+        row: dict[str, Any] = self.model_dump(exclude_unset=True)
+        if "open_steps" in row:
+            row["open_steps"] = orjson.dumps(row["open_steps"]).decode()
+        return _line(row, _TIMES, epoch, partition)
+
+    @property
+    def lacks_something(self) -> bool:
+        """Whether its processor is of a version that did not say something of a trace with these events."""
+        said = self.model_fields_set
+        told = len(said & _COUNTERS)
+        if told < len(NAMES) and lacks_counts(told, self.event_types):
+            return True
+        return said.isdisjoint(RUN_FIELDS) and has_step_events(self.event_types)
+
+
+def step_line(step: StepRecord, epoch: int, partition: int) -> bytes:
+    """The JSONEachRow line that stores a step; what has its default is not in it."""
+    return _line(to_builtins(step), _STEP_TIMES, epoch, partition)
+
+
+def _line(row: dict[str, Any], times: Iterable[str], epoch: int, partition: int) -> bytes:
+    for name in times:
+        if name in row:
             row[name] = f"{row[name] // 1000:010d}.{row[name] % 1000:03d}"
-        return orjson.dumps(row | {"_topic_epoch": epoch, "_partition": partition}) + b"\n"
+    row["_topic_epoch"], row["_partition"] = epoch, partition
+    return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class Watermark(BaseModel):
@@ -82,6 +135,10 @@ class Watermark(BaseModel):
 
 
 COLUMNS = ", ".join([*TraceSummary.model_fields, "_topic_epoch", "_partition"])
+MADE_COLUMNS = ", ".join(  # of one that is made of rows: it knows nothing of the run
+    [*(name for name in TraceSummary.model_fields if name not in RUN_FIELDS), "_topic_epoch", "_partition"]
+)
+STEP_COLUMNS = ", ".join([*STEP_FIELDS, "_topic_epoch", "_partition"])
 
 
 class HiddenSummaries(NamedTuple):
@@ -104,13 +161,14 @@ class SummaryBatch:
     """What a batch of records comes down to; `folded` is by partition, `folded_at` the mark that came with it.
 
     `anew` is by partition from where on everything is folded once more, in this batch and behind it; what came before
-    it in the batch, and would be taken back, is left out. `records` counts what was added, `size` is the bytes of
-    their values.
+    it in the batch, and would be taken back, is left out. `steps` are by partition and key. `records` counts what was
+    added, `size` is the bytes of their values.
     """
 
     newest: dict[tuple[int, bytes, int], TraceSummary] = field(
         default_factory=dict[tuple[int, bytes, int], TraceSummary]
     )
+    steps: dict[tuple[int, bytes], StepRecord] = field(default_factory=dict[tuple[int, bytes], StepRecord])
     folded: dict[int, int] = field(default_factory=dict[int, int])
     folded_at: dict[int, RecordMark | None] = field(default_factory=dict[int, RecordMark | None])
     anew: dict[int, int] = field(default_factory=dict[int, int])
@@ -126,19 +184,23 @@ class SummaryBatch:
         return batch
 
     def add(self, records: Iterable[ReadRecord]) -> None:
-        """Merged by highest last_offset, whatever the order of the records."""
+        """Merged by highest last_offset, and by highest version, whatever the order of the records."""
         for record in records:
             self.records += 1
             self.size += len(record.value or b"")
             try:
                 if record.key == WATERMARK_KEY:
                     self._add_watermark(record.partition, Watermark.model_validate_json(record.value or b""))
+                elif is_step_key(record.key):
+                    self._add_step(record)
                 else:
                     self._add(record)
             except ValidationError as error:
                 wrong = error.errors(include_url=False, include_input=False)[0]
                 reason = f"not a trace summary: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}"
                 self.refused.append(DeadLetter.of(record, reason))
+            except MsgspecError as error:
+                self.refused.append(DeadLetter.of(record, f"not a step: {error}"))
 
     def _add_watermark(self, partition: int, watermark: Watermark) -> None:
         if watermark.anew:
@@ -148,6 +210,9 @@ class SummaryBatch:
             void = [at for at, kept in self.newest.items() if at[0] == partition and kept.last_offset >= start]
             for at in void:
                 del self.newest[at]
+            gone = [at for at, kept in self.steps.items() if at[0] == partition and kept.version >= start]
+            for at in gone:
+                del self.steps[at]
         if watermark.folded >= self.folded.get(partition, 0):
             self.folded[partition] = watermark.folded
             self.folded_at[partition] = mark_from(watermark.at)
@@ -160,13 +225,30 @@ class SummaryBatch:
             return
         if self.hidden is not None and self.hidden.hides(summary, record.partition):
             return
-        told = len(summary.model_fields_set) - len(TraceSummary.model_fields) + len(NAMES)
-        if told < len(NAMES) and lacks_counts(told, summary.event_types):
+        if summary.lacks_something:
             summary = summary.model_copy(update={"exact": 0})
         segment = (record.partition, key, summary.first_offset)
         known = self.newest.get(segment)
         if known is None or summary.last_offset >= known.last_offset:
             self.newest[segment] = summary
+
+    def _add_step(self, record: ReadRecord) -> None:
+        step = decode_step(record.value or b"")
+        key = step_key(state_key(step.tenant_id, step.trace_id), step.step)
+        if record.key != key:
+            self.refused.append(DeadLetter.of(record, "the record's key is not its tenant, trace and step"))
+            return
+        if self.hidden is not None and self.hidden.hides_event(
+            step.tenant_id, step.trace_id, record.partition, step.step
+        ):
+            return
+        place = (record.partition, key)
+        known = self.steps.get(place)
+        if known is None or step.version >= known.version:
+            self.steps[place] = step
+
+    def step_lines(self, epoch: int) -> Iterator[bytes]:
+        return (step_line(step, epoch, partition) for (partition, _), step in self.steps.items())
 
     def lines(self, epoch: int) -> Iterator[bytes]:
         return (summary.line(epoch, partition) for (partition, _, _), summary in self.newest.items())

@@ -1,9 +1,9 @@
-"""Store the summaries of a batch: a snapshot that is stored again changes nothing, so there is no ledger."""
+"""Store the steps and the summaries of a batch: what is stored again changes nothing, so there is no ledger."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from aiokafka import OffsetAndMetadata, TopicPartition
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -19,12 +19,13 @@ from axonstream.sinks.errors import InsertError
 from axonstream.sinks.membership.ownership import Ownership
 from axonstream.sinks.retry import Backoff
 from axonstream.sinks.summaries.made_summaries import fold_anew_from
-from axonstream.sinks.summaries.summary_lines import COLUMNS, HiddenSummaries, SummaryBatch
+from axonstream.sinks.summaries.summary_lines import COLUMNS, STEP_COLUMNS, HiddenSummaries, SummaryBatch
 from axonstream.sinks.writing.table_writer import CLICKHOUSE_ERRORS, TableWriter
 
 log = logging.getLogger(__name__)
 
 TABLE = "trace_summaries"
+STEPS = "steps_log"
 
 
 class SummaryStore:
@@ -59,13 +60,15 @@ class SummaryStore:
         return SummaryBatch(hidden=self._hidden)
 
     async def store(self, batch: SummaryBatch) -> None:
-        """Returns when all of it is stored or dead-lettered; only then are the watermarks of the batch taken over."""
+        """Returns when all of it is stored or dead-lettered; only then are the watermarks of the batch taken over.
+
+        Steps come first: whoever sees a summary sees the steps that it speaks of.
+        """
         await self._dead_letters.put(batch.refused, self._epoch, self._ownership)
         for partition, start in batch.anew.items():
             await self._take_back(partition, start)
-        lines = await self._lines(batch)
-        for some in slices(lines, map(len, lines), self._max_rows, self._max_bytes):
-            await self._insert(some, {partition for partition, _, _ in batch.newest})
+        await self._insert(STEPS, STEP_COLUMNS, batch.step_lines(self._epoch), {at[0] for at in batch.steps})
+        await self._insert(TABLE, COLUMNS, batch.lines(self._epoch), {at[0] for at in batch.newest})
         for partition, folded in batch.folded.items():
             if partition in batch.anew or folded >= self._folded[partition]:
                 self._folded[partition] = folded
@@ -90,21 +93,22 @@ class SummaryStore:
                 log.warning("summaries are not taken back yet, trying again: %r", error)
             await self._ownership.pause(backoff.next_s())
 
-    async def _lines(self, batch: SummaryBatch) -> list[bytes]:
+    async def _insert(self, table: str, columns: str, rows: Iterable[bytes], partitions: set[int]) -> None:
         lines: list[bytes] = []
         share = LoopShare()
-        for line in batch.lines(self._epoch):
+        for line in rows:
             lines.append(line)
             if share.is_over():  # a hundred thousand take half a second
                 await share.give_way()
-        return lines
+        for some in slices(lines, map(len, lines), self._max_rows, self._max_bytes):
+            await self._insert_some(table, columns, some, partitions)
 
-    async def _insert(self, lines: Sequence[bytes], partitions: set[int]) -> None:
+    async def _insert_some(self, table: str, columns: str, lines: Sequence[bytes], partitions: set[int]) -> None:
         backoff = Backoff()
         while True:
             await self._ownership.may_insert()
             try:
-                return await self._writer.insert(TABLE, COLUMNS, lines, partitions)
+                return await self._writer.insert(table, columns, lines, partitions)
             except InsertError as error:
-                log.warning("summaries are not acknowledged, trying again: %s", error)
+                log.warning("rows of %s are not acknowledged, trying again: %s", table, error)
             await self._ownership.pause(backoff.next_s())

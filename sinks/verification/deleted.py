@@ -23,7 +23,7 @@ from axonstream.sinks.verification.findings import Finding, Kind, Verification
 
 _RETURNED = """SELECT tenant_id, trace_id, count() FROM {table} WHERE {condition}
 GROUP BY tenant_id, trace_id ORDER BY ALL"""
-_TABLES = ("events_log", "trace_summaries", "dead_letters")
+_TABLES = ("events_log", "trace_summaries", "steps_log", "dead_letters")
 
 
 class KnownDeletions:

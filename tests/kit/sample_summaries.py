@@ -29,5 +29,8 @@ def summary(trace_id: str = "tr_1", first_offset: int = 0, last_offset: int = 5,
         "first_error_identifier": "",
         "first_error_agent_id": "",
         "exact": 1,
+        "root_kind": "agent",
+        "root_name": "researcher",
+        "root_status": "ok",
     }
     return fields | changed

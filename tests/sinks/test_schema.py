@@ -165,7 +165,7 @@ def test_a_window_of_shown_times_reads_the_granules_of_that_time_also_of_rows_th
         client.close()
 
 
-WITH_THE_SETTING = {"events_log", "trace_summaries", "dead_letters"}
+WITH_THE_SETTING = {"events_log", "trace_summaries", "steps_log", "dead_letters"}
 ALWAYS = {"schema_migrations", "topic_epochs", "installation", "lost_ends", "dead_letter_decisions"}
 MADE_AGAIN = {"absent_offsets", "finished_deletions"}  # from Kafka, by whoever finds that they are missing
 
