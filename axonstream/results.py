@@ -75,13 +75,38 @@ class Event(_Fields):
 
 
 class FirstError(_Result):
-    """The first `agent.error` of a trace; `step` is its place among the events, counted from 1."""
+    """The first `agent.error` of a trace; `step` is its place among the events, counted from 1.
+
+    `input_event_id` is the event that began the step which the error marks.
+    """
 
     event_id: EventId
     step: Annotated[int, Field(validation_alias=AliasChoices("step", "stepNumber", "step_number"))]
     span_id: str | None = None
     identifier: str | None = None
     agent_id: str | None = None
+    type: str | None = None
+    input_event_id: EventId | None = None
+
+
+class OpenStep(_Result):
+    """A step that has not ended; `step` names it in its trace."""
+
+    kind: str
+    name: str
+    agent_id: str | None = None
+    since: datetime
+    step: int
+
+
+class SlowestStep(_Result):
+    """The step that took longest of those that ended."""
+
+    kind: str
+    name: str
+    agent_id: str | None = None
+    duration_ms: int
+    step: int
 
 
 class _Times(_Result):
@@ -103,10 +128,40 @@ class _TraceFigures(_Counted):
     agents: tuple[str, ...] = ()
     event_types: tuple[KnownOrText, ...] = ()
     first_error: FirstError | None = None
+    environment: str | None = None
+    status: str | None = None
+    status_basis: str | None = None
+    outcome: str | None = None
+    recovered_errors: int = 0
+    first_error_type: str | None = None
+    root_span_name: str | None = None
+    service_name: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    customer: str | None = None
+    release: str | None = None
+    workflow: str | None = None
+    models: tuple[str, ...] | None = None
+    providers: tuple[str, ...] | None = None
+    total_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost_usd: Annotated[Decimal | None, Field(validation_alias=AliasChoices("costUsdText", "cost_usd"))] = None
+    unpriced_calls: int = 0
+    llm_call_count: int = 0
+    tool_error_count: int = 0
+    open_step_count: int = 0
+    open_steps: tuple[OpenStep, ...] = ()
+    slowest_step: SlowestStep | None = None
 
 
 class TraceSummary(_TraceFigures):
     """The figures of one trace; `duration_ms` is last minus first event time, in whole milliseconds.
+
+    `status` is `running`, `ok`, `failed` or `stalled`, and `status_basis` what it rests on. Tokens and cost are those
+    of LLM calls without LLM calls in them. What nobody knows is None.
 
     `agents` and `event_types` are distinct, in order of first appearance. `stale` says that events which were
     acknowledged before the question may be missing, as the server could not wait for them any longer.

@@ -16,11 +16,12 @@ from axonstream.gateway.control.log import Control
 from axonstream.gateway.deleting.markers import Markers
 from axonstream.gateway.http.errors import UnavailableError
 from axonstream.gateway.http.request_head import RequestHead, allowed_hosts
-from axonstream.gateway.parts import Parts, now_ms
+from axonstream.gateway.parts import Parts
 from axonstream.gateway.publishing.ingest import Log
 from axonstream.gateway.routing.dispatcher import Dispatcher
 from axonstream.kafka.errors import NotAcknowledgedError
 from axonstream.settings.settings import Settings
+from axonstream.unix_ms import now_ms
 
 log = logging.getLogger(__name__)
 

@@ -47,6 +47,7 @@ from axonstream.gateway.routing.route import Route
 from axonstream.gateway.sealed_texts import SealedTexts, sealing_key
 from axonstream.producers.event_log import EventLog
 from axonstream.settings.settings import Settings
+from axonstream.unix_ms import now_ms
 
 
 class Parts:
@@ -69,7 +70,9 @@ class Parts:
         self.offsets = PipelineOffsets(settings)
         self.visibility = Visibility(self.offsets, settings.read_wait_ms, self.late_reads.moved)
         self.clickhouse = ClickHouseReads(settings)
-        self.queries = TraceQueries(self.clickhouse)
+        self.queries = TraceQueries(
+            self.clickhouse, stall_s=settings.stall_s, most_open=settings.max_open_steps, now_ms=now_ms
+        )
         self.lag = PipelineLag(self.offsets, settings.topic_retention_hours * 3600, time.monotonic, now_ms)
         self.deletions = Deletions(settings, self.control, LogMarkers(settings) if markers is None else markers, now_ms)
         self.room = BodyRoom()
@@ -147,8 +150,3 @@ class Parts:
             connections=self.connections,
             room=self.room,
         )
-
-
-def now_ms() -> int:
-    """The clock of the gateway: ms since 1970."""
-    return time.time_ns() // 1_000_000

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from axonstream.amounts import amount_text
 from axonstream.event_contract import EventInput, EventType, event_id_of, trace_id_of
 from axonstream.event_fields import RARE
 from axonstream.random_ids import random_hex
+from axonstream.run_summary import RunFold, run_answer
+from axonstream.steps import StepEvent
+from axonstream.verdict import DEFAULT_STALL_S, verdict
 
 Row = dict[str, Any]
 
@@ -20,10 +23,6 @@ _FIRST_CHANNELS = (1, 2)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _JSON_INTEGERS = range(-(1 << 63), 1 << 64)  # what orjson reads as integers
-_NOT_KNOWN = (
-    *("costUsd", "customer", "models", "outcome", "providers", "release", "rootSpanName", "serviceName"),
-    *("sessionId", "totalTokens", "workflow"),
-)
 
 
 class Stored(NamedTuple):
@@ -83,6 +82,47 @@ def iso_time(ms: int) -> str:
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
+class _StepEvent:
+    """A stored event, as the pairing of steps reads it."""
+
+    def __init__(self, stored: Stored) -> None:
+        row = stored.row
+        self.event_id, self.event_type, self.identifier = row["eventId"], row["eventType"], row["identifier"]
+        self.agent_id, self.span_id, self.parent_span_id = (
+            row[name] or "" for name in ("agentId", "spanId", "parentSpanId")
+        )
+        self.occurred_at, self.received_at = stored.occurred_at, stored.received_at
+        self.payload, self.environment = row["payload"], row["environment"] or ""
+        for field in RARE:
+            setattr(self, field.name, row.get(field.answered, field.missing))
+        cost = row.get("costUsdText")
+        self.cost_usd = None if cost is None else Decimal(cost)
+
+
+def _run(arrived: list[Stored]) -> Row:
+    """What the gateway answers of the run of a trace that has these events, in order of arrival. Nothing is ever
+    stalled: the clock of the server may be a test's.
+    """
+    run = RunFold()
+    for one in arrived:
+        run.fold(cast("StepEvent", _StepEvent(one)), one.arrival)
+    said = run.fields()
+    errors = sum(one.row["eventType"] == EventType.AGENT_ERROR for one in arrived)
+    stand = verdict(
+        said.get("root_kind", ""),
+        said.get("root_status", ""),
+        said.get("open_count", 0),
+        said.get("last_failed", 0),
+        arrived[-1].received_at,
+        arrived[-1].received_at,
+        DEFAULT_STALL_S * 1000,
+    )
+    answer = run_answer(said, stand, errors)
+    cost = answer["costUsdText"]
+    begun_by = said.get("first_error_input_event_id")
+    return answer | {"costUsd": None if cost is None else float(cost), "inputEventId": begun_by}
+
+
 def figures_of(trace: list[Stored]) -> Row:
     """What the gateway answers of a trace that has these events, in order of time."""
     rows = [one.row for one in trace]
@@ -91,6 +131,8 @@ def figures_of(trace: list[Stored]) -> Row:
     types = [row["eventType"] for row in rows]
     error = next((place for place, kind in enumerate(types) if kind == EventType.AGENT_ERROR), None)
     named = sorted((one.occurred_at, name) for one in trace if (name := one.row["environment"]))
+    run = _run(sorted(trace, key=attrgetter("arrival")))
+    begun_by = run.pop("inputEventId")
     return {
         "traceId": rows[0]["traceId"],
         "totalEvents": len(rows),
@@ -107,10 +149,12 @@ def figures_of(trace: list[Stored]) -> Row:
         "endedAt": iso_time(end),
         "agents": _distinct(row["agentId"] for row in arrived),
         "eventTypes": _distinct(row["eventType"] for row in arrived),
-        "firstError": None if error is None else _first_error(rows[error], error + 1),
+        "firstError": None
+        if error is None
+        else _first_error(rows[error], error + 1, begun_by) | {"type": run["firstErrorType"]},
         "environment": named[0][1] if named else None,
-        "firstErrorType": None if error is None else EventType.AGENT_ERROR.value,
-    } | dict.fromkeys(_NOT_KNOWN)
+        **run,
+    }
 
 
 def _row(event: EventInput, tenant_id: str, trace_id: str, event_id: int, occurred_at: str, created_at: str) -> Row:
@@ -151,9 +195,12 @@ def _row(event: EventInput, tenant_id: str, trace_id: str, event_id: int, occurr
     return row | {f"{name}Text": str(number) for name, number in ids.items() if number not in (None, "")}
 
 
-def _first_error(row: Row, step: int) -> Row:
+def _first_error(row: Row, step: int, begun_by: int | None) -> Row:
     same = ("eventId", "eventIdText", "spanId", "identifier", "agentId")
-    return {name: row[name] for name in same} | {"step": step}
+    begun = (
+        {"inputEventId": None} if begun_by is None else {"inputEventId": begun_by, "inputEventIdText": str(begun_by)}
+    )
+    return {name: row[name] for name in same} | {"step": step} | begun
 
 
 def _distinct(names: Iterable[str | None]) -> list[str]:

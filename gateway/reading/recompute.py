@@ -15,9 +15,10 @@ RECOMPUTED = """SELECT trace_id, count(), <counted>,
   arraySort((name, at) -> at, (minMapIf([agent_id], [arrival], agent_id != '') AS seen_agents).1, seen_agents.2),
   arraySort((name, at) -> at, (minMap([event_type], [arrival]) AS seen_types).1, seen_types.2),
   (minIf((step, event_id, span_id, identifier, agent_id), event_type = 'agent.error') AS first_error).1,
-  first_error.2, first_error.3, first_error.4, first_error.5, argMinIf(toString(environment), step, environment != '')
+  first_error.2, first_error.3, first_error.4, first_error.5, argMinIf(toString(environment), step, environment != ''),
+  toUnixTimestamp64Milli(max(received_at))
 FROM (
-  SELECT trace_id, event_id, span_id, identifier, agent_id, event_type, occurred_at, environment,
+  SELECT trace_id, event_id, span_id, identifier, agent_id, event_type, occurred_at, received_at, environment,
     row_number() OVER (PARTITION BY trace_id ORDER BY occurred_at, _partition, _offset) AS step,
     row_number() OVER (PARTITION BY trace_id ORDER BY _topic_epoch, _partition, _offset) AS arrival
   FROM events WHERE tenant_id = {tenant:String} AND trace_id IN {traces:Array(String)}

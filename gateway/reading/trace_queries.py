@@ -6,20 +6,32 @@ Every query names the tenant: nothing of another tenant can be read or counted (
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
+
+import orjson
 
 from axonstream.event_contract import MAX_TIME_MS
 from axonstream.event_fields import LISTED, Time
 from axonstream.gateway.reading.bound_values import pieces
 from axonstream.gateway.reading.clickhouse_reads import ClickHouseReads
 from axonstream.gateway.reading.recompute import RECOMPUTED
+from axonstream.gateway.reading.recomputed_runs import recomputed_runs
 from axonstream.gateway.routing.answers import FirstError, StoredEvent, TraceFigures
+from axonstream.run_summary import RUN_FIELDS
+from axonstream.steps import MOST_OPEN
 from axonstream.summary_counters import COLUMNS, COUNTERS
+from axonstream.unix_ms import now_ms
+from axonstream.verdict import DEFAULT_STALL_S, verdict
 
 STREAM_BLOCK_BYTES = 4 << 20  # of payload and metadata, by the mean of the trace: what one reader holds
 _MOST_BLOCK_ROWS = 1000
+
+# Columns of what a summary says of its run; views have NULL where nobody knows.
+_RUN_COLUMNS = {name: name for name in RUN_FIELDS} | {"cost_usd": "toString(cost_usd)"}
+_RUN = f"toUnixTimestamp64Milli(last_received_at), {', '.join(_RUN_COLUMNS.values())}"
 
 _FIGURES = f"""trace_id, event_count, {COLUMNS},
   toUnixTimestamp64Milli(first_at), toUnixTimestamp64Milli(last_at), agents, event_types,
@@ -33,11 +45,11 @@ _ENVIRONMENTS = """WITH (SELECT mapFromArrays(groupArray(id), groupArray(name)) 
 """
 
 # A segment's figures: PREWHERE reads the other columns of these traces alone, which FINAL would not do by itself.
-_SEGMENTS = f"""{_ENVIRONMENTS}SELECT {_FIGURES}, environments[trace_id], exact = 1 AND trace_id NOT IN
+_SEGMENTS = f"""{_ENVIRONMENTS}SELECT {_FIGURES}, environments[trace_id], {_RUN}, exact = 1 AND trace_id NOT IN
   (SELECT trace_id FROM dead_letters WHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}})
 FROM trace_summaries FINAL PREWHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}}"""  # noqa: S608  constants only
 
-_ADDED_UP = f"""SELECT {_FIGURES}, '' FROM traces
+_ADDED_UP = f"""SELECT {_FIGURES}, environment, {_RUN} FROM traces
 WHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}}"""  # noqa: S608
 
 # Every snapshot counts, the merged one or not: the time of a trace's last activity never goes back. LIMIT BY keeps the
@@ -96,10 +108,23 @@ class TracePage(NamedTuple):
 
 
 class TraceQueries:
-    """What is asked of traces; `reads` says which errors calls raise."""
+    """What is asked of traces; `reads` says which errors calls raise.
 
-    def __init__(self, reads: ClickHouseReads) -> None:
+    A run is stalled where something is open and nothing came for `stall_s`.
+    """
+
+    def __init__(
+        self,
+        reads: ClickHouseReads,
+        *,
+        stall_s: float = DEFAULT_STALL_S,
+        most_open: int = MOST_OPEN,
+        now_ms: Callable[[], int] = now_ms,
+    ) -> None:
         self.reads = reads
+        self._stall_ms = int(stall_s * 1000)
+        self._most_open = most_open
+        self._now_ms = now_ms
 
     async def trace(self, tenant_id: str, trace_id: str) -> TraceFigures | None:
         """The trace's figures, equal to their recomputation from its events (guarantee G3); None if there are none."""
@@ -176,11 +201,33 @@ class TraceQueries:
         segments: defaultdict[str, list[Sequence[Any]]] = defaultdict(list)
         for row in await self._of_traces(tenant_id, _SEGMENTS, trace_ids):
             segments[row[0]].append(row)
-        figures = {trace_id: _figures(rows[0]) for trace_id, rows in segments.items() if len(rows) == 1 and rows[0][-1]}
-        for sql in (RECOMPUTED, _ADDED_UP):
-            missing = [trace_id for trace_id in trace_ids if trace_id not in figures]
-            figures |= {row[0]: _figures(row) for row in await self._of_traces(tenant_id, sql, missing)}
+        figures = {
+            trace_id: self._stands(_figures(rows[0]))
+            for trace_id, rows in segments.items()
+            if len(rows) == 1 and rows[0][-1]
+        }
+        if missing := [trace_id for trace_id in trace_ids if trace_id not in figures]:
+            runs = await recomputed_runs(self.reads, tenant_id, missing, self._most_open)
+            for row in await self._of_traces(tenant_id, RECOMPUTED, missing):
+                figures[row[0]] = self._stands(replace(_figures(row), run=runs.get(row[0], {})))
+        missing = [trace_id for trace_id in trace_ids if trace_id not in figures]
+        for row in await self._of_traces(tenant_id, _ADDED_UP, missing):
+            figures[row[0]] = self._stands(_figures(row))
         return figures
+
+    def _stands(self, figures: TraceFigures) -> TraceFigures:
+        """With what the run stands at now."""
+        run = figures.run
+        stand = verdict(
+            run.get("root_kind", ""),
+            run.get("root_status", ""),
+            run.get("open_count", 0),
+            run.get("last_failed", 0),
+            figures.last_received_at,
+            self._now_ms(),
+            self._stall_ms,
+        )
+        return replace(figures, stand=stand)
 
     async def _of_traces(self, tenant_id: str, sql: str, trace_ids: Sequence[str]) -> list[Sequence[Any]]:
         """The rows of a query of traces: one query but for very long ids."""
@@ -192,8 +239,12 @@ class TraceQueries:
 
 def _figures(row: Sequence[Any]) -> TraceFigures:
     trace_id, event_count, *counts = row[: 2 + len(COUNTERS)]
-    first_at, last_at, agents, event_types, step, *of_error, environment = row[2 + len(COUNTERS) :][:10]
+    first_at, last_at, agents, event_types, step, *of_error, environment, received_at = row[2 + len(COUNTERS) :][:11]
     event_id, span_id, identifier, agent_id = of_error
+    said = dict(zip(RUN_FIELDS, row[13 + len(COUNTERS) :], strict=False))
+    run = {name: value for name, value in said.items() if value is not None}
+    if isinstance(run.get("open_steps"), str):
+        run["open_steps"] = orjson.loads(run["open_steps"])
     error = FirstError(event_id, step, span_id, identifier, agent_id) if step else None
     return TraceFigures(
         trace_id,
@@ -204,5 +255,7 @@ def _figures(row: Sequence[Any]) -> TraceFigures:
         agents,
         event_types,
         first_error=error,
-        environment=environment,
+        environment=environment or run.get("environment", ""),
+        last_received_at=received_at,
+        run=run,
     )

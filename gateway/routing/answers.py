@@ -10,8 +10,8 @@ number with all its digits, and stands as text, too: most readers make a float o
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import attrgetter
 from typing import (
@@ -32,10 +32,13 @@ from axonstream.event_contract import EventInput
 from axonstream.event_fields import LISTED, RARE, Amount, EventAttributes, EventField, Whole
 from axonstream.gateway.control.credentials import ApiVersion
 from axonstream.gateway.routing.wire_values import iso_time, opaque_id, wire_id, with_id_texts
-from axonstream.summary_counters import COUNTERS
+from axonstream.run_summary import run_answer
+from axonstream.summary_counters import COUNTERS, ERRORS
+from axonstream.verdict import Basis, Outcome, RunStatus, Verdict
 
 WireId = int | str
 _COUNT_NAMES = tuple(counter.wire for counter in COUNTERS)
+_NOTHING_OPEN = Verdict("ok", "nothing_open")
 
 
 # Payload and metadata, what the server knows of it, what the sender said, and what few senders say.
@@ -107,7 +110,10 @@ class FirstError:
 
 @dataclass(frozen=True, slots=True)
 class TraceFigures:
-    """What is counted of one trace, `counts` in the order of COUNTERS; times are ms since 1970."""
+    """What is counted of one trace, `counts` in the order of COUNTERS; times are ms since 1970.
+
+    `run` holds the fields of `run_summary` that are known, and `stand` how the run stands.
+    """
 
     trace_id: str
     event_count: int
@@ -118,6 +124,9 @@ class TraceFigures:
     event_types: list[str]
     first_error: FirstError | None
     environment: str = ""
+    last_received_at: int = 0
+    run: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    stand: Verdict = _NOTHING_OPEN
 
 
 class _OldAnswer(TypedDict):
@@ -200,7 +209,7 @@ class BulkAnswer(TypedDict):
 
 
 class FirstErrorAnswer(TypedDict):
-    """The first agent.error of a trace."""
+    """The first agent.error of a trace; `inputEventId` is the event that began the step which it marks."""
 
     eventId: WireId
     eventIdText: NotRequired[str]
@@ -208,6 +217,29 @@ class FirstErrorAnswer(TypedDict):
     spanId: str | None
     identifier: str
     agentId: str | None
+    type: str | None
+    inputEventId: WireId | None
+    inputEventIdText: NotRequired[str]
+
+
+class OpenStepAnswer(TypedDict):
+    """A step that has not ended; `step` names it in its trace."""
+
+    kind: str
+    name: str
+    agentId: str | None
+    since: str
+    step: int
+
+
+class SlowestStepAnswer(TypedDict):
+    """The step that took longest of those that ended."""
+
+    kind: str
+    name: str
+    agentId: str | None
+    durationMs: int
+    step: int
 
 
 class _Events(TypedDict):
@@ -225,9 +257,43 @@ else:
     _Counts = TypedDict("_Counts", dict.fromkeys(_COUNT_NAMES, int))
 
 
-class TraceAnswer(_Events, _Counts):
-    """The figures of one trace. `environment` is the one that its first event with one names; what follows
-    `firstErrorType` is there for v1 clients, which require the fields, and null: this server does not know it."""
+class _Run(TypedDict):
+    firstErrorType: str | None
+    status: RunStatus
+    statusBasis: Basis
+    outcome: Outcome | None
+    recoveredErrors: int
+    rootSpanName: str | None
+    serviceName: str | None
+    sessionId: str | None
+    userId: str | None
+    customer: str | None
+    release: str | None
+    workflow: str | None
+    models: list[str] | None
+    providers: list[str] | None
+    totalTokens: int | None
+    inputTokens: int | None
+    outputTokens: int | None
+    cachedInputTokens: int | None
+    reasoningTokens: int | None
+    costUsd: float | None
+    costUsdText: str | None
+    unpricedCalls: int
+    llmCallCount: int
+    toolErrorCount: int
+    openStepCount: int
+    openSteps: list[OpenStepAnswer]
+    slowestStep: SlowestStepAnswer | None
+
+
+class TraceAnswer(_Events, _Counts, _Run):
+    """The figures of one trace, and how its run stands; what nobody knows is null.
+
+    `environment` and its like are what the events say that are nearest to the root, the earliest first. Tokens and cost
+    are those of LLM calls without LLM calls in them; `costUsdText` has the digits of `costUsd`. `statusBasis` is what
+    `status` rests on. `openSteps` are the oldest of `openStepCount`, 20 at most.
+    """
 
     duration: int
     durationMs: int
@@ -239,18 +305,6 @@ class TraceAnswer(_Events, _Counts):
     eventTypes: list[str]
     firstError: FirstErrorAnswer | None
     environment: str | None
-    firstErrorType: str | None
-    costUsd: float | None
-    customer: str | None
-    models: list[str] | None
-    outcome: str | None
-    providers: list[str] | None
-    release: str | None
-    rootSpanName: str | None
-    serviceName: str | None
-    sessionId: str | None
-    totalTokens: int | None
-    workflow: str | None
 
 
 class SummaryAnswer(TraceAnswer):
@@ -363,21 +417,16 @@ def trace_answer(figures: TraceFigures, generation: ApiVersion) -> TraceAnswer:
         "endedAt": end,
         "agents": figures.agents,
         "eventTypes": figures.event_types,
-        "firstError": None if error is None else _first_error_answer(error, generation),
+        "firstError": None if error is None else _first_error_answer(error, figures.run, generation),
         "environment": figures.environment or None,
-        "firstErrorType": None if error is None else "agent.error",
-        "costUsd": None,
-        "customer": None,
-        "models": None,
-        "outcome": None,
-        "providers": None,
-        "release": None,
-        "rootSpanName": None,
-        "serviceName": None,
-        "sessionId": None,
-        "totalTokens": None,
-        "workflow": None,
+        **_run(figures),
     }
+
+
+def _run(figures: TraceFigures) -> _Run:
+    told = run_answer(figures.run, figures.stand, figures.counts[ERRORS])
+    cost = told["costUsdText"]
+    return cast("_Run", told | {"costUsd": None if cost is None else orjson.Fragment(cost)})
 
 
 def _counts(figures: TraceFigures) -> _Counts:
@@ -389,15 +438,18 @@ def summary_answer(figures: TraceFigures, events: list[EventAnswer], generation:
     return {**trace_answer(figures, generation), "events": events}
 
 
-def _first_error_answer(error: FirstError, generation: ApiVersion) -> FirstErrorAnswer:
+def _first_error_answer(error: FirstError, run: Mapping[str, Any], generation: ApiVersion) -> FirstErrorAnswer:
+    begun_by = run.get("first_error_input_event_id", 0)
     answer: FirstErrorAnswer = {
         "eventId": wire_id(error.event_id, generation),
         "step": error.step,
         "spanId": error.span_id or None,
         "identifier": error.identifier,
         "agentId": error.agent_id or None,
+        "type": run.get("first_error_type") or None,
+        "inputEventId": wire_id(begun_by, generation) if begun_by else None,
     }
-    return with_id_texts(answer, "eventId")
+    return with_id_texts(answer, "eventId", "inputEventId")
 
 
 def _as_sent(raw: bytes) -> dict[str, Any]:

@@ -114,8 +114,8 @@ for offset, event in enumerate(read):
 key = state_key("1", "tr_1")
 assert unpack_state(key, pack_state(state), {}).counts == state.counts == [0, 0, 0, 2]
 packed = pack_state(state)
-assert packed[8] == 3
-older = packed[:8] + b"\2" + packed[9:74] + packed[82:]  # as a version without the counter has it
+assert packed[8] == 4
+older = packed[:8] + b"\3" + packed[9:74] + packed[82:]  # as a version without the counter has it
 before = unpack_state(key, older, {})
 assert (before.counts, before.event_count, before.exact) == ([0, 0, 0, 0], 2, False)
 assert (before.event_types, before.ids.tail) == (state.event_types, state.ids.tail)

@@ -149,6 +149,8 @@ def masked(value: Any) -> Any:
         return value
     found = {name: masked(one) for name, one in value.items()}
     hidden = [*TIMES, "requestId"]
+    if "kind" in found:  # a step is named by its place in the log
+        hidden += ["step"]
     if "identifier" in found and "dedupKey" in found and not found["dedupKey"]:
         hidden += IDS
     if "occurredAt" in found and found["occurredAt"] == found["createdAt"]:

@@ -37,9 +37,7 @@ def test_what_is_not_known_of_a_trace_is_null() -> None:
     """0 tokens, no cost and no session are answers; nobody has counted them."""
     figures = TraceFigures("tr_1", 1, [0, 0, 0], 5, 9, ["a"], ["agent.start"], None, "production")
     row = trace_answer(figures, ApiVersion.V1)
-    unknown = (
-        "costUsd customer models outcome providers release rootSpanName serviceName sessionId totalTokens workflow"
-    )
+    unknown = "costUsd customer models providers release rootSpanName serviceName sessionId totalTokens userId workflow"
     assert {name: row[name] for name in [*unknown.split(), "firstError", "firstErrorType"]} == dict.fromkeys(
         [*unknown.split(), "firstError", "firstErrorType"]
     )

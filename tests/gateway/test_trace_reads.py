@@ -237,7 +237,8 @@ def test_a_trace_in_two_segments_is_counted_whole(server_settings: Settings) -> 
             found = (await client.get("/traces/t/summary")).json()
             assert (found["totalEvents"], found["durationMs"], found["agents"]) == (2, 9, ["a", "b"])
             assert found["firstError"] == {
-                "eventId": 1001, "eventIdText": "1001", "step": 2, "spanId": None, "identifier": "step", "agentId": "b"
+                "eventId": 1001, "eventIdText": "1001", "step": 2, "spanId": None, "identifier": "step", "agentId": "b",
+                "type": None, "inputEventId": None,
             }  # fmt: skip
 
     asyncio.run(scenario())
