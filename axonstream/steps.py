@@ -24,6 +24,8 @@ from zlib import crc32
 
 import orjson
 
+from axonstream.event_fields import MAX_ID
+
 MOST_OPEN = 256  # steps of one trace that are open, or whose start is missing
 MOST_ATTEMPTS = 256  # kinds of step, by kind, agent and name, of which the attempts are counted
 MAX_MESSAGE = 1000  # characters of an error's message
@@ -525,6 +527,8 @@ class StepBook:
             if usage is not None and step.has_ended:
                 for at, name in enumerate(TOKENS):
                     self.tokens[at] += by * (getattr(usage, name) or 0)
+                    if not 0 <= self.tokens[at] <= MAX_ID:  # millions of calls that took more than any can
+                        self.tokens[at], self.exact = max(0, min(self.tokens[at], MAX_ID)), False
                 if usage.has_tokens:
                     self.calls_with_tokens += by
                 if usage.cost is not None:

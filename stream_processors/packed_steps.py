@@ -12,18 +12,19 @@ from struct import Struct, pack, unpack_from
 from axonstream.steps import TEXTS, UNKNOWN, Root, Slowest, Status, Step, StepBook, Usage
 
 _HEAD = Struct(">BHHHBBBH")  # flags; open, early, attempts; closed, LLM parents, known; bytes of models, providers
-_TOTALS = Struct(">IIIII4QQ")
+_TOTALS = Struct(">IIIII4QQQ")  # counts of calls, tokens, cost in two halves
 _TOTALS_EXACT, _HAS_TOTALS, _HAS_ROOT, _HAS_SLOWEST = 1, 2, 4, 8
 _ROOT = Struct(">QqBBBqH")  # offset, start, kind, has a parent, status, end, bytes of the name
 _SLOWEST = Struct(">QQBH")  # duration, offset, kind, bytes of name and agent
 _KNOWN = Struct(">BBQH")  # place in TEXTS, has a parent, time, bytes
 _STEP = Struct(">QQqQqBBBHH")  # offset, arrival, start, id of the start, parent; kind, flags, depth, attempt, bytes
 _END = Struct(">qQ")
-_USAGE = Struct(">5q")
+_USAGE = Struct(">4qqQ")  # tokens, cost in two halves; -1 where nobody said
 _SAID, _ABANDONED, _WRAPS, _ENDED, _FAILED, _USED = 3, 4, 8, 16, 32, 64
 _FIRST_TEXTS = 4  # name, agent, span, parent's span; then TEXTS, the error's type and message, the price
 _STEP_TEXTS = _FIRST_TEXTS + len(TEXTS) + 3
 _BETWEEN = "\x00\x00"  # models and providers: none of them is empty
+_HALF = 1 << 64
 NO_STEPS = b""
 
 
@@ -36,7 +37,7 @@ def pack_book(book: StepBook) -> bytes:
         book.unpriced_calls,
         book.tool_errors,
         *book.tokens,
-        book.cost,
+        *divmod(book.cost, _HALF),
     )
     flags = _TOTALS_EXACT if book.exact else 0
     parts: list[bytes] = []
@@ -102,8 +103,10 @@ def unpack_book(packed: bytes) -> StepBook:
             book.unpriced_calls,
             book.tool_errors,
             *book.tokens,
-            book.cost,
+            high,
+            low,
         ) = _TOTALS.unpack_from(packed, at)
+        book.cost = high * _HALF + low
         at += _TOTALS.size
     if flags & _HAS_ROOT:
         offset, started_at, kind, has_parent, status, ended_at, size = _ROOT.unpack_from(packed, at)
@@ -157,7 +160,8 @@ def _step_parts(step: Step) -> list[bytes]:
         flags |= _USED
         price = usage.price
         numbers = [usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.reasoning_tokens]
-        parts.append(_USAGE.pack(*(UNKNOWN if number is None else number for number in [*numbers, usage.cost])))
+        cost = (UNKNOWN, 0) if usage.cost is None else divmod(usage.cost, _HALF)
+        parts.append(_USAGE.pack(*(UNKNOWN if number is None else number for number in numbers), *cost))
     texts = (
         f"{step.name}\x00{step.agent_id}\x00{step.span_id}\x00{step.parent_span_id}\x00"
         + "\x00".join(step.texts)
@@ -213,8 +217,9 @@ def _step_at(packed: bytes, at: int) -> tuple[Step, int]:
         step.error_at, step.error_event_id = _END.unpack_from(packed, at)
         at += _END.size
     if flags & _USED:
-        given = [None if number < 0 else number for number in _USAGE.unpack_from(packed, at)]
+        *numbers, high, low = _USAGE.unpack_from(packed, at)
         at += _USAGE.size
-        tokens_in, tokens_out, cached, reasoning, cost = given
+        tokens_in, tokens_out, cached, reasoning = (None if number < 0 else number for number in numbers)
+        cost = None if high < 0 else high * _HALF + low
         step.usage = Usage(tokens_in, tokens_out, cached, reasoning, cost, price)
     return step, at

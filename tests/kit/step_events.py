@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from axonstream.steps import NO_PRICES, Prices, Step, StepBook
 
+MOST_USD = Decimal("999999.999999999999")
 AGENTS, NAMES, SPANS = ("", "a", "b"), ("search", "ask"), ("", "s", "t", "u")
 TYPES = (
     *("agent.start", "agent.end", "agent.tool_call.start", "agent.tool_call.end"),
@@ -67,7 +68,7 @@ def events() -> st.SearchStrategy[GivenEvent]:
         provider=st.sampled_from(["", "p"]),
         input_tokens=st.none() | st.integers(0, 9),
         output_tokens=st.none() | st.integers(0, 9),
-        cost_usd=st.none() | st.sampled_from([Decimal(0), Decimal("0.000000000001"), Decimal("1.5")]),
+        cost_usd=st.none() | st.sampled_from([Decimal(0), Decimal("0.000000000001"), Decimal("1.5"), MOST_USD]),
     )
 
 
