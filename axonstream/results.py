@@ -148,7 +148,9 @@ class _TraceFigures(_Counted):
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
     reasoning_tokens: int | None = None
-    cost_usd: Annotated[Decimal | None, Field(validation_alias=AliasChoices("costUsdText", "cost_usd"))] = None
+    cost_usd: Annotated[Decimal | None, Field(validation_alias=AliasChoices("costUsdText", "costUsd", "cost_usd"))] = (
+        None
+    )
     unpriced_calls: int = 0
     llm_call_count: int = 0
     tool_error_count: int = 0

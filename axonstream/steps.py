@@ -28,7 +28,9 @@ from axonstream.event_fields import MAX_ID
 
 MOST_OPEN = 256  # steps of one trace that are open, or whose start is missing
 MOST_ATTEMPTS = 256  # kinds of step, by kind, agent and name, of which the attempts are counted
-MAX_MESSAGE = 1000  # characters of an error's message
+MAX_MESSAGE = 500  # characters of an error's message
+MAX_TYPE = 64  # characters of an error's type that only its payload says
+SKEW_MS = 5000  # by which the clocks of one agent may differ: its end may seem to be before its start
 MOST_NAMES = 64  # models of a trace, and providers
 UNKNOWN = -1
 PICO = 12  # costs are whole numbers of 1e-12 USD
@@ -146,7 +148,7 @@ class Usage:
 
     @property
     def has_tokens(self) -> bool:
-        return self.input_tokens is not None or self.output_tokens is not None
+        return any(getattr(self, name) is not None for name in TOKENS)
 
 
 @dataclass(slots=True)
@@ -229,8 +231,10 @@ class Root:
     ended_at: int = UNKNOWN
 
     @property
-    def order(self) -> tuple[bool, int, int]:
-        return (self.has_parent, self.started_at, self.offset)
+    def order(self) -> tuple[bool, int, int, int]:
+        """A run of an agent says more of the whole than a span beside it, and a span more than a call."""
+        rank = _RANKS.get(self.kind, len(_RANKS))
+        return (self.has_parent, rank, self.started_at, self.offset)
 
 
 @dataclass(slots=True)
@@ -257,6 +261,7 @@ class StepBook:
     early: list[Step] = field(default_factory=list[Step])
     attempts: dict[int, int] = field(default_factory=dict[int, int])
     closed: list[int] = field(default_factory=list[int])
+    closed_spans: list[int] = field(default_factory=list[int])
     llm_parents: list[int] = field(default_factory=list[int])
     known: dict[int, tuple[bool, int, str]] = field(default_factory=dict[int, tuple[bool, int, str]])
     models: list[str] = field(default_factory=list[str])
@@ -284,7 +289,7 @@ class StepBook:
         elif (kind := ENDS.get(event_type)) is not None:
             changed = self._end(event, offset, kind, texts, prices, most)
         elif event_type == ERROR:
-            changed = self._error(event)
+            changed = self._error(event, texts, prices)
         elif event.duration_ms is not None:
             changed = self._whole(event, offset, texts, prices)
         for step in changed:
@@ -322,7 +327,7 @@ class StepBook:
         if step is not None:
             self.early.remove(step)
             self._uncount(step)
-            self._close(step)
+            self._close(kind, agent, span, step.span_id)
         elif len(self.open) + len(self.early) >= most:
             self.exact = False
             return ()
@@ -345,19 +350,20 @@ class StepBook:
     ) -> Sequence[Step]:
         step = self._open_start_of(event, kind)
         if step is None:
-            if event.span_id and _mark(kind, event.agent_id, event.span_id) in self.closed:
+            if event.span_id and (self._has_closed(event, kind) or self._is_early(event, kind)):
                 return ()  # the same end once more
             if len(self.open) + len(self.early) >= most:
                 self.exact = False
                 return ()
             step = self._new(event, offset, kind)
-            wrappers = self._place(step)
+            wrappers = self._place(step, is_early=True)
             self.early.append(step)
         else:
             wrappers = []
             self.open.remove(step)
             self._uncount(step)
-            self._close(step)
+            meant = step.span_id in (event.span_id, event.parent_span_id)
+            self._close(kind, event.agent_id, event.span_id, step.span_id if meant else "")
         step.ended_at, step.end_event_id = event.occurred_at, event.event_id
         if step.started_at < 0 and event.duration_ms is not None:
             step.started_at = max(0, event.occurred_at - event.duration_ms)
@@ -365,7 +371,7 @@ class StepBook:
         if step.said == Status.ERROR and not step.error_event_id:
             step.error_type, step.error_message = error_of(event)
         step.texts = _either(texts, step.texts)
-        self._take_usage(step, event, prices)
+        self._take_usage(step, event, prices, is_start=False)
         self._count(step)
         return [step, *wrappers, *self._rooted(step)]
 
@@ -379,12 +385,12 @@ class StepBook:
         if step.said == Status.ERROR:
             step.error_type, step.error_message = error_of(event)
         step.texts = texts
-        self._take_usage(step, event, prices)
-        self._close(step)
+        self._take_usage(step, event, prices, is_start=False)
+        self._close(SPAN, event.agent_id, event.span_id)
         self._count(step)
         return [step, *self._rooted(step)]
 
-    def _error(self, event: StepEvent) -> Sequence[Step]:
+    def _error(self, event: StepEvent, texts: tuple[str, ...], prices: Prices) -> Sequence[Step]:
         step = self.marked_by(event)
         if step is None:
             return ()
@@ -393,6 +399,8 @@ class StepBook:
             step.error_type, step.error_message = error_of(event)
             step.error_event_id = event.event_id
         step.error_at = max(step.error_at, event.occurred_at)
+        step.texts = _either(step.texts, texts)
+        self._take_usage(step, event, prices)
         self._count(step)
         return [step, *self._rooted(step)]
 
@@ -406,7 +414,7 @@ class StepBook:
             found = [step for step in (*self.open, *self.early) if step.span_id == span]
             if found:
                 return next((step for step in reversed(found) if step.agent_id == event.agent_id), found[-1])
-            if any(_mark(kind, event.agent_id, span) in self.closed for kind in range(len(KINDS))):
+            if crc32(span.encode()) in self.closed_spans:
                 return None  # it has ended, and stays as it is
         return next(
             (step for step in reversed(self.open) if step.agent_id == event.agent_id and step.name == event.identifier),
@@ -415,16 +423,28 @@ class StepBook:
 
     def _open_start_of(self, event: StepEvent, kind: int) -> Step | None:
         same = [step for step in self.open if step.kind == kind and step.agent_id == event.agent_id]
-        for span in (event.span_id, event.parent_span_id):
-            if span and (found := [step for step in same if step.span_id == span]):
+        if event.span_id:
+            if found := [step for step in same if step.span_id == event.span_id]:
                 return found[-1]
-        if event.span_id and _mark(kind, event.agent_id, event.span_id) in self.closed:
-            return None
+            if self._has_closed(event, kind):
+                return None
+        if event.parent_span_id and (found := [step for step in same if step.span_id == event.parent_span_id]):
+            return next((step for step in reversed(found) if step.name == event.identifier), found[-1])
         named = [step for step in same if step.name == event.identifier]
         begun = [step for step in named if step.started_at <= event.occurred_at]
         if begun:
             return max(begun, key=lambda step: (step.started_at, step.offset))
-        return min(named, key=lambda step: (step.started_at, step.offset), default=None)
+        near = [step for step in named if step.started_at <= event.occurred_at + SKEW_MS]
+        return min(near, key=lambda step: (step.started_at, step.offset), default=None)
+
+    def _has_closed(self, event: StepEvent, kind: int) -> bool:
+        return _mark(kind, event.agent_id, event.span_id) in self.closed
+
+    def _is_early(self, event: StepEvent, kind: int) -> bool:
+        return any(
+            step.span_id == event.span_id and step.kind == kind and step.agent_id == event.agent_id
+            for step in self.early
+        )
 
     def _begun_by(self, kind: int, agent: str, span: str) -> bool:
         return any(step.span_id == span and step.kind == kind and step.agent_id == agent for step in self.open)
@@ -439,7 +459,8 @@ class StepBook:
         later = [step for step in named if step.ended_at >= event.occurred_at]
         if later:
             return min(later, key=lambda step: (step.ended_at, step.offset))
-        return max(named, key=lambda step: (step.ended_at, step.offset), default=None)
+        near = [step for step in named if step.ended_at >= event.occurred_at - SKEW_MS]
+        return max(near, key=lambda step: (step.ended_at, step.offset), default=None)
 
     # What follows from it
 
@@ -453,8 +474,11 @@ class StepBook:
             step.attempt = attempts[mark] = min(attempts.get(mark, 0) + 1, _MOST_COUNTED)
         return step
 
-    def _place(self, step: Step) -> list[Step]:
-        """Its parent among the steps that are open; the LLM calls that turn out to have it in them."""
+    def _place(self, step: Step, *, is_early: bool = False) -> list[Step]:
+        """Its parent among the steps that are open; the LLM calls that turn out to have it in them.
+
+        What an end that is early calls its parent may be its own start.
+        """
         parent: Step | None = None
         if step.parent_span_id:
             parent = next((s for s in reversed(self.open) if s.span_id == step.parent_span_id and s is not step), None)
@@ -474,13 +498,16 @@ class StepBook:
                 self._count(parent)
                 wrappers.append(parent)
             parent = next((s for s in self.open if s.offset == parent.parent), None) if parent.parent >= 0 else None
-        if step.parent < 0 and step.parent_span_id:
+        if step.parent < 0 and step.parent_span_id and not is_early:
             self.llm_parents = [*self.llm_parents, crc32(step.parent_span_id.encode())][-_MOST_REMEMBERED:]
         return wrappers
 
-    def _close(self, step: Step) -> None:
-        if step.span_id:
-            self.closed = [*self.closed, _mark(step.kind, step.agent_id, step.span_id)][-_MOST_REMEMBERED:]
+    def _close(self, kind: int, agent: str, *spans: str) -> None:
+        """A step has ended; `spans` are its own, and that of its end."""
+        for span in dict.fromkeys(spans):
+            if span:
+                self.closed = [*self.closed, _mark(kind, agent, span)][-_MOST_REMEMBERED:]
+                self.closed_spans = [*self.closed_spans, crc32(span.encode())][-_MOST_REMEMBERED:]
 
     def _learn(self, event: StepEvent, texts: tuple[str, ...]) -> None:
         place = (event.parent_span_id != "", event.occurred_at)
@@ -488,8 +515,8 @@ class StepBook:
             if text and at < _OF_CALL and ((found := self.known.get(at)) is None or place < (found[0], found[1])):
                 self.known[at] = (*place, text)
 
-    def _take_usage(self, step: Step, event: Any, prices: Prices) -> None:
-        """What the event says of tokens and cost; an end's word stands above its start's."""
+    def _take_usage(self, step: Step, event: Any, prices: Prices, *, is_start: bool = True) -> None:
+        """What the event says of tokens and cost; an end's word stands above any other's."""
         tokens = [getattr(event, name) for name in TOKENS]
         cost = event.cost_usd
         if step.usage is None:
@@ -498,12 +525,14 @@ class StepBook:
             step.usage = Usage()
         usage = step.usage
         for name, number in zip(TOKENS, tokens, strict=True):
-            if number is not None and (getattr(usage, name) is None or step.has_ended):
+            if number is not None and (getattr(usage, name) is None or not is_start):
                 setattr(usage, name, number)
-        if cost is not None and (usage.cost is None or usage.price or step.has_ended):
-            usage.cost, usage.price = int(cost.scaleb(PICO)), ""
+        if usage.price:  # it was worked out with less
+            usage.cost, usage.price = None, ""
+        if cost is not None and (usage.cost is None or not is_start):
+            usage.cost = int(cost.scaleb(PICO))
         model = step.texts[_MODEL]
-        if usage.cost is None and step.kind == LLM and model and usage.has_tokens and step.has_ended:
+        if usage.cost is None and step.kind == LLM and model and usage.has_tokens and step.end_at >= 0:
             priced = prices.cost(
                 model,
                 step.end_at,
@@ -524,7 +553,7 @@ class StepBook:
             self._name(self.models, step.texts[_MODEL])
             self._name(self.providers, step.texts[_PROVIDER])
             usage = step.usage
-            if usage is not None and step.has_ended:
+            if usage is not None and step.end_at >= 0:
                 for at, name in enumerate(TOKENS):
                     self.tokens[at] += by * (getattr(usage, name) or 0)
                     if not 0 <= self.tokens[at] <= MAX_ID:  # millions of calls that took more than any can
@@ -549,7 +578,7 @@ class StepBook:
 
     def _rooted(self, step: Step) -> list[Step]:
         """What `step`, which has changed, says of the run; the other steps that are changed by it."""
-        took = step.duration_ms if step.has_ended else None
+        took = step.duration_ms if step.has_ended and (step.start_event_id or step.kind == SPAN) else None
         if took is not None and (self.slowest is None or took > self.slowest.duration_ms):
             self.slowest = Slowest(took, step.offset, step.kind, step.name, step.agent_id)
         if step.started_at < 0:
@@ -560,6 +589,8 @@ class StepBook:
             if root is None or own.order < root.order:
                 self.root = root = own
         if root.offset == step.offset:
+            root.name, root.started_at = step.name, step.started_at
+            root.has_parent, root.kind = step.parent_span_id != "", step.kind
             root.status, root.ended_at = step.status, step.end_at
             return self._give_up(root, self.open, step)
         return self._give_up(root, self.open if step.kind == AGENT else [step], step)
@@ -573,21 +604,29 @@ class StepBook:
         has_ended = root.kind in (AGENT, SPAN) and root.status in (Status.OK, Status.ERROR)
         if not has_ended and not any(step.abandoned for step in steps):
             return []
-        at_work = {step.agent_id for step in self.open if step.kind == AGENT and step.error_at < 0}
+        at_work = {
+            step.agent_id
+            for step in self.open
+            if step.kind == AGENT and step.error_at < 0 and not self._goes_with(root, step, has_ended=has_ended)
+        }
         changed: list[Step] = []
         for step in steps:
             if step.has_ended or step.error_at >= 0:
                 continue
-            abandoned = has_ended and step.started_at <= root.ended_at
-            if step.kind == AGENT:
-                abandoned = abandoned and step.parent_span_id != ""
-            elif step.agent_id in at_work:
+            abandoned = self._goes_with(root, step, has_ended=has_ended)
+            if step.kind != AGENT and step.agent_id in at_work:
                 abandoned = False
             if abandoned != step.abandoned:
                 step.abandoned = abandoned
                 if step is not but:
                     changed.append(step)
         return changed
+
+    @staticmethod
+    def _goes_with(root: Root, step: Step, *, has_ended: bool) -> bool:
+        """By itself, without a look at what it is inside of."""
+        own_run = step.kind == AGENT and not step.parent_span_id
+        return has_ended and step.started_at <= root.ended_at and not own_run
 
 
 def usd(picodollars: int) -> str:
@@ -597,6 +636,7 @@ def usd(picodollars: int) -> str:
 
 
 STATUSES = {status: status.name.lower() for status in Status}
+_RANKS = {AGENT: 0, SPAN: 1}
 _SAID = {"ok": Status.OK, "error": Status.ERROR}
 _MODEL, _PROVIDER = TEXTS.index("model"), TEXTS.index("provider")
 _OF_CALL = _MODEL  # from here on, TEXTS are of one LLM call and not of its run
@@ -633,7 +673,7 @@ def error_of(event: StepEvent) -> tuple[str, str]:
     payload = _object(event.payload)
     inner = payload.get("error")
     found = payload | cast("dict[str, Any]", inner) if isinstance(inner, dict) else payload
-    return event.error_type or _first_text(found, _TYPES), _first_text(found, _MESSAGES)
+    return event.error_type or _first_text(found, _TYPES)[:MAX_TYPE], _first_text(found, _MESSAGES)
 
 
 def _object(payload: Any) -> dict[str, Any]:

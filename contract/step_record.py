@@ -126,5 +126,5 @@ def step_record(tenant_id: str, trace_id: str, step: Step) -> StepRecord:
         record.input_tokens, record.output_tokens = usage.input_tokens, usage.output_tokens
         record.cached_input_tokens, record.reasoning_tokens = usage.cached_input_tokens, usage.reasoning_tokens
         record.cost_usd, record.price = None if usage.cost is None else usd(usage.cost), usage.price
-        record.is_counted = 1 if step.kind == LLM and not step.wraps and step.has_ended else 0
+        record.is_counted = 1 if step.kind == LLM and not step.wraps and step.end_at >= 0 else 0
     return record

@@ -70,9 +70,7 @@ class Parts:
         self.offsets = PipelineOffsets(settings)
         self.visibility = Visibility(self.offsets, settings.read_wait_ms, self.late_reads.moved)
         self.clickhouse = ClickHouseReads(settings)
-        self.queries = TraceQueries(
-            self.clickhouse, stall_s=settings.stall_s, most_open=settings.max_open_steps, now_ms=now_ms
-        )
+        self.queries = TraceQueries(self.clickhouse, stall_s=settings.stall_s, now_ms=now_ms)
         self.lag = PipelineLag(self.offsets, settings.topic_retention_hours * 3600, time.monotonic, now_ms)
         self.deletions = Deletions(settings, self.control, LogMarkers(settings) if markers is None else markers, now_ms)
         self.room = BodyRoom()

@@ -31,7 +31,7 @@ class WorkerSettings(PartSettings):
     max_open_steps: int = Field(
         default=256,
         ge=1,
-        le=10_000,
+        le=300,
         description="Steps of one trace that may be open, or may lack their start. Beyond it the summary is not exact, "
         "and reads count the events themselves.",
     )

@@ -119,6 +119,7 @@ def _forget(
     else:
         prefix = state_key(tenant_id, "")
         keys = [key for key in {**folded.touched, **dict.fromkeys(states)} if key.startswith(prefix)]
+    gone: set[bytes] = set()
     for key in keys:
         state = folded.touched.get(key)
         if state is None and (key not in states or states.partitions.get(key, partition) != partition):
@@ -127,10 +128,11 @@ def _forget(
         if state.first_offset < offset:
             folded.touched.pop(key, None)
             changed.pop(key, None)
-            folded.steps = {place: of for place, of in folded.steps.items() if place[0] != key}
+            gone.add(key)
             folded.changelog += tombstone_records(key, state)
             folded.forgotten[key] = None
             states.forget(key)
+    folded.steps = {place: of for place, of in folded.steps.items() if place[0] not in gone}
 
 
 def new_state(event: Event, offset: int) -> TraceState:

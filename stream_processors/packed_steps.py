@@ -11,7 +11,7 @@ from struct import Struct, pack, unpack_from
 
 from axonstream.steps import TEXTS, UNKNOWN, Root, Slowest, Status, Step, StepBook, Usage
 
-_HEAD = Struct(">BHHHBBBH")  # flags; open, early, attempts; closed, LLM parents, known; bytes of models, providers
+_HEAD = Struct(">BHHHBBBBH")  # flags; open, early, attempts; closed, their spans, LLM parents, known; bytes of models
 _TOTALS = Struct(">IIIII4QQQ")  # counts of calls, tokens, cost in two halves
 _TOTALS_EXACT, _HAS_TOTALS, _HAS_ROOT, _HAS_SLOWEST = 1, 2, 4, 8
 _ROOT = Struct(">QqBBBqH")  # offset, start, kind, has a parent, status, end, bytes of the name
@@ -59,7 +59,7 @@ def pack_book(book: StepBook) -> bytes:
         count = len(book.attempts)
         parts.append(pack(f">{count}I{count}H", *book.attempts, *book.attempts.values()))
     if book.closed or book.llm_parents:
-        marks = (*book.closed, *book.llm_parents)
+        marks = (*book.closed, *book.closed_spans, *book.llm_parents)
         parts.append(pack(f">{len(marks)}I", *marks))
     models = b""
     if book.models or book.providers:
@@ -80,6 +80,7 @@ def pack_book(book: StepBook) -> bytes:
         len(book.early),
         len(book.attempts),
         len(book.closed),
+        len(book.closed_spans),
         len(book.llm_parents),
         len(book.known),
         len(models),
@@ -92,7 +93,7 @@ def unpack_book(packed: bytes) -> StepBook:
     book = StepBook()
     if not packed:
         return book
-    flags, opened, early, attempts, closed, llm_parents, known, models = _HEAD.unpack_from(packed)
+    flags, opened, early, attempts, closed, closed_spans, llm_parents, known, models = _HEAD.unpack_from(packed)
     book.exact = flags & _TOTALS_EXACT != 0
     at = _HEAD.size
     if flags & _HAS_TOTALS:
@@ -126,9 +127,10 @@ def unpack_book(packed: bytes) -> StepBook:
         book.attempts = dict(zip(numbers[:attempts], numbers[attempts:], strict=True))
         at += 6 * attempts
     if closed or llm_parents:
-        marks = unpack_from(f">{closed + llm_parents}I", packed, at)
+        marks = unpack_from(f">{closed + closed_spans + llm_parents}I", packed, at)
         at += 4 * len(marks)
-        book.closed, book.llm_parents = list(marks[:closed]), list(marks[closed:])
+        book.closed, book.llm_parents = list(marks[:closed]), list(marks[closed + closed_spans :])
+        book.closed_spans = list(marks[closed : closed + closed_spans])
     if models:
         of_models, _, of_providers = packed[at : at + models].decode().partition(_BETWEEN)
         book.models = of_models.split("\x00") if of_models else []

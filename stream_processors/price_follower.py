@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import aclosing
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from axonstream.contract.price_records import PriceRecordError, RecordedPrices
 from axonstream.contract.prices import PriceList
@@ -46,7 +46,14 @@ class PriceFollower:
                 wait_s = _AGAIN_S
             except NoTopicError as error:
                 self._warn(f"{error}. Until then, no model has a price")
-                self._take(PriceList())
+                self._unless_loaded()
+                wait_s = _MISSING_AGAIN_S
+            except TopicAuthorizationFailedError as error:
+                self._warn(
+                    "the prices cannot be read: let the processors read the control topic (ACL: Read). Until then, no "
+                    f"model has a price: {error!r}"
+                )
+                self._unless_loaded()
                 wait_s = _MISSING_AGAIN_S
             except (KafkaError, OSError, TimeoutError) as error:
                 self._warn(f"the prices cannot be read from the control topic, trying again: {error!r}")
@@ -75,6 +82,11 @@ class PriceFollower:
                     self._take(recorded.price_list())
                     self._trouble = ""
                     news = False
+
+    def _unless_loaded(self) -> None:
+        """A list that was read once stays: whoever folds on without it loses what calls cost."""
+        if not self._loaded.is_set():
+            self._take(PriceList())
 
     def _take(self, prices: PriceList) -> None:
         self.prices = prices

@@ -34,6 +34,8 @@ class QueueInTurn(Generic[Place, Batch]):
         the place.
         """
         waiting = self._waiting.setdefault(place, deque())
+        if place in self._broken:
+            raise BrokenInvariantError("what must come before this output was not stored")
         if not batches or not (after or waiting):
             return [self._send(place, batch) for batch in batches]
         loop = (after or waiting[-1][2])[0].get_loop()

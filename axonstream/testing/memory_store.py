@@ -120,7 +120,11 @@ def _run(arrived: list[Stored]) -> Row:
     answer = run_answer(said, stand, errors)
     cost = answer["costUsdText"]
     begun_by = said.get("first_error_input_event_id")
-    return answer | {"costUsd": None if cost is None else float(cost), "inputEventId": begun_by}
+    return answer | {
+        "costUsd": None if cost is None else float(cost),
+        "inputEventId": begun_by,
+        "environment": said.get("environment"),
+    }
 
 
 def figures_of(trace: list[Stored]) -> Row:
@@ -132,7 +136,7 @@ def figures_of(trace: list[Stored]) -> Row:
     error = next((place for place, kind in enumerate(types) if kind == EventType.AGENT_ERROR), None)
     named = sorted((one.occurred_at, name) for one in trace if (name := one.row["environment"]))
     run = _run(sorted(trace, key=attrgetter("arrival")))
-    begun_by = run.pop("inputEventId")
+    begun_by, environment = run.pop("inputEventId"), run.pop("environment")
     return {
         "traceId": rows[0]["traceId"],
         "totalEvents": len(rows),
@@ -152,7 +156,7 @@ def figures_of(trace: list[Stored]) -> Row:
         "firstError": None
         if error is None
         else _first_error(rows[error], error + 1, begun_by) | {"type": run["firstErrorType"]},
-        "environment": named[0][1] if named else None,
+        "environment": environment or (named[0][1] if named else None),
         **run,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, cast
 
 import httpx
@@ -19,6 +19,11 @@ _AMOUNTS = tuple(name for field in SENT if isinstance(field.kind, Amount) for na
 MAX_BULK_BYTES, MAX_BULK_EVENTS = 32 << 20, 50_000
 
 
+def _any_number(digits: str) -> Decimal:
+    """NaN, which is no amount, where the exponent is beyond all bounds."""
+    return Decimal(digits, Context(traps=[]))
+
+
 def parsed(raw: bytes) -> Any:
     """Raises ValueError for what is not JSON."""
     if not raw.strip():
@@ -29,7 +34,7 @@ def parsed(raw: bytes) -> Any:
         raise ValueError(f"not valid JSON in UTF-8: {error}") from None
     value = wire_json.decode(raw)  # the one that keeps large integers
     if any(name.encode() in raw for name in _AMOUNTS):
-        _put_digits(value, json.loads(raw, parse_float=Decimal))
+        _put_digits(value, json.loads(raw, parse_float=_any_number))
     return value
 
 

@@ -14,20 +14,25 @@ from axonstream.run_summary import RunFold
 from axonstream.steps import PICO, usd
 
 _AT_A_TIME = 2000
+_MOST_OPEN = 5000  # of a trace that is counted again; the processor has given up before
 _COLUMNS = {field.name: field.name for field in RARE} | {"cost_usd": "toString(cost_usd)"}
 _OWN = ("event_id", "event_type", "identifier", "agent_id", "span_id", "parent_span_id", "environment")
 
-# Only what makes steps, marks them, or says something of the run; of a payload, what an error says of itself.
+# In the order of arrival: a trace that moved when partitions were added began in the one that took its first event.
+# Without payloads: what an error says of itself is in its step alone.
 _EVENTS = f"""SELECT trace_id, _offset, {", ".join(_OWN)},
-  toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(received_at),
-  if(event_type = 'agent.error' OR status = 'error', payload, '{{}}'), {", ".join(_COLUMNS.values())}
+  toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(received_at), '{{}}', {", ".join(_COLUMNS.values())}
 FROM events WHERE tenant_id = {{tenant:String}} AND trace_id IN {{traces:Array(String)}}
-ORDER BY trace_id, _topic_epoch, _partition, _offset"""  # noqa: S608  constants only
+ORDER BY trace_id, _topic_epoch,
+  min(received_at) OVER (PARTITION BY trace_id, _topic_epoch, _partition), _partition, _offset"""  # noqa: S608  constants only
 
 # What the processor has worked out with a price is in the rows of its steps alone.
-_PRICED = """SELECT trace_id, toString(sum(cost_usd)), count() FROM steps_log FINAL
-WHERE tenant_id = {tenant:String} AND trace_id IN {traces:Array(String)} AND gone = 0 AND is_counted = 1 AND price != ''
-GROUP BY trace_id"""
+_PRICED = """SELECT trace_id, toString(sum(cost_usd)), count() FROM (
+  SELECT trace_id, cost_usd FROM steps_log FINAL
+  WHERE tenant_id = {tenant:String} AND trace_id IN {traces:Array(String)}
+    AND gone = 0 AND is_counted = 1 AND price != ''
+  LIMIT 1 BY trace_id, end_event_id
+) GROUP BY trace_id"""
 
 
 class _Event(NamedTuple):
@@ -50,7 +55,7 @@ class _Event(NamedTuple):
 
 
 async def recomputed_runs(
-    reads: ClickHouseReads, tenant_id: str, trace_ids: Sequence[str], most_open: int
+    reads: ClickHouseReads, tenant_id: str, trace_ids: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """By trace, what its summary would say of its run (see `run_summary`), from the events that ClickHouse has."""
     runs: dict[str, RunFold] = {}
@@ -63,7 +68,7 @@ async def recomputed_runs(
             async for block in blocks:
                 for trace_id, offset, *row in block:
                     seen = offsets.setdefault(trace_id, [])
-                    runs.setdefault(trace_id, RunFold()).fold(_event(row), len(seen), most=most_open)
+                    runs.setdefault(trace_id, RunFold()).fold(_event(row), len(seen), most=_MOST_OPEN)
                     seen.append(offset)
                     if share.is_over():
                         await share.give_way()

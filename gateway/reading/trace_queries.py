@@ -21,7 +21,6 @@ from axonstream.gateway.reading.recompute import RECOMPUTED
 from axonstream.gateway.reading.recomputed_runs import recomputed_runs
 from axonstream.gateway.routing.answers import FirstError, StoredEvent, TraceFigures
 from axonstream.run_summary import RUN_FIELDS
-from axonstream.steps import MOST_OPEN
 from axonstream.summary_counters import COLUMNS, COUNTERS
 from axonstream.unix_ms import now_ms
 from axonstream.verdict import DEFAULT_STALL_S, verdict
@@ -118,12 +117,10 @@ class TraceQueries:
         reads: ClickHouseReads,
         *,
         stall_s: float = DEFAULT_STALL_S,
-        most_open: int = MOST_OPEN,
         now_ms: Callable[[], int] = now_ms,
     ) -> None:
         self.reads = reads
         self._stall_ms = int(stall_s * 1000)
-        self._most_open = most_open
         self._now_ms = now_ms
 
     async def trace(self, tenant_id: str, trace_id: str) -> TraceFigures | None:
@@ -207,9 +204,11 @@ class TraceQueries:
             if len(rows) == 1 and rows[0][-1]
         }
         if missing := [trace_id for trace_id in trace_ids if trace_id not in figures]:
-            runs = await recomputed_runs(self.reads, tenant_id, missing, self._most_open)
+            runs = await recomputed_runs(self.reads, tenant_id, missing)
             for row in await self._of_traces(tenant_id, RECOMPUTED, missing):
-                figures[row[0]] = self._stands(replace(_figures(row), run=runs.get(row[0], {})))
+                told, run = _figures(row), runs.get(row[0], {})
+                named = run.get("environment") or told.environment
+                figures[row[0]] = self._stands(replace(told, run=run, environment=named))
         missing = [trace_id for trace_id in trace_ids if trace_id not in figures]
         for row in await self._of_traces(tenant_id, _ADDED_UP, missing):
             figures[row[0]] = self._stands(_figures(row))
@@ -255,7 +254,7 @@ def _figures(row: Sequence[Any]) -> TraceFigures:
         agents,
         event_types,
         first_error=error,
-        environment=environment or run.get("environment", ""),
+        environment=run.get("environment") or environment,
         last_received_at=received_at,
         run=run,
     )

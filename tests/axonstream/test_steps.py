@@ -258,11 +258,104 @@ def test_beyond_the_bound_of_open_steps_nothing_is_remembered_and_that_is_said()
     assert len(folded([GivenEvent(END, f"n{at}") for at in range(300)])[0].early) == MOST_OPEN
 
 
+def test_an_llm_call_whose_end_names_its_start_as_parent_does_not_wrap_itself() -> None:
+    start = GivenEvent("agent.llm.start", "ask", span_id="s")
+    end = GivenEvent("agent.llm.end", "ask", span_id="e", parent_span_id="s", input_tokens=100, cost_usd=Decimal(1))
+    for order in ([start, end], [end, start]):
+        book, _ = folded([replace(event) for event in order])
+        assert (book.llm_calls, book.tokens[0], book.cost) == (1, 100, 10**12)
+
+
+def test_an_end_that_comes_twice_ends_no_run_around_it() -> None:
+    book, steps = run(
+        GivenEvent("agent.start", "main", span_id="S1"),
+        GivenEvent("agent.start", "sub", span_id="S2", parent_span_id="S1"),
+        GivenEvent("agent.end", "sub", span_id="S2", parent_span_id="S1", status="error", occurred_at=4),
+        GivenEvent("agent.end", "sub", span_id="S2", parent_span_id="S1", status="error", occurred_at=5),
+        GivenEvent("agent.end", "main", span_id="S1", occurred_at=9),
+    )
+    assert [status for _, status, _ in steps.values()] == [Status.OK, Status.ERROR]
+    early = GivenEvent("agent.llm.end", "ask", span_id="s", input_tokens=100)
+    book, _ = run(replace(early), replace(early), GivenEvent("agent.llm.start", "ask", span_id="s"))
+    assert (book.llm_calls, book.tokens[0], book.early) == (1, 100, [])
+
+
+def test_an_end_without_a_start_does_not_shift_the_calls_after_it() -> None:
+    sent = [GivenEvent(END, occurred_at=0)]
+    for began in (100_000, 200_000, 300_000):
+        sent += [GivenEvent(START, occurred_at=began), GivenEvent(END, occurred_at=began + 10)]
+    _, steps = run(*sent)
+    assert [took for _, _, took in steps.values()] == [None, 10, 10, 10]
+
+
+def test_calls_of_one_name_that_are_mixed_up_all_end() -> None:
+    book, steps = run(
+        GivenEvent(START, span_id="Y"), GivenEvent(END, span_id="X"),
+        GivenEvent(START, span_id="X"), GivenEvent(END, span_id="Y"),
+    )  # fmt: skip
+    assert [status for _, status, _ in steps.values()] == [Status.OK, Status.OK]
+    assert not book.open
+
+
+def test_what_the_end_says_of_tokens_and_cost_stands_in_either_order() -> None:
+    start = GivenEvent("agent.llm.start", "ask", span_id="s", model="m-1", input_tokens=100, cost_usd=Decimal(1))
+    end = GivenEvent("agent.llm.end", "ask", span_id="s", input_tokens=150, cost_usd=Decimal(2))
+    for order in ([start, end], [end, start]):
+        book, _ = folded([replace(event) for event in order])
+        assert (book.tokens[0], book.cost) == (150, 2 * 10**12)
+    unpriced = [replace(start, cost_usd=None), replace(end, input_tokens=None, output_tokens=1, cost_usd=None)]
+    for order in (unpriced, unpriced[::-1]):
+        book, _ = folded([replace(event, model="m-1") for event in order], TenthOfACent())
+        assert (book.tokens[0], book.cost, book.priced_calls) == (100, 100_000_000_000, 1)
+
+
+def test_an_llm_call_that_an_error_ends_has_cost_what_it_cost() -> None:
+    book, steps = folded([*llm("s", input_tokens=5, cost_usd=Decimal(1))[:1], GivenEvent(ERROR, span_id="s")])
+    assert (book.tokens[0], book.cost, steps[1].status) == (5, 10**12, Status.ERROR)
+
+
+def test_cached_tokens_alone_are_tokens() -> None:
+    book, _ = folded(llm("s", tokens=None, cached_input_tokens=7))
+    assert (book.calls_with_tokens, book.unpriced_calls) == (1, 1)
+
+
+def test_a_run_of_an_agent_is_the_root_and_not_what_was_loaded_before_it() -> None:
+    book, _ = run(
+        GivenEvent("app.span", "load", occurred_at=5, duration_ms=5),
+        GivenEvent(START, occurred_at=9),
+        GivenEvent("agent.start", "main", occurred_at=10),
+        GivenEvent("agent.end", "main", occurred_at=20, status="error"),
+    )
+    assert book.root is not None
+    assert (book.root.name, book.root.status) == ("main", Status.ERROR)
+
+
+def test_what_is_inside_a_run_that_was_given_up_is_given_up_with_it() -> None:
+    _, steps = run(
+        GivenEvent("agent.start", "main", span_id="R"),
+        GivenEvent("agent.start", "sub", agent_id="b", span_id="B", parent_span_id="R"),
+        GivenEvent(START, agent_id="b", span_id="t", parent_span_id="B"),
+        GivenEvent("agent.end", "main", span_id="R", occurred_at=5),
+    )
+    assert [status for _, status, _ in steps.values()] == [Status.OK, Status.ABANDONED, Status.ABANDONED]
+
+
+def test_an_error_of_a_step_that_has_ended_blames_nothing_whoever_reports_it() -> None:
+    _, steps = run(
+        GivenEvent("agent.start", "main", agent_id="m", span_id="R"),
+        GivenEvent(START, span_id="S", parent_span_id="R"),
+        GivenEvent(END, span_id="S", parent_span_id="R"),
+        GivenEvent(ERROR, agent_id="", span_id="S", parent_span_id="R"),
+        GivenEvent("agent.end", "main", agent_id="m", span_id="R", occurred_at=9),
+    )
+    assert [status for _, status, _ in steps.values()] == [Status.OK, Status.OK]
+
+
 @given(given_events=st.lists(events(), max_size=12))
 def test_the_sums_are_those_of_the_steps(given_events: list[GivenEvent]) -> None:
     book, steps = folded(given_events)
     calls = [step for step in steps.values() if step.kind == LLM and not step.wraps]
-    used = [step.usage for step in calls if step.usage is not None and step.has_ended]
+    used = [step.usage for step in calls if step.usage is not None and step.end_at >= 0]
     assert book.llm_calls == len(calls)
     assert book.tokens[0] == sum(usage.input_tokens or 0 for usage in used)
     assert book.cost == sum(usage.cost or 0 for usage in used)

@@ -74,6 +74,8 @@ def test_when_a_summary_is_not_stored_no_state_is_sent_any_more() -> None:
         later = sent.in_turn.queue("states", ["c2"], sent.in_turn.queue("summaries", ["s2"]))
         await sent.acknowledge(0, ConnectionError("gone"))
         await sent.acknowledge(1)
+        with pytest.raises(BrokenInvariantError, match="what must come before"):
+            sent.in_turn.queue("states", ["t"])
         assert [place for place, _ in sent.batches] == ["summaries", "summaries"]
         for future in (*states, *later):
             with pytest.raises(BrokenInvariantError, match="what must come before"):
