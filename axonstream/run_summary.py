@@ -65,16 +65,19 @@ RUN_FIELDS: Mapping[str, tuple[str, Any]] = {
 _RUN_TEXTS = [(at, name) for at, name in enumerate(TEXTS) if name in RUN_FIELDS]
 
 
-def run_fields(book: StepBook, *, last_failed: bool, error_type: str = "", input_event_id: int = 0) -> dict[str, Any]:
-    """The fields that have not their default.
+def run_fields(
+    book: StepBook, *, last_failed: bool, has_errors: bool = False, error_type: str = "", input_event_id: int = 0
+) -> dict[str, Any]:
+    """The fields that have not their default; `last_failed` also where there are errors, so that the summary of a trace
+    that may have steps says something of its run.
 
     `open_steps` is a JSON array of [kind, name, agent, began at (ms), step], the oldest first.
     """
     said: dict[str, Any] = {}
     if (root := book.root) is not None:
         said |= {"root_kind": KINDS[root.kind], "root_name": root.name, "root_status": STATUSES[Status(root.status)]}
-    if last_failed:
-        said["last_failed"] = 1
+    if last_failed or has_errors:
+        said["last_failed"] = int(last_failed)
     if opened := book.open_steps():
         said["open_count"] = len(opened)
         said["open_steps"] = [
@@ -138,6 +141,7 @@ class RunFold:
         return run_fields(
             self.book,
             last_failed=self._last_failed,
+            has_errors=self._first_error_at >= 0,
             error_type=self._error_type,
             input_event_id=self._input_event_id,
         )

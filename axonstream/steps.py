@@ -40,6 +40,7 @@ AGENT, TOOL, LLM, SPAN = range(len(KINDS))
 STARTS = {"agent.start": AGENT, "agent.tool_call.start": TOOL, "agent.llm.start": LLM}
 ENDS = {"agent.end": AGENT, "agent.tool_call.end": TOOL, "agent.llm.end": LLM}
 ERROR = "agent.error"
+STEP_TYPES = frozenset([*STARTS, *ENDS, ERROR])  # those that begin, end or mark a step
 TEXTS = (
     "session_id",
     "user_id",
@@ -183,6 +184,7 @@ class Step:
     attempt: int = 0
     texts: tuple[str, ...] = ("",) * len(TEXTS)
     usage: Usage | None = None
+    packed: bytes = field(default=b"", compare=False)  # as it was packed last, until it changes again
     version: int = UNKNOWN  # the offset of the event that changed it last
     shown: tuple[str, ...] = ("",) * len(TEXTS)  # `texts`, and what was known of the run then where they say nothing
 
@@ -294,6 +296,7 @@ class StepBook:
             changed = self._whole(event, offset, texts, prices)
         for step in changed:
             step.version = offset
+            step.packed = b""
             step.shown = self._shown(step.texts)
         return changed
 
@@ -655,7 +658,7 @@ def texts_of(event: StepEvent) -> tuple[str, ...]:
 
 def has_step_events(event_types: Iterable[str]) -> bool:
     """Whether events of these types may begin, mark or end steps; any other may be a whole one."""
-    return any(name in STARTS or name in ENDS or name == ERROR for name in event_types)
+    return not STEP_TYPES.isdisjoint(event_types)
 
 
 def _either(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from axonstream.contract.event import Event
 from axonstream.contract.record_validation import ValidationFailure, validate_records
 from axonstream.event_contract import EventType
 from axonstream.kafka.topics import state_key
-from axonstream.steps import MOST_OPEN, NO_PRICES, Prices, Step
+from axonstream.steps import MOST_OPEN, NO_PRICES, NO_TEXTS, STEP_TYPES, Prices, Step, texts_of
 from axonstream.stream_processors.name_list import with_name
 from axonstream.stream_processors.trace_state import LIST_CAP, FirstError, TraceState, tombstone_records
 from axonstream.stream_processors.trace_states import TraceStates
@@ -169,6 +169,8 @@ def fold_event(
         state.last_failed = event_type == _ERROR
     if event.received_at > state.last_received_at:
         state.last_received_at = event.received_at
+    if event_type not in STEP_TYPES and event.duration_ms is None and texts_of(event) is NO_TEXTS:
+        return ()
     steps = state.steps.fold(event, offset, prices, most_open)
     if not state.steps.exact:
         state.exact = False

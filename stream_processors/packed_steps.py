@@ -68,10 +68,10 @@ def pack_book(book: StepBook) -> bytes:
     for at, (has_parent, time, text) in book.known.items():
         encoded = text.encode()
         parts += [_KNOWN.pack(at, has_parent, time, len(encoded)), encoded]
-    for step in book.open:
-        parts += _step_parts(step)
-    for step in book.early:
-        parts += _step_parts(step)
+    for step in (*book.open, *book.early):
+        if not step.packed:
+            step.packed = b"".join(_step_parts(step))
+        parts.append(step.packed)
     if not parts and book.exact:
         return NO_STEPS
     head = _HEAD.pack(

@@ -17,6 +17,7 @@ from axonstream.run_summary import run_fields
 from axonstream.steps import Step
 from axonstream.stream_processors.name_list import names_json
 from axonstream.stream_processors.output_record import OutputRecord
+from axonstream.stream_processors.packed_steps import NO_STEPS
 from axonstream.stream_processors.trace_state import FirstError, TraceState
 from axonstream.summary_counters import NAMES
 
@@ -48,12 +49,15 @@ def summary_record(key: bytes, state: TraceState) -> tuple[bytes, bytes]:
     """Key and value of a trace's summary, a JSON object; `key` is its state key, which names tenant and trace."""
     tenant_id, trace_id = key.decode().split("\x00")
     error = state.first_error
-    said = run_fields(
-        state.steps,
-        last_failed=state.last_failed,
-        error_type="" if error is None else error.error_type,
-        input_event_id=0 if error is None else error.input_event_id,
-    )
+    said = None
+    if state.book != NO_STEPS or state.last_failed or error is not None:
+        said = run_fields(
+            state.steps,
+            last_failed=state.last_failed,
+            has_errors=error is not None,
+            error_type="" if error is None else error.error_type,
+            input_event_id=0 if error is None else error.input_event_id,
+        )
     record = _SUMMARY % (
         RECORD_VERSION,
         orjson.dumps(tenant_id),

@@ -16,7 +16,7 @@ from axonstream.event_contract import MAX_ID
 from axonstream.steps import StepBook, has_step_events
 from axonstream.stream_processors.errors import StateFormatError
 from axonstream.stream_processors.name_list import NO_NAMES, names_json
-from axonstream.stream_processors.packed_steps import pack_book, unpack_book
+from axonstream.stream_processors.packed_steps import NO_STEPS, pack_book, unpack_book
 from axonstream.stream_processors.remembered_ids import RememberedIds
 from axonstream.summary_counters import COUNTERS, OLDEST, lacks_counts
 
@@ -75,8 +75,15 @@ class TraceState:
     agents: bytes = NO_NAMES
     event_types: bytes = NO_NAMES
     last_failed: bool = False  # the last event by (occurred_at, offset) is an agent.error
-    steps: StepBook = field(default_factory=StepBook)
+    book: StepBook | bytes = NO_STEPS  # packed until somebody asks for `steps`
     ids: RememberedIds = field(default_factory=RememberedIds)
+
+    @property
+    def steps(self) -> StepBook:
+        """What is remembered of its steps."""
+        if isinstance(self.book, bytes):
+            self.book = unpack_book(self.book)
+        return self.book
 
 
 def changelog_records(key: bytes, state: TraceState) -> list[tuple[bytes, bytes]]:
@@ -149,7 +156,7 @@ def pack_state(state: TraceState) -> bytes:
     if state.first_error is not None:
         at, event_id, step, *names, input_event_id = state.first_error
         error = _ERROR_WITH_STEPS.pack(at, event_id, step, input_event_id) + "\x00".join(names).encode()
-    steps = pack_book(state.steps)
+    steps = state.book if isinstance(state.book, bytes) else pack_book(state.book)
     fixed = _pack(
         state.last_offset,
         FORMAT,
@@ -219,7 +226,7 @@ def unpack_state(key: bytes, packed: bytes, pages: Mapping[bytes, bytes]) -> Tra
         packed[layout.size : agents_end],
         packed[agents_end:types_end],
         flags & _LAST_FAILED != 0,
-        unpack_book(packed[error_end:steps_end]),
+        packed[error_end:steps_end],
         RememberedIds(packed[steps_end:], own_pages, sealed, complete),
     )
 

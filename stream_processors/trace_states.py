@@ -5,6 +5,7 @@ So a million traces take no more than their bytes, writing one is packing it, an
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 
 from axonstream.stream_processors.trace_state import (
@@ -15,6 +16,8 @@ from axonstream.stream_processors.trace_state import (
     state_key_of,
     unpack_state,
 )
+
+UNPACKED = 4096  # states that the fold used last, as values: a trace that is at work is not unpacked for each chunk
 
 
 class TraceStates(Mapping[bytes, TraceState]):
@@ -31,6 +34,7 @@ class TraceStates(Mapping[bytes, TraceState]):
         partitions: Mapping[bytes, int] | None = None,
     ) -> None:
         self.packed = {} if packed is None else packed
+        self._unpacked: OrderedDict[bytes, tuple[bytes, TraceState]] = OrderedDict()
         self.pages = {} if pages is None else pages
         self.partitions: Mapping[bytes, int] = {} if partitions is None else partitions
 
@@ -47,9 +51,14 @@ class TraceStates(Mapping[bytes, TraceState]):
         return unpack_state(key, self.packed[key], self.pages)
 
     def find(self, key: bytes) -> TraceState | None:
-        """The state of a trace, or None; as `get`, for the fold."""
+        """The state of a trace, or None: for the fold alone, which stores what it changes. No copy."""
         packed = self.packed.get(key)
-        return None if packed is None else unpack_state(key, packed, self.pages)
+        if packed is None:
+            return None
+        known = self._unpacked.get(key)
+        if known is not None and known[0] is packed:
+            return known[1]
+        return unpack_state(key, packed, self.pages)
 
     def last_offset(self, key: bytes) -> int | None:
         """The fence of a trace, without unpacking the rest; None when there is no state."""
@@ -59,7 +68,11 @@ class TraceStates(Mapping[bytes, TraceState]):
     def store(self, key: bytes, state: TraceState) -> list[tuple[bytes, bytes]]:
         """Keep `state`, and return the changelog records that make it survive a restart."""
         records = changelog_records(key, state)
-        self.packed[key] = records[-1][1]
+        packed = self.packed[key] = records[-1][1]
+        self._unpacked[key] = packed, state
+        self._unpacked.move_to_end(key)
+        if len(self._unpacked) > UNPACKED:
+            self._unpacked.popitem(last=False)
         if len(records) > 1:
             self.pages.update(records[:-1])
         if state.ids.sealed_pages and not state.ids.complete:
@@ -71,6 +84,7 @@ class TraceStates(Mapping[bytes, TraceState]):
         if key in self.packed:
             state = self[key]
             del self.packed[key]
+            self._unpacked.pop(key, None)
             self._forget_pages(key, state)
 
     def forget_pages_of_the_dead(self) -> None:
@@ -80,6 +94,7 @@ class TraceStates(Mapping[bytes, TraceState]):
 
     def clear(self) -> None:
         self.packed.clear()
+        self._unpacked.clear()
         self.pages.clear()
 
     def _forget_pages(self, key: bytes, state: TraceState) -> None:

@@ -77,6 +77,7 @@ def recomputed_run(events: list[tuple[int, Event]]) -> dict[str, Any]:
     return run_fields(
         book,
         last_failed=last["event_type"] == "agent.error",
+        has_errors=first is not None,
         error_type="" if first is None else first.get("error_type", ""),
         input_event_id=input_event_id,
     )

@@ -48,7 +48,11 @@ def answers(url: str) -> dict[str, Any]:
 
 
 def missing_from(now: Any, before: Any, at: str = "") -> list[str]:
-    """Where what was answered before is not answered now; fields that have come since are no difference."""
+    """Where what was answered before is not answered now. Fields that have come since are no difference, and neither is
+    what was not known before. A type of the first error is only told now where the event says one.
+    """
+    if before is None or (at.endswith(".firstErrorType") and before == "agent.error"):
+        return []
     if isinstance(before, dict) and isinstance(now, dict):
         return [
             one

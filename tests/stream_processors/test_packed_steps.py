@@ -22,8 +22,8 @@ def remembered(book: StepBook) -> StepBook:
     nothing = ("",) * len(TEXTS)
     return replace(
         book,
-        open=[replace(step, version=-1, shown=nothing) for step in book.open],
-        early=[replace(step, version=-1, shown=nothing) for step in book.early],
+        open=[replace(step, version=-1, shown=nothing, packed=b"") for step in book.open],
+        early=[replace(step, version=-1, shown=nothing, packed=b"") for step in book.early],
     )
 
 

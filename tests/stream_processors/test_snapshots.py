@@ -73,5 +73,6 @@ def test_the_summary_is_the_json_of_the_state(names: list[str], numbers: list[in
             "first_error_identifier": first.identifier,
             "first_error_agent_id": first.agent_id,
             "exact": int(exact),
+            **({"last_failed": 0} if failed else {}),
         }
     )

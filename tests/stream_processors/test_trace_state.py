@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from axonstream.stream_processors.name_list import NO_NAMES, with_name
-from axonstream.stream_processors.packed_steps import pack_book, unpack_book
+from axonstream.stream_processors.packed_steps import pack_book
 from axonstream.stream_processors.remembered_ids import CAPACITY, PAGE_BYTES, RememberedIds
 from axonstream.stream_processors.trace_state import (
     FORMAT,
@@ -59,7 +59,7 @@ NAME_LISTS = st.lists(NAMES.filter(bool), max_size=5).map(name_list)
         agents=NAME_LISTS,
         event_types=NAME_LISTS,
         last_failed=st.booleans(),
-        steps=st.lists(events(), max_size=5).map(lambda given_events: unpack_book(pack_book(folded(given_events)[0]))),
+        book=st.lists(events(), max_size=5).map(lambda given_events: pack_book(folded(given_events)[0])),
         ids=st.none(),
     ),
     ids=st.lists(COUNTS, unique=True, max_size=300),
