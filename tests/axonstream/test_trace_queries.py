@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import httpx
 import pytest
@@ -46,6 +47,7 @@ def test_a_summary_is_typed_and_asks_for_no_events(ask: Ask, server: Server):
         agents=("planner", "researcher"),
         event_types=(EventType.AGENT_START, "my.type"),
         first_error=FirstError(event_id=9, step=8, span_id="sp_8", identifier="fetch", agent_id="researcher"),
+        cost_usd=Decimal(0),
         stale=False,
     )
     assert summary.event_count == summary.total_events
