@@ -203,6 +203,11 @@ class Step:
         return Status.ABANDONED if self.abandoned else Status.OPEN
 
     @property
+    def is_counted(self) -> bool:
+        """Whether its tokens and cost are in those of its run: an LLM call that is over and has none in it."""
+        return self.kind == LLM and not self.wraps and self.end_at >= 0
+
+    @property
     def end_at(self) -> int:
         """When it ended: its error's time where no end came, UNKNOWN while it is open."""
         return self.ended_at if self.ended_at >= 0 else self.error_at
@@ -556,7 +561,7 @@ class StepBook:
             self._name(self.models, step.texts[_MODEL])
             self._name(self.providers, step.texts[_PROVIDER])
             usage = step.usage
-            if usage is not None and step.end_at >= 0:
+            if usage is not None and step.is_counted:
                 for at, name in enumerate(TOKENS):
                     self.tokens[at] += by * (getattr(usage, name) or 0)
                     if not 0 <= self.tokens[at] <= MAX_ID:  # millions of calls that took more than any can

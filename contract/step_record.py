@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from msgspec.json import Decoder, Encoder
 
 from axonstream.event_fields import MAX_ID, MAX_TIME_MS
-from axonstream.steps import KINDS, LLM, STATUSES, Step, usd
+from axonstream.steps import KINDS, STATUSES, Step, usd
 
 RECORD_VERSION: Literal[1] = 1
 USD = r"[0-9]{1,26}(\.[0-9]{1,12})?"  # what a Decimal(38, 12) takes
@@ -126,5 +126,5 @@ def step_record(tenant_id: str, trace_id: str, step: Step) -> StepRecord:
         record.input_tokens, record.output_tokens = usage.input_tokens, usage.output_tokens
         record.cached_input_tokens, record.reasoning_tokens = usage.cached_input_tokens, usage.reasoning_tokens
         record.cost_usd, record.price = None if usage.cost is None else usd(usage.cost), usage.price
-        record.is_counted = 1 if step.kind == LLM and not step.wraps and step.end_at >= 0 else 0
+        record.is_counted = 1 if step.is_counted else 0
     return record
